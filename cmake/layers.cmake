@@ -1,0 +1,7 @@
+clm_layer(base
+  SOURCES arena.c crc.c err.c file.c heap.c json.c log.c rng.c text.c
+  LIBS PkgConfig::CJSON m)
+
+clm_layer(core BELOW base
+  SOURCES affine.c dtype.c field.c linalg.c points.c vol.c
+  LIBS PkgConfig::OPENBLAS ${LAPACKE_LIBRARY} m)

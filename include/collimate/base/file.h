@@ -1,0 +1,34 @@
+/* Files: read whole, publish whole. A published file is the old one or the new one, never a part:
+ * it is written as ".NAME.tmp.PID.N" in the same folder and renamed. Durability across a power cut
+ * is the caller's (clm_file_sync_tree per epoch, or `durable`). */
+#ifndef CLM_BASE_FILE_H
+#define CLM_BASE_FILE_H
+
+#include "collimate/base/text.h"
+
+typedef enum clm_path_kind { CLM_PATH_NONE, CLM_PATH_FILE, CLM_PATH_FOLDER, CLM_PATH_OTHER } clm_path_kind;
+/** What stands at path (symbolic links followed); NONE also when a parent is missing. */
+clm_path_kind clm_path_kind_of(const char *path);
+
+/** Read a whole regular file into b (b->n set; one spare zero byte follows).
+ *  Errors CLM_E_NOTFOUND no such file; CLM_E_IO; CLM_E_FORMAT larger than max_bytes. */
+CLM_MUST bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err);
+/** Write and rename; parent folders are made. durable: fsync file and folder, too. */
+CLM_MUST bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable,
+                               clm_err *err);
+CLM_MUST bool clm_folder_make(const char *path, clm_err *err); /* with parents; fine if there */
+/** syncfs of the file system that holds path. */
+CLM_MUST bool clm_file_sync_tree(const char *path, clm_err *err);
+/** Remove a file; missing is fine. */
+CLM_MUST bool clm_file_remove(const char *path, clm_err *err);
+/** Remove a folder and all below it, never following symbolic links; missing is fine. */
+CLM_MUST bool clm_folder_remove(const char *path, clm_err *err);
+/** Names in a folder (without "." and ".."), sorted bytewise; free with clm_names_free. */
+typedef struct clm_names {
+    char **name;
+    int64_t n;
+} clm_names;
+CLM_MUST bool clm_folder_list(const char *path, clm_names *out, clm_err *err);
+void clm_names_free(clm_names *names);
+
+#endif

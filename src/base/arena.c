@@ -1,0 +1,94 @@
+#include "collimate/base/arena.h"
+#include "collimate/base/heap.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
+#define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
+#define REDZONE 64
+#else
+#define POISON(p, n) ((void)(p), (void)(n))
+#define UNPOISON(p, n) ((void)(p), (void)(n))
+#define REDZONE 0
+#endif
+
+#define ALIGN 64u
+
+struct clm_arena {
+    unsigned char *base;
+    size_t budget, used, peak;
+};
+
+bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
+    clm_arena *a = clm_heap_new(1, sizeof *a, err);
+    if (!a) return false;
+    a->budget = (budget_bytes + 4095u) & ~(size_t)4095u;
+    a->base = mmap(NULL, a->budget, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (a->base == MAP_FAILED) {
+        clm_heap_free(a);
+        return clm_fail_os(err, CLM_E_NOMEM, "arena of %zu bytes", budget_bytes);
+    }
+    POISON(a->base, a->budget);
+    *out = a;
+    return true;
+}
+
+void clm_arena_close(clm_arena *a) {
+    if (!a) return;
+    UNPOISON(a->base, a->budget);
+    munmap(a->base, a->budget);
+    clm_heap_free(a);
+}
+
+void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
+    int64_t bytes;
+    if (!clm_mul(n, (int64_t)size, &bytes, err)) return NULL;
+    size_t left = a->budget - a->used;
+    if ((uint64_t)bytes > left || left - (size_t)bytes < ALIGN + REDZONE) {
+        clm_fail(err, CLM_E_NOMEM,
+                 "block memory budget reached: %lld bytes asked, %zu of %zu in use; use smaller "
+                 "blocks or raise memory.task_mib",
+                 (long long)bytes, a->used, a->budget);
+        return NULL;
+    }
+    unsigned char *p = a->base + a->used;
+    size_t round = ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (round > left) round = left;
+    a->used += round + REDZONE;
+    if (a->used > a->peak) a->peak = a->used;
+    UNPOISON(p, (size_t)bytes);
+#ifndef NDEBUG
+    memset(p, 0xff, (size_t)bytes);
+#endif
+    return p;
+}
+
+void *clm_arena_take_zero(clm_arena *a, int64_t n, size_t size, clm_err *err) {
+    void *p = clm_arena_take(a, n, size, err);
+    if (p) memset(p, 0, (size_t)n * size);
+    return p;
+}
+
+clm_mark clm_arena_mark(const clm_arena *a) { return (clm_mark){a->used}; }
+
+void clm_arena_rewind(clm_arena *a, clm_mark m) {
+    POISON(a->base + m.used, a->used - m.used);
+    a->used = m.used;
+}
+
+size_t clm_arena_peak(const clm_arena *a) { return a->peak; }
+
+void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
+    clm_arena_rewind(a, (clm_mark){0});
+    size_t keep = (keep_bytes + 4095u) & ~(size_t)4095u;
+    if (keep < a->peak) {
+        UNPOISON(a->base + keep, a->budget - keep);
+        madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
+        POISON(a->base + keep, a->budget - keep);
+    }
+    a->peak = 0;
+}

@@ -1,0 +1,189 @@
+#include "collimate/base/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+clm_path_kind clm_path_kind_of(const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0) return CLM_PATH_NONE;
+    if (S_ISREG(st.st_mode)) return CLM_PATH_FILE;
+    return S_ISDIR(st.st_mode) ? CLM_PATH_FOLDER : CLM_PATH_OTHER;
+}
+
+static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
+    struct stat st;
+    if (fstat(fd, &st) != 0) return clm_fail_os(err, CLM_E_IO, "stat");
+    if (!S_ISREG(st.st_mode)) return clm_fail(err, CLM_E_FORMAT, "not a regular file");
+    if ((uint64_t)st.st_size > max_bytes)
+        return clm_fail(err, CLM_E_FORMAT, "%lld bytes, at most %zu make sense here",
+                        (long long)st.st_size, max_bytes);
+    size_t want = (size_t)st.st_size;
+    if (!clm_buf_reserve(b, want + 1, err)) return false;
+    b->n = 0;
+    while (b->n < want) {
+        ssize_t got = read(fd, b->data + b->n, want - b->n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
+        if (got == 0) break; /* shortened while we read: what is there is what we return */
+        b->n += (size_t)got;
+    }
+    b->data[b->n] = 0;
+    return true;
+}
+
+bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s",
+                           path);
+    bool ok = read_all(fd, max_bytes, b, err);
+    close(fd);
+    return ok ? true : clm_err_in(err, "%s", path);
+}
+
+bool clm_folder_make(const char *path, clm_err *err) {
+    char p[CLM_PATH_MAX];
+    if (!clm_path_format(p, err, "%s", path)) return false;
+    if (mkdir(p, 0777) == 0 || (errno == EEXIST && clm_path_kind_of(p) == CLM_PATH_FOLDER)) return true;
+    if (errno == ENOENT) {
+        for (char *s = p + 1; *s; s++) {
+            if (*s != '/') continue;
+            *s = 0;
+            if (mkdir(p, 0777) != 0 && errno != EEXIST)
+                return clm_fail_os(err, CLM_E_WRITE, "make folder %s", p);
+            *s = '/';
+        }
+        if (mkdir(p, 0777) == 0 || errno == EEXIST) return true;
+    }
+    return clm_fail_os(err, CLM_E_WRITE, "make folder %s", path);
+}
+
+static bool write_all(int fd, const unsigned char *p, size_t n, clm_err *err) {
+    while (n) {
+        ssize_t put = write(fd, p, n);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
+        p += put;
+        n -= (size_t)put;
+    }
+    return true;
+}
+
+static bool sync_folder(const char *path, clm_err *err) {
+    char folder[CLM_PATH_MAX];
+    if (!clm_path_format(folder, err, "%s", path)) return false;
+    char *slash = strrchr(folder, '/');
+    if (slash && slash != folder)
+        *slash = 0;
+    else
+        memcpy(folder, slash ? "/" : ".", 2);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "open folder %s", folder);
+    bool ok = fsync(fd) == 0 || clm_fail_os(err, CLM_E_WRITE, "fsync %s", folder);
+    close(fd);
+    return ok;
+}
+
+/* ".NAME.tmp.PID.N" beside the file: never mistaken for a chunk, unique in the process */
+static bool temp_name(char out[CLM_PATH_MAX], const char *path, clm_err *err) {
+    static atomic_uint serial;
+    const char *name = clm_path_name(path);
+    return clm_path_format(out, err, "%.*s.%s.tmp.%ld.%u", (int)(name - path), path, name,
+                           (long)getpid(), atomic_fetch_add(&serial, 1u));
+}
+
+bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err) {
+    char tmp[CLM_PATH_MAX];
+    if (!temp_name(tmp, path, err)) return false;
+    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (fd < 0 && errno == ENOENT) {
+        char folder[CLM_PATH_MAX];
+        if (!clm_path_format(folder, err, "%.*s", (int)(clm_path_name(path) - path), path)) return false;
+        if (!clm_folder_make(folder, err)) return false;
+        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+    }
+    if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", path);
+    bool ok = write_all(fd, bytes, n, err);
+    if (ok && durable && fsync(fd) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+    if (close(fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
+    if (ok && rename(tmp, path) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "rename");
+    if (!ok) {
+        (void)unlink(tmp);
+        return clm_err_in(err, "%s", path);
+    }
+    return durable ? sync_folder(path, err) : true;
+}
+
+bool clm_file_sync_tree(const char *path, clm_err *err) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", path);
+    bool ok = syncfs(fd) == 0 || clm_fail_os(err, CLM_E_WRITE, "syncfs %s", path);
+    close(fd);
+    return ok;
+}
+
+bool clm_file_remove(const char *path, clm_err *err) {
+    if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return true;
+    return clm_fail_os(err, CLM_E_WRITE, "remove %s", path);
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at) {
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+bool clm_folder_remove(const char *path, clm_err *err) {
+    struct stat st;
+    if (lstat(path, &st) != 0) return true;
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0) return true;
+    return clm_fail_os(err, CLM_E_WRITE, "remove folder %s", path);
+}
+
+static int by_bytes(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+bool clm_folder_list(const char *path, clm_names *out, clm_err *err) {
+    clm_names names = {0};
+    size_t cap = 0;
+    DIR *d = opendir(path);
+    if (!d) return clm_fail_os(err, errno == ENOENT ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
+    bool ok = true;
+    for (struct dirent *e; ok && (e = readdir(d));) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if ((size_t)names.n == cap) {
+            cap = cap * 2 + 16;
+            void *p = names.name;
+            ok = clm_heap_grow(&p, cap, sizeof(char *), err);
+            names.name = p;
+            if (!ok) break;
+        }
+        names.name[names.n] = clm_heap_text(e->d_name, err);
+        ok = names.name[names.n] != NULL;
+        if (ok) names.n++;
+    }
+    closedir(d);
+    if (!ok) {
+        clm_names_free(&names);
+        return false;
+    }
+    if (names.n) qsort(names.name, (size_t)names.n, sizeof(char *), by_bytes);
+    *out = names;
+    return true;
+}
+
+void clm_names_free(clm_names *names) {
+    for (int64_t i = 0; i < names->n; i++) clm_heap_free(names->name[i]);
+    clm_heap_free(names->name);
+    *names = (clm_names){0};
+}

@@ -1,0 +1,128 @@
+#include "collimate/core/dtype.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    uint8_t size;
+    bool integer, real;
+    double lo, hi;
+} type_table[CLM_DTYPE_COUNT] = {
+    [CLM_U8] = {"uint8", 1, true, true, 0, 255},
+    [CLM_U16] = {"uint16", 2, true, true, 0, 65535},
+    [CLM_U32] = {"uint32", 4, true, true, 0, 4294967295.0},
+    [CLM_U64] = {"uint64", 8, true, true, 0, 18446744073709549568.0},
+    [CLM_I8] = {"int8", 1, true, true, -128, 127},
+    [CLM_I16] = {"int16", 2, true, true, -32768, 32767},
+    [CLM_I32] = {"int32", 4, true, true, -2147483648.0, 2147483647.0},
+    [CLM_I64] = {"int64", 8, true, true, -9223372036854775808.0, 9223372036854774784.0},
+    [CLM_F32] = {"float32", 4, false, true, 0, 0},
+    [CLM_F64] = {"float64", 8, false, true, 0, 0},
+    [CLM_BOOL] = {"bool", 1, false, false, 0, 1},
+    [CLM_F16] = {"float16", 2, false, false, 0, 0},
+    [CLM_C64] = {"complex64", 8, false, false, 0, 0},
+    [CLM_C128] = {"complex128", 16, false, false, 0, 0},
+};
+
+size_t clm_dtype_size(clm_dtype t) { return type_table[t].size; }
+const char *clm_dtype_name(clm_dtype t) { return type_table[t].name; }
+bool clm_dtype_is_integer(clm_dtype t) { return type_table[t].integer; }
+bool clm_dtype_is_real(clm_dtype t) { return type_table[t].real; }
+
+bool clm_dtype_named(const char *name, clm_dtype *out) {
+    for (int t = 0; t < CLM_DTYPE_COUNT; t++) {
+        if (strcmp(type_table[t].name, name) != 0) continue;
+        *out = (clm_dtype)t;
+        return true;
+    }
+    return false;
+}
+
+void clm_dtype_range(clm_dtype t, double *lo, double *hi) {
+    *lo = type_table[t].lo;
+    *hi = type_table[t].hi;
+}
+
+#define TO_F32(T)                                                    \
+    do {                                                             \
+        const T *s = src;                                            \
+        for (int64_t i = 0; i < n; i++) dst[i] = (float)s[i];        \
+    } while (0)
+
+void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
+    switch (t) {
+    case CLM_U8: TO_F32(uint8_t); break;
+    case CLM_U16: TO_F32(uint16_t); break;
+    case CLM_U32: TO_F32(uint32_t); break;
+    case CLM_U64: TO_F32(uint64_t); break;
+    case CLM_I8: TO_F32(int8_t); break;
+    case CLM_I16: TO_F32(int16_t); break;
+    case CLM_I32: TO_F32(int32_t); break;
+    case CLM_I64: TO_F32(int64_t); break;
+    case CLM_F64: TO_F32(double); break;
+    case CLM_F32: memcpy(dst, src, (size_t)n * sizeof(float)); break;
+    default: memset(dst, 0, (size_t)n * sizeof(float)); break;
+    }
+}
+
+/* Small types round in float (exact there), wide ones in double. */
+#define FROM_F32(T, R, RINT)                                                  \
+    do {                                                                      \
+        T *d = dst;                                                           \
+        const R low = (R)type_table[t].lo, high = (R)type_table[t].hi;        \
+        for (int64_t i = 0; i < n; i++) {                                     \
+            R x = RINT((R)src[i]);                                            \
+            x = x > low ? x : low; /* also takes NaN to low, mended below */  \
+            x = x < high ? x : high;                                          \
+            d[i] = src[i] == src[i] ? (T)x : (T)0;                            \
+        }                                                                     \
+    } while (0)
+
+void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int64_t n) {
+    switch (t) {
+    case CLM_U8: FROM_F32(uint8_t, float, rintf); break;
+    case CLM_U16: FROM_F32(uint16_t, float, rintf); break;
+    case CLM_I8: FROM_F32(int8_t, float, rintf); break;
+    case CLM_I16: FROM_F32(int16_t, float, rintf); break;
+    case CLM_U32: FROM_F32(uint32_t, double, rint); break;
+    case CLM_I32: FROM_F32(int32_t, double, rint); break;
+    case CLM_U64: FROM_F32(uint64_t, double, rint); break;
+    case CLM_I64: FROM_F32(int64_t, double, rint); break;
+    case CLM_F32: memcpy(dst, src, (size_t)n * sizeof(float)); break;
+    case CLM_F64: {
+        double *d = dst;
+        for (int64_t i = 0; i < n; i++) d[i] = (double)src[i];
+        break;
+    }
+    default: memset(dst, 0, (size_t)n * clm_dtype_size(t)); break;
+    }
+}
+
+void clm_swap_bytes(void *data, size_t size, int64_t n) {
+    unsigned char *p = data;
+    for (int64_t i = 0; i < n; i++, p += size) {
+        if (size == 2) {
+            uint16_t x;
+            memcpy(&x, p, 2);
+            x = __builtin_bswap16(x);
+            memcpy(p, &x, 2);
+        } else if (size == 4) {
+            uint32_t x;
+            memcpy(&x, p, 4);
+            x = __builtin_bswap32(x);
+            memcpy(p, &x, 4);
+        } else if (size == 8) {
+            uint64_t x;
+            memcpy(&x, p, 8);
+            x = __builtin_bswap64(x);
+            memcpy(p, &x, 8);
+        } else {
+            for (size_t a = 0, b = size - 1; a < b && size > 1; a++, b--) {
+                unsigned char c = p[a];
+                p[a] = p[b];
+                p[b] = c;
+            }
+        }
+    }
+}
