@@ -26,8 +26,8 @@ bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
     clm_arena *a = clm_heap_new(1, sizeof *a, err);
     if (!a) return false;
     a->budget = (budget_bytes + 4095u) & ~(size_t)4095u;
-    a->base = mmap(NULL, a->budget, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    a->base =
+        mmap(NULL, a->budget, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (a->base == MAP_FAILED) {
         clm_heap_free(a);
         return clm_fail_os(err, CLM_E_NOMEM, "arena of %zu bytes", budget_bytes);

@@ -3,8 +3,7 @@
 #include <string.h>
 
 #if defined(__x86_64__)
-__attribute__((target("sse4.2"))) static uint32_t crc_hw(uint32_t crc, const unsigned char *p,
-                                                         size_t n) {
+__attribute__((target("sse4.2"))) static uint32_t crc_hw(uint32_t crc, const unsigned char *p, size_t n) {
     uint64_t c = crc;
     for (; n >= 8; p += 8, n -= 8) {
         uint64_t x;
@@ -18,10 +17,10 @@ __attribute__((target("sse4.2"))) static uint32_t crc_hw(uint32_t crc, const uns
 #endif
 
 static uint32_t crc_soft(uint32_t crc, const unsigned char *p, size_t n) {
-    static const uint32_t nibble[16] = {
-        0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u, 0x417b1dbcu, 0x5125dad3u,
-        0x61c69362u, 0x7198540du, 0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
-        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
+    static const uint32_t nibble[16] = {0x00000000u, 0x105ec76fu, 0x20bd8edeu, 0x30e349b1u,
+                                        0x417b1dbcu, 0x5125dad3u, 0x61c69362u, 0x7198540du,
+                                        0x82f63b78u, 0x92a8fc17u, 0xa24bb5a6u, 0xb21572c9u,
+                                        0xc38d26c4u, 0xd3d3e1abu, 0xe330a81au, 0xf36e6f75u};
     for (; n; p++, n--) {
         crc ^= *p;
         crc = (crc >> 4) ^ nibble[crc & 15u];

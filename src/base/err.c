@@ -14,8 +14,7 @@ static void mark_cut(clm_err *err, int wanted) {
     if (wanted >= (int)sizeof err->text) err->text[sizeof err->text - 2] = '+';
 }
 
-bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int line, const char *fmt,
-                 ...) {
+bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int line, const char *fmt, ...) {
     va_list ap;
     va_start(ap, fmt);
     err->code = code;
@@ -59,8 +58,8 @@ bool clm_err_in(clm_err *err, const char *fmt, ...) {
 }
 
 const char *clm_code_name(clm_code code) {
-    static const char *const names[CLM_CODE_COUNT] = {
-        "ok",      "argument", "no_memory", "read",    "write",    "format", "unsupported",
-        "missing", "no_data",  "numeric",   "peer",    "cancelled"};
+    static const char *const names[CLM_CODE_COUNT] = {"ok",      "argument", "no_memory",   "read",
+                                                      "write",   "format",   "unsupported", "missing",
+                                                      "no_data", "numeric",  "peer",        "cancelled"};
     return code >= 0 && code < CLM_CODE_COUNT ? names[code] : "unknown";
 }

@@ -23,8 +23,8 @@ static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
     if (fstat(fd, &st) != 0) return clm_fail_os(err, CLM_E_IO, "stat");
     if (!S_ISREG(st.st_mode)) return clm_fail(err, CLM_E_FORMAT, "not a regular file");
     if ((uint64_t)st.st_size > max_bytes)
-        return clm_fail(err, CLM_E_FORMAT, "%lld bytes, at most %zu make sense here",
-                        (long long)st.st_size, max_bytes);
+        return clm_fail(err, CLM_E_FORMAT, "%lld bytes, at most %zu make sense here", (long long)st.st_size,
+                        max_bytes);
     size_t want = (size_t)st.st_size;
     if (!clm_buf_reserve(b, want + 1, err)) return false;
     b->n = 0;
@@ -42,8 +42,7 @@ static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
 bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s",
-                           path);
+        return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
     bool ok = read_all(fd, max_bytes, b, err);
     close(fd);
     return ok ? true : clm_err_in(err, "%s", path);
@@ -96,8 +95,8 @@ static bool sync_folder(const char *path, clm_err *err) {
 static bool temp_name(char out[CLM_PATH_MAX], const char *path, clm_err *err) {
     static atomic_uint serial;
     const char *name = clm_path_name(path);
-    return clm_path_format(out, err, "%.*s.%s.tmp.%ld.%u", (int)(name - path), path, name,
-                           (long)getpid(), atomic_fetch_add(&serial, 1u));
+    return clm_path_format(out, err, "%.*s.%s.tmp.%ld.%u", (int)(name - path), path, name, (long)getpid(),
+                           atomic_fetch_add(&serial, 1u));
 }
 
 bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err) {
@@ -149,9 +148,7 @@ bool clm_folder_remove(const char *path, clm_err *err) {
     return clm_fail_os(err, CLM_E_WRITE, "remove folder %s", path);
 }
 
-static int by_bytes(const void *a, const void *b) {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
+static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
 bool clm_folder_list(const char *path, clm_names *out, clm_err *err) {
     clm_names names = {0};

@@ -19,9 +19,7 @@ bool clm_heap_grow(void **p, size_t n, size_t size, clm_err *err) {
     return true;
 }
 
-void clm_heap_free(void *p) {
-    free(p); /* allow: the wrapper */
-}
+void clm_heap_free(void *p) { free(p); /* allow: the wrapper */ }
 
 char *clm_heap_text(const char *text, clm_err *err) {
     size_t n = strlen(text) + 1;

@@ -61,9 +61,7 @@ const clm_json *clm_json_at(const clm_json *v, int64_t i) {
     return i >= 0 && i < clm_json_size(v) ? wrap(cJSON_GetArrayItem(un(v), (int)i)) : NULL;
 }
 
-const clm_json *clm_json_first(const clm_json *v) {
-    return clm_json_size(v) ? wrap(un(v)->child) : NULL;
-}
+const clm_json *clm_json_first(const clm_json *v) { return clm_json_size(v) ? wrap(un(v)->child) : NULL; }
 
 const clm_json *clm_json_next(const clm_json *v) { return v ? wrap(un(v)->next) : NULL; }
 const char *clm_json_key(const clm_json *v) { return v && un(v)->string ? un(v)->string : ""; }

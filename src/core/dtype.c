@@ -44,10 +44,10 @@ void clm_dtype_range(clm_dtype t, double *lo, double *hi) {
     *hi = type_table[t].hi;
 }
 
-#define TO_F32(T)                                                    \
-    do {                                                             \
-        const T *s = src;                                            \
-        for (int64_t i = 0; i < n; i++) dst[i] = (float)s[i];        \
+#define TO_F32(T)                                             \
+    do {                                                      \
+        const T *s = src;                                     \
+        for (int64_t i = 0; i < n; i++) dst[i] = (float)s[i]; \
     } while (0)
 
 void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
@@ -67,16 +67,16 @@ void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
 }
 
 /* Small types round in float (exact there), wide ones in double. */
-#define FROM_F32(T, R, RINT)                                                  \
-    do {                                                                      \
-        T *d = dst;                                                           \
-        const R low = (R)type_table[t].lo, high = (R)type_table[t].hi;        \
-        for (int64_t i = 0; i < n; i++) {                                     \
-            R x = RINT((R)src[i]);                                            \
-            x = x > low ? x : low; /* also takes NaN to low, mended below */  \
-            x = x < high ? x : high;                                          \
-            d[i] = src[i] == src[i] ? (T)x : (T)0;                            \
-        }                                                                     \
+#define FROM_F32(T, R, RINT)                                                 \
+    do {                                                                     \
+        T *d = dst;                                                          \
+        const R low = (R)type_table[t].lo, high = (R)type_table[t].hi;       \
+        for (int64_t i = 0; i < n; i++) {                                    \
+            R x = RINT((R)src[i]);                                           \
+            x = x > low ? x : low; /* also takes NaN to low, mended below */ \
+            x = x < high ? x : high;                                         \
+            d[i] = src[i] == src[i] ? (T)x : (T)0;                           \
+        }                                                                    \
     } while (0)
 
 void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int64_t n) {

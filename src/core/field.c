@@ -2,8 +2,8 @@
 
 #include <math.h>
 
-bool clm_field_new(clm_arena *a, const int64_t shape[3], const double spacing[3],
-                   const double origin[3], clm_field *out, clm_err *err) {
+bool clm_field_new(clm_arena *a, const int64_t shape[3], const double spacing[3], const double origin[3],
+                   clm_field *out, clm_err *err) {
     clm_field f;
     for (int d = 0; d < 3; d++) {
         f.shape[d] = shape[d];

@@ -13,6 +13,6 @@ bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
 }
 
 void clm_dot_rows(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)k, b,
-                (int)k, 0.0f, c, (int)n);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)k, b, (int)k,
+                0.0f, c, (int)n);
 }

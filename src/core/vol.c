@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-bool clm_vol_new(clm_arena *a, const int64_t shape[3], const double spacing[3],
-                 const double origin[3], clm_vol *out, clm_err *err) {
+bool clm_vol_new(clm_arena *a, const int64_t shape[3], const double spacing[3], const double origin[3],
+                 clm_vol *out, clm_err *err) {
     int64_t plane, count;
     if (!clm_mul(shape[1], shape[2], &plane, err) || !clm_mul(plane, shape[0], &count, err)) return false;
     clm_vol v = {.stride = {plane, shape[2]}};

@@ -24,7 +24,8 @@ void clm_test_ok(bool ok, const clm_err *err, const char *what, const char *file
     _fail(file, line);
 }
 
-void clm_test_fails(bool ok, clm_code want, const clm_err *err, const char *what, const char *file, int line) {
+void clm_test_fails(bool ok, clm_code want, const clm_err *err, const char *what, const char *file,
+                    int line) {
     if (!ok && err->code == want) return;
     if (ok)
         print_error("%s\n  succeeded, should fail with %s\n", what, clm_code_name(want));

@@ -39,8 +39,8 @@ typedef struct clm_err {
 /** The same with errno's text appended; errno is read first. */
 #define clm_fail_os(err, code, ...) clm_err_set_os((err), (code), __FILE__, __LINE__, __VA_ARGS__)
 
-bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int line, const char *fmt,
-                 ...) __attribute__((format(printf, 6, 7)));
+bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int line, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 bool clm_err_set_os(clm_err *err, clm_code code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
 /** Put context in front of the text ("CONTEXT: text"); keeps the code; returns false. */

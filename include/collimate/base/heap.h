@@ -11,7 +11,7 @@
 CLM_MUST void *clm_heap_new(size_t n, size_t size, clm_err *err);
 /** Grow to n items, contents kept, new part not initialised; on failure the old block stays. */
 CLM_MUST bool clm_heap_grow(void **p, size_t n, size_t size, clm_err *err);
-void clm_heap_free(void *p); /* NULL is fine */
+void clm_heap_free(void *p);                                  /* NULL is fine */
 CLM_MUST char *clm_heap_text(const char *text, clm_err *err); /* a copy */
 
 /** A growable byte buffer, reused between reads. Zero-initialise; free with clm_buf_free. */

@@ -7,23 +7,27 @@
 
 typedef struct clm_json clm_json; /* a value; children are borrowed from their root */
 typedef enum clm_json_kind {
-    CLM_JSON_NULL, CLM_JSON_BOOL, CLM_JSON_NUMBER, CLM_JSON_TEXT, CLM_JSON_LIST, CLM_JSON_OBJECT
+    CLM_JSON_NULL,
+    CLM_JSON_BOOL,
+    CLM_JSON_NUMBER,
+    CLM_JSON_TEXT,
+    CLM_JSON_LIST,
+    CLM_JSON_OBJECT
 } clm_json_kind;
 
 /** Parse n bytes; `name` (a file name) begins the error text, which tells line and column. */
-CLM_MUST bool clm_json_parse(const void *text, size_t n, const char *name, clm_json **out,
-                             clm_err *err);
+CLM_MUST bool clm_json_parse(const void *text, size_t n, const char *name, clm_json **out, clm_err *err);
 /** clm_file_read (at most 64 MiB) + clm_json_parse. */
 CLM_MUST bool clm_json_read(const char *path, clm_json **out, clm_err *err);
 void clm_json_free(clm_json *root); /* NULL is fine */
 
 clm_json_kind clm_json_kind_of(const clm_json *v);
-const clm_json *clm_json_get(const clm_json *object, const char *key); /* NULL if absent or no object */
-int64_t clm_json_size(const clm_json *list_or_object);                 /* 0 for other kinds           */
+const clm_json *clm_json_get(const clm_json *object, const char *key);  /* NULL if absent or no object */
+int64_t clm_json_size(const clm_json *list_or_object);                  /* 0 for other kinds           */
 const clm_json *clm_json_at(const clm_json *list_or_object, int64_t i); /* NULL beyond the end; O(i)   */
 const clm_json *clm_json_first(const clm_json *list_or_object);         /* iterate: first, then next    */
 const clm_json *clm_json_next(const clm_json *v);
-const char *clm_json_key(const clm_json *v);                           /* its name in the object, or "" */
+const char *clm_json_key(const clm_json *v); /* its name in the object, or "" */
 /** Values; false (out untouched) when v is NULL or of another kind. */
 bool clm_json_is(const clm_json *v, bool *out);
 bool clm_json_number(const clm_json *v, double *out);

@@ -12,8 +12,7 @@ typedef struct clm_affine {
 
 static inline void clm_affine_apply(const clm_affine *a, const double x[3], double y[3]) {
     double r[3];
-    for (int i = 0; i < 3; i++)
-        r[i] = a->m[i][0] * x[0] + a->m[i][1] * x[1] + a->m[i][2] * x[2] + a->m[i][3];
+    for (int i = 0; i < 3; i++) r[i] = a->m[i][0] * x[0] + a->m[i][1] * x[1] + a->m[i][2] * x[2] + a->m[i][3];
     y[0] = r[0], y[1] = r[1], y[2] = r[2];
 }
 /** x -> outer(inner(x)). */

@@ -7,14 +7,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* clang-format off */
 typedef enum clm_dtype {
     CLM_U8, CLM_U16, CLM_U32, CLM_U64, CLM_I8, CLM_I16, CLM_I32, CLM_I64, CLM_F32, CLM_F64,
     CLM_BOOL, CLM_F16, CLM_C64, CLM_C128, /* these four: dump and convert only */
     CLM_DTYPE_COUNT
 } clm_dtype;
+/* clang-format on */
 
 size_t clm_dtype_size(clm_dtype t);
-const char *clm_dtype_name(clm_dtype t);               /* "uint16", "float32", ...   */
+const char *clm_dtype_name(clm_dtype t);                /* "uint16", "float32", ...   */
 bool clm_dtype_named(const char *name, clm_dtype *out); /* the inverse                */
 bool clm_dtype_is_integer(clm_dtype t);                 /* bool is not                */
 bool clm_dtype_is_real(clm_dtype t);                    /* integers and f32, f64: what algorithms take */

@@ -14,9 +14,7 @@ typedef struct clm_field {
     double origin[3];  /* world micrometres of node (0,0,0) */
 } clm_field;
 
-static inline int64_t clm_field_count(const clm_field *f) {
-    return f->shape[0] * f->shape[1] * f->shape[2];
-}
+static inline int64_t clm_field_count(const clm_field *f) { return f->shape[0] * f->shape[1] * f->shape[2]; }
 /** Zero displacement everywhere; the three planes are one allocation, u[0] first. */
 CLM_MUST bool clm_field_new(clm_arena *a, const int64_t shape[3], const double spacing[3],
                             const double origin[3], clm_field *out, clm_err *err);

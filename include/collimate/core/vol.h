@@ -24,8 +24,6 @@ CLM_MUST bool clm_vol_copy(clm_arena *a, const clm_vol *v, clm_vol *out, clm_err
 static inline float *clm_vol_row(const clm_vol *v, int64_t z, int64_t y) {
     return v->data + z * v->stride[0] + y * v->stride[1];
 }
-static inline int64_t clm_vol_count(const clm_vol *v) {
-    return v->shape[0] * v->shape[1] * v->shape[2];
-}
+static inline int64_t clm_vol_count(const clm_vol *v) { return v->shape[0] * v->shape[1] * v->shape[2]; }
 
 #endif

@@ -36,11 +36,11 @@ typedef struct clm_span {
 } clm_span;
 
 typedef struct clm_stage {
-    char name[24];          /* "spots", "global", "deform.1", ...                              */
-    int64_t n;              /* tasks                                                           */
+    char name[24]; /* "spots", "global", "deform.1", ...                              */
+    int64_t n;     /* tasks                                                           */
     clm_stage_start start;
-    bool fatal;             /* a task that fails for good ends the run; else it is data        */
-    int64_t shape[3];       /* the stage's grid; product n                                     */
+    bool fatal;       /* a task that fails for good ends the run; else it is data        */
+    int64_t shape[3]; /* the stage's grid; product n                                     */
     /* FOLLOWS only: which tasks of the previous stage a task needs, and the converse; pure arithmetic */
     clm_span (*needs)(const void *ctx, int stage, const int64_t at[3]);
     clm_span (*feeds)(const void *ctx, int stage, const int64_t at[3]); /* of a task of stage-1 */
