@@ -1,6 +1,12 @@
 add_library(clm_testing STATIC tests/support/near.c tests/support/temp.c)
 target_include_directories(clm_testing PUBLIC tests)
+target_compile_definitions(clm_testing PUBLIC CLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
+
+# Tests that start threads: these alone are built and run under ThreadSanitizer (target clm_tsan).
+set(CLM_TSAN_LAYERS cluster)
+set(CLM_TSAN_MODULES fft)
+add_custom_target(clm_tsan)
 
 # clm_unit(LAYER MODULE...): one executable tests/unit/LAYER/test_MODULE.c a module, ctest unit.LAYER.MODULE
 function(clm_unit layer)
@@ -8,7 +14,49 @@ function(clm_unit layer)
     add_executable(test_${module} tests/unit/${layer}/test_${module}.c)
     target_link_libraries(test_${module} PRIVATE clm_testing clm_${layer})
     add_test(NAME unit.${layer}.${module} COMMAND test_${module})
-    set_tests_properties(unit.${layer}.${module} PROPERTIES TIMEOUT 300 LABELS unit SKIP_RETURN_CODE 77)
+    set(labels unit)
+    if(layer IN_LIST CLM_TSAN_LAYERS OR module IN_LIST CLM_TSAN_MODULES)
+      list(APPEND labels tsan)
+      add_dependencies(clm_tsan test_${module})
+    endif()
+    set_tests_properties(unit.${layer}.${module} PROPERTIES TIMEOUT 300 LABELS "${labels}" SKIP_RETURN_CODE 77)
   endforeach()
 endfunction()
 
+# clm_mpi(MODULE RANKS...): tests/mpi/test_MODULE.c run under mpirun once for each count of ranks. Not built with
+# sanitizers: MPI's own reports would drown ours.
+function(clm_mpi module)
+  if(CLM_SANITIZE)
+    return()
+  endif()
+  add_executable(test_mpi_${module} tests/mpi/test_${module}.c)
+  target_link_libraries(test_mpi_${module} PRIVATE clm_testing clm_cluster)
+  foreach(ranks IN LISTS ARGN)
+    add_test(NAME mpi.${module}.${ranks}
+      COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun -n ${ranks} $<TARGET_FILE:test_mpi_${module}>)
+    set_tests_properties(mpi.${module}.${ranks} PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS ${ranks}
+      SKIP_RETURN_CODE 77)
+  endforeach()
+endfunction()
+
+# clm_e2e(NAME [PROCESSORS]): tests/e2e/NAME.sh drives the program itself; see tests/e2e/lib.sh.
+function(clm_e2e name)
+  if(NOT TARGET collimate OR CLM_SANITIZE)
+    return()
+  endif()
+  set(processors 2)
+  if(ARGC GREATER 1)
+    set(processors ${ARGV1})
+  endif()
+  add_test(NAME e2e.${name} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/${name}.sh)
+  set_tests_properties(e2e.${name} PROPERTIES TIMEOUT 300 LABELS e2e PROCESSORS ${processors}
+    SKIP_RETURN_CODE 77 ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
+endfunction()
+
+# clm_style(NAME SCRIPT ARGUMENT...): a check of the sources themselves, no compiler needed
+function(clm_style name script)
+  add_test(NAME style.${name} COMMAND ${PROJECT_SOURCE_DIR}/scripts/${script} ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(style.${name} PROPERTIES TIMEOUT 120 LABELS style)
+endfunction()
+
+clm_style(format format --check)
