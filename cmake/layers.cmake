@@ -5,3 +5,6 @@ clm_layer(base
 clm_layer(core BELOW base
   SOURCES affine.c dtype.c field.c linalg.c points.c vol.c
   LIBS PkgConfig::OPENBLAS ${LAPACKE_LIBRARY} m)
+
+clm_layer(plan BELOW core base
+  SOURCES grid.c stitch.c)

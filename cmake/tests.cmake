@@ -60,3 +60,5 @@ function(clm_style name script)
 endfunction()
 
 clm_style(format format --check)
+
+clm_unit(plan grid stitch)
