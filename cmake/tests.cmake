@@ -55,10 +55,16 @@ endfunction()
 
 # clm_style(NAME SCRIPT ARGUMENT...): a check of the sources themselves, no compiler needed
 function(clm_style name script)
-  add_test(NAME style.${name} COMMAND ${PROJECT_SOURCE_DIR}/scripts/${script} ${ARGN} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  add_test(NAME style.${name} COMMAND ${PROJECT_SOURCE_DIR}/scripts/${script} ${ARGN})
   set_tests_properties(style.${name} PROPERTIES TIMEOUT 120 LABELS style)
 endfunction()
 
 clm_style(format format --check)
+clm_style(layers check_layers)
+clm_style(banned check_banned)
+clm_style(size check_size)
+clm_style(paths check_paths)
+clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 
+# The tests, a line or more a layer, lowest first.
 clm_unit(plan grid stitch)

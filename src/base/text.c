@@ -44,7 +44,7 @@ bool clm_text_begins(const char *text, const char *prefix) {
 bool clm_text_int(const char *text, int64_t *out) {
     char *end;
     errno = 0;
-    long long v = strtoll(text, &end, 10);
+    long long v = strtoll(text, &end, 10); /* allow: the wrapper */
     if (end == text || *end || errno || text[0] == ' ') return false;
     *out = v;
     return true;
