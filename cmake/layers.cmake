@@ -8,3 +8,7 @@ clm_layer(core BELOW base
 
 clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
+
+clm_layer(image BELOW core
+  SOURCES filter.c
+  LIBS m)

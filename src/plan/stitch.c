@@ -64,8 +64,9 @@ static void add_piece(const clm_lattice_plan *p, clm_box chunk, const clm_piece 
             for (int64_t x = part.lo[2]; x < part.hi[2]; x++) {
                 double w = clm_lattice_weight(p, piece->block, (const int64_t[3]){z, y, x});
                 if (w <= 0.0) continue;
-                int64_t from = ((z - piece->nodes.lo[0]) * f->shape[1] + (y - piece->nodes.lo[1])) *
-                                   f->shape[2] + (x - piece->nodes.lo[2]);
+                int64_t from =
+                    ((z - piece->nodes.lo[0]) * f->shape[1] + (y - piece->nodes.lo[1])) * f->shape[2] +
+                    (x - piece->nodes.lo[2]);
                 int64_t to = ((z - chunk.lo[0]) * sum->shape[1] + (y - chunk.lo[1])) * sum->shape[2] +
                              (x - chunk.lo[2]);
                 for (int c = 0; c < 3; c++) sum->u[c][to] += (float)w * f->u[c][from];

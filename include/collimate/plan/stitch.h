@@ -27,8 +27,8 @@ double clm_lattice_weight(const clm_lattice_plan *p, int64_t index, const int64_
 
 /** One block's field on the nodes of its padded box. */
 typedef struct clm_piece {
-    int64_t block;        /* index in p->blocks                             */
-    clm_box nodes;        /* which nodes of the whole lattice `field` holds */
+    int64_t block; /* index in p->blocks                             */
+    clm_box nodes; /* which nodes of the whole lattice `field` holds */
     const clm_field *field;
 } clm_piece;
 

@@ -52,7 +52,8 @@ static void touching_is_exact(void **state) {
             int64_t at[3];
             clm_grid_at(&g, i, at);
             clm_box grown = clm_grid_core(&g, i);
-            for (int d = 0; d < 3; d++) /* the last core is clipped; its reach beyond the volume does not matter */
+            for (int d = 0; d < 3;
+                 d++) /* the last core is clipped; its reach beyond the volume does not matter */
                 grown.hi[d] = grown.lo[d] + g.block[d];
             bool meets = !clm_box_is_empty(clm_box_meet(clm_box_grow(grown, reach), box));
             bool listed = true;
@@ -63,7 +64,8 @@ static void touching_is_exact(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cores_tile_the_volume), cmocka_unit_test(no_thin_last_block),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(cores_tile_the_volume),
+                                       cmocka_unit_test(no_thin_last_block),
                                        cmocka_unit_test(touching_is_exact)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,8 @@ static void weights_sum_to_one(void **state) {
                 for (int64_t b = 0; b < p.blocks.n; b++) {
                     double w = clm_lattice_weight(&p, b, (const int64_t[3]){z, y, x});
                     clm_box nodes = clm_lattice_nodes(&p, clm_grid_padded(&p.blocks, b));
-                    if (w > 0) assert_true(clm_box_has(nodes, z, y, x)); /* a block holds what it is weighed for */
+                    if (w > 0)
+                        assert_true(clm_box_has(nodes, z, y, x)); /* a block holds what it is weighed for */
                     sum += w;
                 }
                 assert_near(sum, 1.0, 1e-12);
@@ -33,7 +34,8 @@ static void weights_sum_to_one(void **state) {
 }
 
 /* a linear field u, a prior v, some blocks missing */
-static void stitch_case(const clm_lattice_plan *p, unsigned present, clm_field *out, float *coverage, clm_work *w) {
+static void stitch_case(const clm_lattice_plan *p, unsigned present, clm_field *out, float *coverage,
+                        clm_work *w) {
     clm_err err = CLM_ERR_NONE;
     clm_piece pieces[64];
     clm_field fields[64], prior;
@@ -45,7 +47,8 @@ static void stitch_case(const clm_lattice_plan *p, unsigned present, clm_field *
     for (int64_t b = 0; b < p->blocks.n; b++) {
         if (!(present >> b & 1u)) continue;
         clm_box nodes = clm_lattice_nodes(p, clm_grid_padded(&p->blocks, b));
-        const int64_t shape[3] = {nodes.hi[0] - nodes.lo[0], nodes.hi[1] - nodes.lo[1], nodes.hi[2] - nodes.lo[2]};
+        const int64_t shape[3] = {nodes.hi[0] - nodes.lo[0], nodes.hi[1] - nodes.lo[1],
+                                  nodes.hi[2] - nodes.lo[2]};
         assert_ok(clm_field_new(w->keep, shape, p->spacing, p->origin, &fields[n], &err), err);
         int64_t i = 0;
         for (int64_t z = nodes.lo[0]; z < nodes.hi[0]; z++)
@@ -66,7 +69,8 @@ static void agreeing_blocks_stitch_to_themselves(void **state) {
     clm_field out;
     float *coverage = clm_take(w.keep, float, p.shape[0] * p.shape[1] * p.shape[2], &err);
     assert_ok(clm_field_new(w.keep, p.shape, p.spacing, p.origin, &out, &err), err);
-    for (unsigned drop = 0; drop <= (unsigned)p.blocks.n; drop++) { /* none, then each block in turn, missing */
+    for (unsigned drop = 0; drop <= (unsigned)p.blocks.n;
+         drop++) { /* none, then each block in turn, missing */
         unsigned present = (1u << p.blocks.n) - 1u;
         if (drop) present &= ~(1u << (drop - 1));
         stitch_case(&p, present, &out, coverage, &w);
@@ -74,10 +78,12 @@ static void agreeing_blocks_stitch_to_themselves(void **state) {
         for (int64_t z = 0; z < p.shape[0]; z++)
             for (int64_t y = 0; y < p.shape[1]; y++)
                 for (int64_t x = 0; x < p.shape[2]; x++, i++) {
-                    double missing = drop ? clm_lattice_weight(&p, drop - 1, (const int64_t[3]){z, y, x}) : 0.0;
+                    double missing =
+                        drop ? clm_lattice_weight(&p, drop - 1, (const int64_t[3]){z, y, x}) : 0.0;
                     assert_near(coverage[i], 1.0 - missing, 1e-5);
                     if (missing <= 0.5) assert_near(out.u[1][i], (double)(z + 2 * y + 3 * x + 1), 1e-3);
-                    if (missing == 1.0) assert_near(out.u[1][i], 1.0, 0.0); /* a hole falls back to the prior */
+                    if (missing == 1.0)
+                        assert_near(out.u[1][i], 1.0, 0.0); /* a hole falls back to the prior */
                 }
     }
     clm_test_work_drop(&w);
@@ -97,10 +103,12 @@ static void chunks_equal_the_whole(void **state) {
     assert_true(p.blocks.n <= 8);
     for (int64_t b = 0; b < p.blocks.n; b++) {
         clm_box nodes = clm_lattice_nodes(&p, clm_grid_padded(&p.blocks, b));
-        const int64_t shape[3] = {nodes.hi[0] - nodes.lo[0], nodes.hi[1] - nodes.lo[1], nodes.hi[2] - nodes.lo[2]};
+        const int64_t shape[3] = {nodes.hi[0] - nodes.lo[0], nodes.hi[1] - nodes.lo[1],
+                                  nodes.hi[2] - nodes.lo[2]};
         assert_ok(clm_field_new(w.keep, shape, p.spacing, p.origin, &fields[b], &err), err);
         for (int64_t i = 0; i < clm_field_count(&fields[b]); i++)
-            for (int c = 0; c < 3; c++) fields[b].u[c][i] = (float)clm_rng_uniform(7, (uint64_t)(b * 3 + c), (uint64_t)i);
+            for (int c = 0; c < 3; c++)
+                fields[b].u[c][i] = (float)clm_rng_uniform(7, (uint64_t)(b * 3 + c), (uint64_t)i);
         pieces[b] = (clm_piece){.block = b, .nodes = nodes, .field = &fields[b]};
     }
     assert_ok(clm_field_new(w.keep, p.shape, p.spacing, p.origin, &prior, &err), err);
@@ -119,7 +127,8 @@ static void chunks_equal_the_whole(void **state) {
             for (int64_t y = c.lo[1]; y < c.hi[1]; y++)
                 for (int64_t x = c.lo[2]; x < c.hi[2]; x++, i++) {
                     int64_t at = (z * p.shape[1] + y) * p.shape[2] + x;
-                    for (int d = 0; d < 3; d++) assert_memory_equal(&part.u[d][i], &whole.u[d][at], sizeof(float));
+                    for (int d = 0; d < 3; d++)
+                        assert_memory_equal(&part.u[d][i], &whole.u[d][at], sizeof(float));
                     assert_memory_equal(&some[i], &coverage[at], sizeof(float));
                 }
         clm_arena_rewind(w.temp, m);
