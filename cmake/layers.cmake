@@ -9,6 +9,6 @@ clm_layer(core BELOW base
 clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
-clm_layer(image BELOW core
-  SOURCES filter.c
+clm_layer(image BELOW core base
+  SOURCES filter.c rowmap.c warp.c
   LIBS m)

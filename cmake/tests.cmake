@@ -68,4 +68,4 @@ clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(plan grid stitch)
-clm_unit(image filter)
+clm_unit(image filter warp)
