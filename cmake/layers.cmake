@@ -1,5 +1,5 @@
 clm_layer(base
-  SOURCES arena.c crc.c err.c file.c heap.c json.c log.c rng.c text.c
+  SOURCES arena.c crc.c err.c fault.c file.c heap.c json.c log.c rng.c text.c
   LIBS PkgConfig::CJSON m)
 
 clm_layer(core BELOW base

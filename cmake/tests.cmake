@@ -67,5 +67,6 @@ clm_style(paths check_paths)
 clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 
 # The tests, a line or more a layer, lowest first.
+clm_unit(base arena crc err file heap json rng text)
 clm_unit(plan grid stitch)
 clm_unit(image filter warp)

@@ -1,6 +1,8 @@
 #include "collimate/base/arena.h"
+#include "collimate/base/fault.h"
 #include "collimate/base/heap.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -48,7 +50,8 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     int64_t bytes;
     if (!clm_mul(n, (int64_t)size, &bytes, err)) return NULL;
     size_t left = a->budget - a->used;
-    if ((uint64_t)bytes > left || left - (size_t)bytes < ALIGN + REDZONE) {
+    size_t round = ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    if (round > left || left - round < REDZONE || clm_fault("arena")) {
         clm_fail(err, CLM_E_NOMEM,
                  "block memory budget reached: %lld bytes asked, %zu of %zu in use; use smaller "
                  "blocks or raise memory.task_mib",
@@ -56,12 +59,10 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
         return NULL;
     }
     unsigned char *p = a->base + a->used;
-    size_t round = ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (round > left) round = left;
     a->used += round + REDZONE;
     if (a->used > a->peak) a->peak = a->used;
     UNPOISON(p, (size_t)bytes);
-#ifndef NDEBUG
+#ifdef CLM_DEBUG
     memset(p, 0xff, (size_t)bytes);
 #endif
     return p;
@@ -76,6 +77,7 @@ void *clm_arena_take_zero(clm_arena *a, int64_t n, size_t size, clm_err *err) {
 clm_mark clm_arena_mark(const clm_arena *a) { return (clm_mark){a->used}; }
 
 void clm_arena_rewind(clm_arena *a, clm_mark m) {
+    assert(m.used <= a->used); /* a mark of this arena, and not one rewound past before */
     POISON(a->base + m.used, a->used - m.used);
     a->used = m.used;
 }
@@ -85,10 +87,6 @@ size_t clm_arena_peak(const clm_arena *a) { return a->peak; }
 void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
     clm_arena_rewind(a, (clm_mark){0});
     size_t keep = (keep_bytes + 4095u) & ~(size_t)4095u;
-    if (keep < a->peak) {
-        UNPOISON(a->base + keep, a->budget - keep);
-        madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
-        POISON(a->base + keep, a->budget - keep);
-    }
+    if (keep < a->peak) madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
     a->peak = 0;
 }

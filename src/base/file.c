@@ -1,4 +1,5 @@
 #include "collimate/base/file.h"
+#include "collimate/base/fault.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
     if (!clm_buf_reserve(b, want + 1, err)) return false;
     b->n = 0;
     while (b->n < want) {
-        ssize_t got = read(fd, b->data + b->n, want - b->n);
+        ssize_t got = clm_fault("read") ? -1 : read(fd, b->data + b->n, want - b->n);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
         if (got == 0) break; /* shortened while we read: what is there is what we return */
@@ -40,7 +41,8 @@ static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
 }
 
 bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    /* not blocking: a pipe left in place of a chunk is an error, not a wait */
+    int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
     bool ok = read_all(fd, max_bytes, b, err);
@@ -48,26 +50,32 @@ bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err)
     return ok ? true : clm_err_in(err, "%s", path);
 }
 
+/* One folder. File systems may refuse to make what is already there by EROFS or EACCES, too. */
+static bool make_one(const char *path) {
+    if (mkdir(path, 0777) == 0) return true;
+    int why = errno;
+    bool there = clm_path_kind_of(path) == CLM_PATH_FOLDER;
+    errno = why;
+    return there;
+}
+
 bool clm_folder_make(const char *path, clm_err *err) {
     char p[CLM_PATH_MAX];
     if (!clm_path_format(p, err, "%s", path)) return false;
-    if (mkdir(p, 0777) == 0 || (errno == EEXIST && clm_path_kind_of(p) == CLM_PATH_FOLDER)) return true;
-    if (errno == ENOENT) {
-        for (char *s = p + 1; *s; s++) {
-            if (*s != '/') continue;
-            *s = 0;
-            if (mkdir(p, 0777) != 0 && errno != EEXIST)
-                return clm_fail_os(err, CLM_E_WRITE, "make folder %s", p);
-            *s = '/';
-        }
-        if (mkdir(p, 0777) == 0 || errno == EEXIST) return true;
+    if (make_one(p)) return true;
+    if (errno != ENOENT) return clm_fail_os(err, CLM_E_WRITE, "make folder %s", path);
+    for (char *s = p + 1; *p && *s; s++) {
+        if (*s != '/') continue;
+        *s = 0;
+        if (!make_one(p)) return clm_fail_os(err, CLM_E_WRITE, "make folder %s", p);
+        *s = '/';
     }
-    return clm_fail_os(err, CLM_E_WRITE, "make folder %s", path);
+    return make_one(p) || clm_fail_os(err, CLM_E_WRITE, "make folder %s", path);
 }
 
 static bool write_all(int fd, const unsigned char *p, size_t n, clm_err *err) {
     while (n) {
-        ssize_t put = write(fd, p, n);
+        ssize_t put = clm_fault("write") ? -1 : write(fd, p, n);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
         p += put;
@@ -86,34 +94,44 @@ static bool sync_folder(const char *path, clm_err *err) {
         memcpy(folder, slash ? "/" : ".", 2);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "open folder %s", folder);
-    bool ok = fsync(fd) == 0 || clm_fail_os(err, CLM_E_WRITE, "fsync %s", folder);
+    /* EINVAL: a file system that cannot, and whose renames need it least */
+    bool ok = fsync(fd) == 0 || errno == EINVAL || clm_fail_os(err, CLM_E_WRITE, "fsync %s", folder);
     close(fd);
     return ok;
 }
 
-/* ".NAME.tmp.PID.N" beside the file: never mistaken for a chunk, unique in the process */
-static bool temp_name(char out[CLM_PATH_MAX], const char *path, clm_err *err) {
+/* Make ".NAME.tmp.PID.N" beside the file: never mistaken for a chunk, unique in the process. The same
+ * name may be left by a killed run, or in use by the same process id on another node: then N moves on. */
+static int open_temp(char tmp[CLM_PATH_MAX], const char *path, clm_err *err) {
     static atomic_uint serial;
     const char *name = clm_path_name(path);
-    return clm_path_format(out, err, "%.*s.%s.tmp.%ld.%u", (int)(name - path), path, name, (long)getpid(),
-                           atomic_fetch_add(&serial, 1u));
+    int folder = (int)(name - path), fd = -1;
+    bool made_folder = false;
+    for (int tries = 0; tries < 1000; tries++) {
+        if (!clm_path_format(tmp, err, "%.*s.%s.tmp.%ld.%u", folder, path, name, (long)getpid(),
+                             atomic_fetch_add(&serial, 1u)))
+            return -1;
+        fd = clm_fault("create") ? -1 : open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (fd >= 0) return fd;
+        if (errno == EEXIST) continue;
+        if (errno != ENOENT || made_folder || !folder) break;
+        char parent[CLM_PATH_MAX];
+        made_folder = true;
+        if (!clm_path_format(parent, err, "%.*s", folder, path) || !clm_folder_make(parent, err)) return -1;
+    }
+    clm_fail_os(err, CLM_E_WRITE, "%s", path);
+    return -1;
 }
 
 bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err) {
     char tmp[CLM_PATH_MAX];
-    if (!temp_name(tmp, path, err)) return false;
-    int fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    if (fd < 0 && errno == ENOENT) {
-        char folder[CLM_PATH_MAX];
-        if (!clm_path_format(folder, err, "%.*s", (int)(clm_path_name(path) - path), path)) return false;
-        if (!clm_folder_make(folder, err)) return false;
-        fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-    }
-    if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", path);
+    int fd = open_temp(tmp, path, err);
+    if (fd < 0) return false;
     bool ok = write_all(fd, bytes, n, err);
-    if (ok && durable && fsync(fd) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+    if (ok && durable && (clm_fault("fsync") || fsync(fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+    /* quota and network file systems may tell of a failed write only here */
     if (close(fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
-    if (ok && rename(tmp, path) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "rename");
+    if (ok && (clm_fault("rename") || rename(tmp, path) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "rename");
     if (!ok) {
         (void)unlink(tmp);
         return clm_err_in(err, "%s", path);
@@ -143,8 +161,11 @@ static int remove_one(const char *path, const struct stat *st, int kind, struct 
 
 bool clm_folder_remove(const char *path, clm_err *err) {
     struct stat st;
-    if (lstat(path, &st) != 0) return true;
-    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0) return true;
+    if (lstat(path, &st) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR) return true;
+        return clm_fail_os(err, CLM_E_WRITE, "remove folder %s", path);
+    }
+    if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) return true;
     return clm_fail_os(err, CLM_E_WRITE, "remove folder %s", path);
 }
 
@@ -156,7 +177,7 @@ bool clm_folder_list(const char *path, clm_names *out, clm_err *err) {
     DIR *d = opendir(path);
     if (!d) return clm_fail_os(err, errno == ENOENT ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
     bool ok = true;
-    for (struct dirent *e; ok && (e = readdir(d));) {
+    for (struct dirent *e; ok && (errno = 0, e = readdir(d));) {
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
         if ((size_t)names.n == cap) {
             cap = cap * 2 + 16;
@@ -169,6 +190,8 @@ bool clm_folder_list(const char *path, clm_names *out, clm_err *err) {
         ok = names.name[names.n] != NULL;
         if (ok) names.n++;
     }
+    /* a listing that breaks off must not look complete */
+    if (ok && errno) ok = clm_fail_os(err, CLM_E_IO, "list %s", path);
     closedir(d);
     if (!ok) {
         clm_names_free(&names);

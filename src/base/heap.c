@@ -1,10 +1,11 @@
 #include "collimate/base/heap.h"
+#include "collimate/base/fault.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 void *clm_heap_new(size_t n, size_t size, clm_err *err) {
-    void *p = calloc(n ? n : 1, size ? size : 1); /* allow: the wrapper */
+    void *p = clm_fault("heap") ? NULL : calloc(n ? n : 1, size ? size : 1); /* allow: the wrapper */
     if (!p) clm_fail(err, CLM_E_NOMEM, "no memory for %zu items of %zu bytes", n, size);
     return p;
 }
@@ -13,7 +14,7 @@ bool clm_heap_grow(void **p, size_t n, size_t size, clm_err *err) {
     size_t bytes;
     if (__builtin_mul_overflow(n, size, &bytes))
         return clm_fail(err, CLM_E_NOMEM, "%zu items of %zu bytes overflow", n, size);
-    void *q = realloc(*p, bytes ? bytes : 1); /* allow: the wrapper */
+    void *q = clm_fault("heap") ? NULL : realloc(*p, bytes ? bytes : 1); /* allow: the wrapper */
     if (!q) return clm_fail(err, CLM_E_NOMEM, "no memory for %zu bytes", bytes);
     *p = q;
     return true;

@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 /* clm_json is cJSON under another name; these two are the only casts. */
@@ -80,7 +81,7 @@ bool clm_json_number(const clm_json *v, double *out) {
 
 bool clm_json_int(const clm_json *v, int64_t *out) {
     double x;
-    if (!clm_json_number(v, &x) || x != floor(x) || fabs(x) > 9007199254740992.0) return false;
+    if (!clm_json_number(v, &x) || x != floor(x) || fabs(x) >= 9007199254740992.0) return false;
     *out = (int64_t)x;
     return true;
 }
@@ -157,17 +158,84 @@ bool clm_json_put(clm_json *parent, const char *key, clm_json *value) {
     return add(parent, key, un(value)) != NULL;
 }
 
-bool clm_json_print(const clm_json *v, bool pretty, clm_buf *b, clm_err *err) {
-    char *text = pretty ? cJSON_Print(un(v)) : cJSON_PrintUnformatted(un(v));
-    if (!text) return clm_fail(err, CLM_E_NOMEM, "JSON could not be built: no memory");
-    size_t n = strlen(text);
-    bool ok = clm_buf_reserve(b, b->n + n + 2, err);
-    if (ok) {
-        memcpy(b->data + b->n, text, n);
-        b->n += n;
-        b->data[b->n++] = '\n';
-        b->data[b->n] = 0;
+/* Our own printing, since cJSON's takes a number for equal to its text when they differ in the last bit. */
+typedef struct printer {
+    clm_buf *b;
+    clm_err *err;
+    bool pretty;
+} printer;
+
+static bool print_value(const printer *p, const cJSON *v, int depth);
+
+static bool print_text(const printer *p, const char *text) {
+    if (!clm_buf_printf(p->b, p->err, "\"")) return false;
+    for (const char *s = text; *s;) {
+        size_t plain = 0;
+        while ((unsigned char)s[plain] >= 0x20 && s[plain] != '"' && s[plain] != '\\') plain++;
+        if (plain && !clm_buf_printf(p->b, p->err, "%.*s", (int)plain, s)) return false;
+        s += plain;
+        if (!*s) break;
+        bool ok = *s == '\n'   ? clm_buf_printf(p->b, p->err, "\\n")
+                  : *s == '\t' ? clm_buf_printf(p->b, p->err, "\\t")
+                  : *s < 0x20  ? clm_buf_printf(p->b, p->err, "\\u%04x", (unsigned)(unsigned char)*s)
+                               : clm_buf_printf(p->b, p->err, "\\%c", *s);
+        if (!ok) return false;
+        s++;
     }
-    cJSON_free(text);
-    return ok;
+    return clm_buf_printf(p->b, p->err, "\"");
+}
+
+/* the shortest of 15 to 17 digits that reads back as the same double */
+static bool print_number(const printer *p, double x) {
+    if (!isfinite(x)) return clm_buf_printf(p->b, p->err, "null");
+    char text[40];
+    double back = 0.0;
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(text, sizeof text, "%.*g", digits, x);
+        if (clm_text_real(text, &back) && back == x) break;
+    }
+    return clm_buf_printf(p->b, p->err, "%s", text);
+}
+
+static bool print_break(const printer *p, int depth) {
+    return !p->pretty || clm_buf_printf(p->b, p->err, "\n%*s", 2 * depth, "");
+}
+
+static bool print_children(const printer *p, const cJSON *v, int depth) {
+    bool object = cJSON_IsObject(v), wide = object;
+    for (const cJSON *c = v->child; c; c = c->next)
+        if (cJSON_IsObject(c) || cJSON_IsArray(c)) wide = true;
+    if (!clm_buf_printf(p->b, p->err, object ? "{" : "[")) return false;
+    for (const cJSON *c = v->child; c; c = c->next) {
+        if (wide && !print_break(p, depth + 1)) return false;
+        if (object && !(print_text(p, c->string ? c->string : "") &&
+                        clm_buf_printf(p->b, p->err, p->pretty ? ": " : ":")))
+            return false;
+        if (!print_value(p, c, depth + 1)) return false;
+        if (c->next && !clm_buf_printf(p->b, p->err, p->pretty && !wide ? ", " : ",")) return false;
+    }
+    if (wide && v->child && !print_break(p, depth)) return false;
+    return clm_buf_printf(p->b, p->err, object ? "}" : "]");
+}
+
+static bool print_value(const printer *p, const cJSON *v, int depth) {
+    switch (v->type & 0xff) {
+    case cJSON_NULL: return clm_buf_printf(p->b, p->err, "null");
+    case cJSON_False: return clm_buf_printf(p->b, p->err, "false");
+    case cJSON_True: return clm_buf_printf(p->b, p->err, "true");
+    case cJSON_Number: return print_number(p, v->valuedouble);
+    case cJSON_String: return print_text(p, v->valuestring);
+    case cJSON_Array:
+    case cJSON_Object: return print_children(p, v, depth);
+    default: return clm_fail(p->err, CLM_E_NOMEM, "JSON could not be built: no memory");
+    }
+}
+
+bool clm_json_print(const clm_json *v, bool pretty, clm_buf *b, clm_err *err) {
+    if (!v) return clm_fail(err, CLM_E_NOMEM, "JSON could not be built: no memory");
+    size_t before = b->n;
+    printer p = {.b = b, .err = err, .pretty = pretty};
+    if (print_value(&p, un(v), 0) && clm_buf_printf(b, err, "\n")) return true;
+    b->n = before;
+    return false;
 }

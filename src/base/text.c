@@ -23,6 +23,7 @@ bool clm_path_join(char out[CLM_PATH_MAX], const char *a, const char *b, clm_err
     while (n > 1 && a[n - 1] == '/') n--;
     while (*b == '/') b++;
     if (!*b) return clm_path_format(out, err, "%.*s", (int)n, a);
+    if (n == 0) return clm_path_format(out, err, "%s", b);
     if (n == 1 && a[0] == '/') return clm_path_format(out, err, "/%s", b);
     return clm_path_format(out, err, "%.*s/%s", (int)n, a, b);
 }
@@ -41,11 +42,14 @@ bool clm_text_begins(const char *text, const char *prefix) {
     return strncmp(text, prefix, strlen(prefix)) == 0;
 }
 
+/* strtoll and strtod skip leading white space; a number with it is junk */
+static bool starts_blank(const char *text) { return *text == ' ' || (*text >= '\t' && *text <= '\r'); }
+
 bool clm_text_int(const char *text, int64_t *out) {
     char *end;
     errno = 0;
     long long v = strtoll(text, &end, 10); /* allow: the wrapper */
-    if (end == text || *end || errno || text[0] == ' ') return false;
+    if (end == text || *end || errno || starts_blank(text)) return false;
     *out = v;
     return true;
 }
@@ -53,7 +57,7 @@ bool clm_text_int(const char *text, int64_t *out) {
 bool clm_text_real(const char *text, double *out) {
     char *end;
     double v = strtod(text, &end); /* allow: the wrapper */
-    if (end == text || *end || !isfinite(v) || text[0] == ' ') return false;
+    if (end == text || *end || !isfinite(v) || starts_blank(text)) return false;
     *out = v;
     return true;
 }

@@ -19,31 +19,35 @@ double clm_affine_det(const clm_affine *a) {
            m[0][2] * (m[1][0] * m[2][1] - m[1][1] * m[2][0]);
 }
 
-void clm_affine_stretch(const clm_affine *a, double sigma[3]) {
-    /* cyclic Jacobi on M'M: three by three, a handful of sweeps reach machine precision */
-    double s[3][3];
-    for (int i = 0; i < 3; i++)
-        for (int j = 0; j < 3; j++)
-            s[i][j] = a->m[0][i] * a->m[0][j] + a->m[1][i] * a->m[1][j] + a->m[2][i] * a->m[2][j];
-    for (int sweep = 0; sweep < 30; sweep++) {
-        for (int p = 0; p < 2; p++) {
-            for (int q = p + 1; q < 3; q++) {
-                if (s[p][q] == 0.0) continue;
-                double theta = (s[q][q] - s[p][p]) / (2.0 * s[p][q]);
-                double t = copysign(1.0, theta) / (fabs(theta) + sqrt(theta * theta + 1.0));
-                double c = 1.0 / sqrt(t * t + 1.0), d = t * c;
-                for (int k = 0; k < 3; k++) {
-                    double u = s[k][p], v = s[k][q];
-                    s[k][p] = c * u - d * v, s[k][q] = d * u + c * v;
-                }
-                for (int k = 0; k < 3; k++) {
-                    double u = s[p][k], v = s[q][k];
-                    s[p][k] = c * u - d * v, s[q][k] = d * u + c * v;
-                }
-            }
-        }
+static double dot3(const double a[3], const double b[3]) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
+/* Make two columns orthogonal by a plane rotation; the cosine between them before. */
+static double turn_pair(double u[3], double v[3]) {
+    double uu = dot3(u, u), vv = dot3(v, v), uv = dot3(u, v);
+    if (uv == 0.0 || !isfinite(uv)) return 0.0;
+    double zeta = (vv - uu) / (2.0 * uv);
+    double t = copysign(1.0, zeta) / (fabs(zeta) + hypot(1.0, zeta));
+    double c = 1.0 / sqrt(t * t + 1.0), s = t * c;
+    for (int k = 0; k < 3; k++) {
+        double x = u[k], y = v[k];
+        u[k] = c * x - s * y, v[k] = s * x + c * y;
     }
-    for (int i = 0; i < 3; i++) sigma[i] = sqrt(fmax(0.0, s[i][i]));
+    return fabs(uv) / sqrt(uu * vv);
+}
+
+void clm_affine_stretch(const clm_affine *a, double sigma[3]) {
+    /* One-sided Jacobi: turn columns pairwise until all are orthogonal; their lengths are the singular
+     * values. Unlike the eigenvalues of M'M it tells 1e-12 from 0, which the test for singularity needs. */
+    double c[3][3]; /* columns of M */
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) c[j][i] = a->m[i][j];
+    for (int sweep = 0; sweep < 30; sweep++) {
+        double most = 0.0;
+        for (int p = 0; p < 2; p++)
+            for (int q = p + 1; q < 3; q++) most = fmax(most, turn_pair(c[p], c[q]));
+        if (most < 1e-15) break;
+    }
+    for (int i = 0; i < 3; i++) sigma[i] = sqrt(dot3(c[i], c[i]));
     for (int i = 0; i < 2; i++)
         for (int j = i + 1; j < 3; j++)
             if (sigma[j] > sigma[i]) {

@@ -1,4 +1,5 @@
 #include "collimate/core/field.h"
+#include "collimate/base/heap.h"
 
 #include <math.h>
 
@@ -10,8 +11,14 @@ bool clm_field_new(clm_arena *a, const int64_t shape[3], const double spacing[3]
         f.spacing[d] = spacing[d];
         f.origin[d] = origin[d];
     }
-    int64_t n = clm_field_count(&f);
-    f.u[0] = clm_take_zero(a, float, 3 * n, err);
+    if (shape[0] < 1 || shape[1] < 1 || shape[2] < 1)
+        return clm_fail(err, CLM_E_ARG, "a field of %lld x %lld x %lld nodes", (long long)shape[0],
+                        (long long)shape[1], (long long)shape[2]);
+    int64_t plane, n, all;
+    if (!clm_mul(shape[1], shape[2], &plane, err) || !clm_mul(shape[0], plane, &n, err) ||
+        !clm_mul(3, n, &all, err))
+        return false;
+    f.u[0] = clm_take_zero(a, float, all, err);
     if (!f.u[0]) return false;
     f.u[1] = f.u[0] + n;
     f.u[2] = f.u[1] + n;

@@ -6,8 +6,11 @@
 void clm_linalg_setup(void) { openblas_set_num_threads(1); }
 
 bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
-    int bad = LAPACKE_dposv(LAPACK_ROW_MAJOR, 'L', n, 1, a, n, b, 1);
-    if (bad)
+    if (n == 0) return true;
+    /* the lower triangle by rows is the upper one by columns, which LAPACK takes without a copy */
+    int bad = LAPACKE_dposv(LAPACK_COL_MAJOR, 'U', n, 1, a, n, b, n);
+    if (bad < 0) return clm_fail(err, CLM_E_NUMERIC, "normal equations of %d unknowns are not finite", n);
+    if (bad > 0)
         return clm_fail(err, CLM_E_NUMERIC, "normal equations of %d unknowns are singular at %d", n, bad);
     return true;
 }

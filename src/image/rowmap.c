@@ -1,5 +1,5 @@
 #include "collimate/image/rowmap.h"
-#include "collimate/image/simd.h"
+#include "collimate/base/simd.h"
 
 #include <math.h>
 
@@ -91,13 +91,13 @@ static void blend_row(const clm_rowmap *map, int64_t k, float t, int64_t j) {
     for (int c = 0; c < 3; c++) map->blend[c][n] = map->blend[c][n - 1]; /* one node: its own neighbour */
 }
 
-CLM_SIMD static void expand_row(const float *restrict r, const int32_t *restrict node,
-                                const float *restrict part, float *restrict out, int64_t n) {
+CLM_CLONES static void expand_row(const float *restrict r, const int32_t *restrict node,
+                                  const float *restrict part, float *restrict out, int64_t n) {
     for (int64_t x = 0; x < n; x++) out[x] = (1.0f - part[x]) * r[node[x]] + part[x] * r[node[x] + 1];
 }
 
-CLM_SIMD static void mix_rows(const float *restrict a, const float *restrict b, float t, float *restrict out,
-                              int64_t n) {
+CLM_CLONES static void mix_rows(const float *restrict a, const float *restrict b, float t,
+                                float *restrict out, int64_t n) {
     float s = 1.0f - t;
     for (int64_t x = 0; x < n; x++) out[x] = s * a[x] + t * b[x];
 }
@@ -132,12 +132,12 @@ void clm_rowmap_row(clm_rowmap *map, int64_t z, int64_t y) {
         mix_rows(map->ends[0][c], map->ends[1][c], (float)ty, map->v[c], map->shape[2]);
 }
 
-CLM_SIMD static void ramp(float from, float step, int n, float *restrict p) {
+CLM_CLONES static void ramp(float from, float step, int n, float *restrict p) {
     for (int k = 0; k < n; k++) p[k] = from + (float)k * step;
 }
 
-CLM_SIMD static void ramp_on(float from, float step, const float *restrict v, float v0, int n,
-                             float *restrict p) {
+CLM_CLONES static void ramp_on(float from, float step, const float *restrict v, float v0, int n,
+                               float *restrict p) {
     for (int k = 0; k < n; k++) p[k] = from + (float)k * step + (v[k] - v0);
 }
 

@@ -1,6 +1,6 @@
 #include "collimate/image/warp.h"
 #include "collimate/image/rowmap.h"
-#include "collimate/image/simd.h"
+#include "collimate/base/simd.h"
 
 #include <math.h>
 #include <string.h>
@@ -27,7 +27,7 @@ static void aim(const clm_rowmap *map, const int64_t stride[2], const clm_lane *
     t->from = lane->base[0] * stride[0] + lane->base[1] * stride[1] + lane->base[2];
 }
 
-CLM_SIMD static int mark_inside(const clm_lane *lane, const lane_taps *t, int n, int32_t *restrict in) {
+CLM_CLONES static int mark_inside(const clm_lane *lane, const lane_taps *t, int n, int32_t *restrict in) {
     const float *restrict z = lane->p[0], *restrict y = lane->p[1], *restrict x = lane->p[2];
     int32_t count = 0;
     for (int k = 0; k < n; k++) {
@@ -40,8 +40,8 @@ CLM_SIMD static int mark_inside(const clm_lane *lane, const lane_taps *t, int n,
 }
 
 /* p -> lower voxel (clamped so that the next one exists) and weight of the next one */
-CLM_SIMD static void split(const float *restrict p, float lo, float hi, int32_t first, int32_t last, int n,
-                           int32_t *restrict at, float *restrict part) {
+CLM_CLONES static void split(const float *restrict p, float lo, float hi, int32_t first, int32_t last, int n,
+                             int32_t *restrict at, float *restrict part) {
     for (int k = 0; k < n; k++) {
         float q = p[k] > lo ? p[k] : lo; /* NaN becomes lo */
         q = q < hi ? q : hi;
@@ -56,10 +56,10 @@ CLM_SIMD static void split(const float *restrict p, float lo, float hi, int32_t 
     }
 }
 
-CLM_SIMD static void gather_linear(const float *restrict v, const int32_t step[3],
-                                   const int32_t at[restrict 3][CLM_LANE],
-                                   const float part[restrict 3][CLM_LANE], const int32_t *restrict in,
-                                   float outside, int n, float *restrict out) {
+CLM_CLONES static void gather_linear(const float *restrict v, const int32_t step[3],
+                                     const int32_t at[restrict 3][CLM_LANE],
+                                     const float part[restrict 3][CLM_LANE], const int32_t *restrict in,
+                                     float outside, int n, float *restrict out) {
     int32_t sz = step[0], sy = step[1], sx = step[2];
     for (int k = 0; k < n; k++) {
         int32_t i = at[0][k] + at[1][k] + at[2][k];
@@ -72,7 +72,7 @@ CLM_SIMD static void gather_linear(const float *restrict v, const int32_t step[3
     }
 }
 
-CLM_SIMD static void scale_offsets(int32_t *restrict at, int32_t step, int n) {
+CLM_CLONES static void scale_offsets(int32_t *restrict at, int32_t step, int n) {
     for (int k = 0; k < n; k++) at[k] *= step;
 }
 
@@ -90,7 +90,7 @@ static void lane_linear(const float *from, const lane_taps *t, const clm_lane *l
 }
 
 /* Keys' weights of the four voxels around a fraction f in [0, 1] */
-CLM_SIMD static void keys_taps(const float *restrict part, int n, float w[restrict 4][CLM_LANE]) {
+CLM_CLONES static void keys_taps(const float *restrict part, int n, float w[restrict 4][CLM_LANE]) {
     for (int k = 0; k < n; k++) {
         float f = part[k], g = 1.0f - f;
         w[0][k] = -0.5f * f * g * g;
@@ -100,10 +100,10 @@ CLM_SIMD static void keys_taps(const float *restrict part, int n, float w[restri
     }
 }
 
-CLM_SIMD static void add_cubic_row(const float *restrict v, const int32_t *restrict row,
-                                   const int32_t at[restrict 4][CLM_LANE],
-                                   const float w[restrict 4][CLM_LANE], const float *restrict wz,
-                                   const float *restrict wy, int n, float *restrict sum) {
+CLM_CLONES static void add_cubic_row(const float *restrict v, const int32_t *restrict row,
+                                     const int32_t at[restrict 4][CLM_LANE],
+                                     const float w[restrict 4][CLM_LANE], const float *restrict wz,
+                                     const float *restrict wy, int n, float *restrict sum) {
     for (int k = 0; k < n; k++) {
         float r = w[0][k] * v[row[k] + at[0][k]] + w[1][k] * v[row[k] + at[1][k]] +
                   w[2][k] * v[row[k] + at[2][k]] + w[3][k] * v[row[k] + at[3][k]];
@@ -141,7 +141,8 @@ static void lane_cubic(const float *from, const lane_taps *t, const clm_lane *la
 }
 
 /* offset of the nearest voxel, halves up, clamped into the volume */
-CLM_SIMD static void nearest_offsets(const lane_taps *t, const clm_lane *lane, int n, int32_t *restrict at) {
+CLM_CLONES static void nearest_offsets(const lane_taps *t, const clm_lane *lane, int n,
+                                       int32_t *restrict at) {
     for (int k = 0; k < n; k++) at[k] = 0;
     for (int c = 0; c < 3; c++) {
         const float *restrict p = lane->p[c];

@@ -31,8 +31,9 @@ const char *clm_json_key(const clm_json *v); /* its name in the object, or "" */
 /** Values; false (out untouched) when v is NULL or of another kind. */
 bool clm_json_is(const clm_json *v, bool *out);
 bool clm_json_number(const clm_json *v, double *out);
-bool clm_json_int(const clm_json *v, int64_t *out); /* whole and |x| <= 2^53 */
-const char *clm_json_text(const clm_json *v);       /* NULL when not a text */
+bool clm_json_int(const clm_json *v,
+                  int64_t *out); /* whole and |x| < 2^53: beyond, texts differ that read as one */
+const char *clm_json_text(const clm_json *v); /* NULL when not a text */
 /** All of a list of exactly n numbers. */
 bool clm_json_numbers(const clm_json *v, int64_t n, double *out);
 bool clm_json_ints(const clm_json *v, int64_t n, int64_t *out);
@@ -51,7 +52,8 @@ clm_json *clm_json_add_numbers(clm_json *parent, const char *key, const double *
 clm_json *clm_json_add_ints(clm_json *parent, const char *key, const int64_t *x, int64_t n);
 /** Replace or add parent.key by value, which parent then owns. */
 bool clm_json_put(clm_json *parent, const char *key, clm_json *value);
-/** Text with a newline at the end, appended to b. Same value, same bytes. */
+/** Text with a newline at the end, appended to b. Same value, same bytes; every number reads back as
+ *  exactly itself. pretty: two blanks a level, lists of plain values on one line. */
 CLM_MUST bool clm_json_print(const clm_json *v, bool pretty, clm_buf *b, clm_err *err);
 
 #endif
