@@ -10,5 +10,5 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES filter.c rowmap.c warp.c
+  SOURCES filter.c lncc.c metric.c reduce.c rowmap.c warp.c
   LIBS m)

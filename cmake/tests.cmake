@@ -69,4 +69,4 @@ clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
 clm_unit(plan grid stitch)
-clm_unit(image filter warp)
+clm_unit(image filter lncc metric reduce warp)
