@@ -68,5 +68,6 @@ clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
+clm_unit(core affine box dtype field linalg vol)
 clm_unit(plan grid stitch)
 clm_unit(image filter lncc metric reduce warp)
