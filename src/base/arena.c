@@ -51,7 +51,7 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     if (!clm_mul(n, (int64_t)size, &bytes, err)) return NULL;
     size_t left = a->budget - a->used;
     size_t round = ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (round > left || left - round < REDZONE || clm_fault("arena")) {
+    if (round + REDZONE > left || clm_fault("arena")) {
         clm_fail(err, CLM_E_NOMEM,
                  "block memory budget reached: %lld bytes asked, %zu of %zu in use; use smaller "
                  "blocks or raise memory.task_mib",
