@@ -70,4 +70,4 @@ clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 clm_unit(base arena crc err file heap json rng text)
 clm_unit(core affine box dtype field linalg vol)
 clm_unit(plan grid stitch)
-clm_unit(image filter lncc metric reduce warp)
+clm_unit(image filter phantom truth lncc metric reduce warp)

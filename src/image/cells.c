@@ -10,9 +10,9 @@
 #define LARGEST 1.9      /* mean radius of the largest body    */
 #define SPECK_BUCKET 3.0 /* edge of a bucket of specks         */
 #define SPECK_REACH 0.32
-#define APART 0.82       /* of the sum of two radii: closer cells exclude one another */
+#define APART 0.82 /* of the sum of two radii: closer cells exclude one another */
 
-enum { CANDIDATES = 4, SPECKS = 3 };
+enum { CANDIDATES = 6, SPECKS = 4 };
 
 /* What must be known of a cell to decide whether it is there. */
 typedef struct seed_cell {
@@ -31,7 +31,7 @@ clm_noise clm_scene_coarse_noise(const clm_scene *s) {
 }
 
 double clm_scene_crowd(const double lanes[CLM_NOISE_LANES]) {
-    double c = 0.62 + 2.2 * lanes[3];
+    double c = 0.7 + 2.2 * lanes[3];
     return c < 0.0 ? 0.0 : c > 1.2 ? 1.2 : c;
 }
 
@@ -107,9 +107,9 @@ static void random_unit(uint64_t key, uint64_t stream, double v[3]) {
 }
 
 /* Up to two processes along the long axis, one each way, leaning a little. */
-static void add_processes(const clm_scene *s, clm_cell *c, uint64_t key, const double rot[3][3]) {
+static void add_processes(const clm_scene *s, clm_cell *c, uint64_t key, double rot[3][3]) {
     for (int i = 0; i < 2; i++) {
-        if (clm_rng_uniform(key, 9, (uint64_t)i) > 0.45) continue;
+        if (clm_rng_uniform(key, 9, (uint64_t)i) > 0.6) continue;
         clm_process *p = &c->process[i];
         double lean[3], norm = 0.0;
         random_unit(key, 10 + (uint64_t)i, lean);
@@ -119,9 +119,9 @@ static void add_processes(const clm_scene *s, clm_cell *c, uint64_t key, const d
             norm += p->axis[d] * p->axis[d];
         }
         for (int d = 0; d < 3; d++) p->axis[d] /= sqrt(norm);
-        p->length = fmin(c->radius * (1.8 + 1.8 * clm_rng_uniform(key, 12, (uint64_t)i)),
-                         0.85 * REACH * s->cell_um);
-        p->radius = c->radius * (0.22 + 0.2 * clm_rng_uniform(key, 13, (uint64_t)i));
+        p->length =
+            fmin(c->radius * (1.8 + 1.8 * clm_rng_uniform(key, 12, (uint64_t)i)), 0.85 * REACH * s->cell_um);
+        p->radius = c->radius * (0.3 + 0.25 * clm_rng_uniform(key, 13, (uint64_t)i));
         p->bow = 0.3 * c->radius * (clm_rng_uniform(key, 14, (uint64_t)i) - 0.5);
         norm = 0.0;
         for (int d = 0; d < 3; d++) norm += p->bend[d] * p->axis[d];
@@ -137,8 +137,8 @@ static clm_cell grow_cell(const clm_scene *s, const seed_cell *seed) {
     double rot[3][3], size = seed->radius / s->cell_um;
     random_rotation(key, rot);
     double flat = 0.65 + 0.3 * clm_rng_uniform(key, 5, 0), thin = 0.65 + 0.3 * clm_rng_uniform(key, 5, 1);
-    double mean = cbrt(flat * thin), radii[3] = {c.radius / mean, c.radius * flat / mean,
-                                                 c.radius * thin / mean};
+    double mean = cbrt(flat * thin),
+           radii[3] = {c.radius / mean, c.radius * flat / mean, c.radius * thin / mean};
     for (int i = 0; i < 3; i++)
         for (int d = 0; d < 3; d++) c.unit[i][d] = rot[i][d] / radii[i];
     c.bright = fmin(0.4 * exp(0.55 * clm_rng_normal(key, 6, 0)), 2.0);
@@ -146,11 +146,7 @@ static clm_cell grow_cell(const clm_scene *s, const seed_cell *seed) {
     bool full = clm_rng_uniform(key, 7, 0) < 0.25; /* no nucleus to see: small, bright, compact */
     c.dark = full ? 0.0 : 0.45 + 0.4 * clm_rng_uniform(key, 7, 1);
     c.nucleus_radius = 0.5 + 0.15 * clm_rng_uniform(key, 7, 2);
-    for (int d = 0; d < 3; d++) {
-        c.nucleus[d] = 0.3 * (clm_rng_uniform(key, 8, (uint64_t)d) - 0.5);
-        for (int i = 0; i < 2; i++)
-            c.grain[i][d] = (clm_rng_uniform(key, 15 + (uint64_t)i, (uint64_t)d) - 0.5) * 9.0 / s->cell_um;
-    }
+    for (int d = 0; d < 3; d++) c.nucleus[d] = 0.3 * (clm_rng_uniform(key, 8, (uint64_t)d) - 0.5);
     random_unit(key, 17, c.dent[0]);
     random_unit(key, 18, c.dent[1]);
     add_processes(s, &c, key, rot);
@@ -167,7 +163,7 @@ static bool find_cells(const clm_work *w, const clm_scene *s, const clm_region *
     clm_noise noise = clm_scene_coarse_noise(s);
     clm_noise_patch coarse;
     seed_cell *seeds = clm_take(w->temp, seed_cell, buckets * CANDIDATES, err);
-    bool *keep = seeds ? clm_take_zero(w->temp, bool, buckets * CANDIDATES, err) : NULL;
+    bool *keep = seeds ? clm_take_zero(w->temp, bool, buckets *CANDIDATES, err) : NULL;
     if (!keep || !clm_noise_patch_new(w->temp, &noise, lo, hi, &coarse, err)) return false;
     for (int64_t b = 0; b < buckets; b++) {
         int64_t at[3] = {b / (g.n[1] * g.n[2]), b / g.n[2] % g.n[1], b % g.n[2]};
@@ -205,7 +201,7 @@ static bool find_specks(const clm_work *w, const clm_scene *s, const clm_region 
                 for (uint64_t i = 0; i < SPECKS; i++) {
                     if (clm_rng_uniform(key, i, 0) > 0.5 * s->density) continue;
                     clm_speck k = {.reach = reach * (0.5 + 0.5 * clm_rng_uniform(key, i, 1)),
-                                   .bright = -0.11 * log(1.0 - clm_rng_uniform(key, i, 2))};
+                                   .bright = -0.16 * log(1.0 - clm_rng_uniform(key, i, 2))};
                     const double corner[3] = {(double)z, (double)y, (double)x};
                     for (int d = 0; d < 3; d++)
                         k.centre[d] = edge * (corner[d] + clm_rng_uniform(key, i, 3 + (uint64_t)d));
@@ -234,7 +230,7 @@ static double process_at(const clm_process *p, const double d[3], double edge_um
         double q = d[i] - t * p->axis[i] - shift * p->bend[i];
         off2 += q * q;
     }
-    double radius = p->radius * (1.0 - 0.85 * s);
+    double radius = p->radius * (1.0 - 0.8 * s);
     return (1.0 - s) * clm_soft_step((radius - sqrt(off2)) / edge_um + 0.5);
 }
 
@@ -245,15 +241,14 @@ double clm_cell_at(const clm_cell *c, const double x[3], double edge_um) {
     double p[3] = {dot3(c->unit[0], d), dot3(c->unit[1], d), dot3(c->unit[2], d)};
     double s = sqrt(dot3(p, p)), body = 0.0, glow = (1.0 - far2) * (1.0 - far2);
     if (s < 2.0) {
-        double dent = s > 0.0 ? 0.3 * dot3(p, c->dent[0]) * dot3(p, c->dent[1]) / (s * s) : 0.0;
+        double dent = s > 0.0 ? 0.55 * dot3(p, c->dent[0]) * dot3(p, c->dent[1]) / (s * s) : 0.0;
         body = clm_soft_step((1.0 - s * (1.0 + dent)) * c->radius / edge_um + 0.5);
     }
     double rest = fmax(process_at(&c->process[0], d, edge_um), process_at(&c->process[1], d, edge_um));
     if (body > 0.0) {
         double n[3] = {p[0] - c->nucleus[0], p[1] - c->nucleus[1], p[2] - c->nucleus[2]};
         double inside = (c->nucleus_radius - sqrt(dot3(n, n))) * c->radius / edge_um + 0.5;
-        double grain = 1.0 + 0.22 * sin(dot3(c->grain[0], d)) + 0.22 * sin(dot3(c->grain[1], d));
-        rest = fmax(0.7 * rest, body * grain * (1.0 - c->dark * clm_soft_step(inside)));
+        rest = fmax(0.7 * rest, body * (1.0 - c->dark * clm_soft_step(inside)));
     } else {
         rest *= 0.7;
     }

@@ -2,6 +2,7 @@
 #include "collimate/base/rng.h"
 
 #include <math.h>
+#include <string.h>
 
 enum { LANES = CLM_NOISE_LANES };
 
@@ -38,51 +39,77 @@ bool clm_noise_patch_new(clm_arena *a, const clm_noise *noise, const double lo[3
     return true;
 }
 
-/* weights of the four nodes around fraction t, and their slopes a node */
-static void taps(double t, double w[4], double s[4]) {
+/* floor, which is a library call without SSE 4.1 */
+static double floor_of(double q) {
+    double t = (double)(int64_t)q;
+    return t > q ? t - 1.0 : t;
+}
+
+/* weights of the four nodes around fraction t */
+static void taps(double t, double w[4]) {
+    double r = 1.0 - t, sixth = 1.0 / 6.0;
+    w[0] = r * r * r * sixth;
+    w[1] = 2.0 / 3.0 - t * t * (1.0 - 0.5 * t);
+    w[2] = 2.0 / 3.0 - r * r * (1.0 - 0.5 * r);
+    w[3] = t * t * t * sixth;
+}
+
+/* and how they change a node */
+static void slopes(double t, double s[4]) {
     double r = 1.0 - t;
-    w[0] = r * r * r / 6.0;
-    w[1] = (4.0 - 6.0 * t * t + 3.0 * t * t * t) / 6.0;
-    w[2] = (4.0 - 6.0 * r * r + 3.0 * r * r * r) / 6.0;
-    w[3] = t * t * t / 6.0;
     s[0] = -0.5 * r * r;
     s[1] = 1.5 * t * t - 2.0 * t;
     s[2] = 2.0 * r - 1.5 * r * r;
     s[3] = 0.5 * t * t;
 }
 
-/* first coefficient of the 4x4x4 around x, and the taps of the three axes */
-static const double *locate(const clm_noise_patch *p, const double x[3], double w[3][4], double s[3][4]) {
+/* first coefficient of the 4x4x4 around x, and where in its cell x is */
+static const double *locate(const clm_noise_patch *p, const double x[3], double t[3]) {
     int64_t at[3];
     for (int d = 0; d < 3; d++) {
-        double q = x[d] / p->pitch_um, cell = floor(q);
+        double q = x[d] / p->pitch_um, cell = floor_of(q);
         at[d] = (int64_t)cell - 1 - p->lo[d];
-        taps(q - cell, w[d], s[d]);
+        t[d] = q - cell;
     }
     return p->c + ((at[0] * p->n[1] + at[1]) * p->n[2] + at[2]) * LANES;
 }
 
+/* two lanes at once, in one register of any machine; a vector extension of GCC and Clang */
+typedef double pair __attribute__((vector_size(16)));
+
+static inline pair pair_at(const double *c) {
+    pair v;
+    memcpy(&v, c, sizeof v);
+    return v;
+}
+
+static inline pair weigh(const double *c, const double w[4]) {
+    return (w[0] * pair_at(c) + w[1] * pair_at(c + LANES)) +
+           (w[2] * pair_at(c + 2 * LANES) + w[3] * pair_at(c + 3 * LANES));
+}
+
 void clm_noise_at(const clm_noise_patch *p, const double x[3], double v[LANES]) {
-    double w[3][4], s[3][4];
-    const double *c = locate(p, x, w, s);
+    double t[3], w[3][4];
+    const double *c = locate(p, x, t);
+    for (int d = 0; d < 3; d++) taps(t[d], w[d]);
     int64_t dz = p->n[1] * p->n[2] * LANES, dy = p->n[2] * LANES;
-    double sum[LANES] = {0};
-    for (int i = 0; i < 4; i++) {
-        double plane[LANES] = {0};
+    pair sum[2] = {{0}};
+    for (int i = 0; i < 4; i++, c += dz) {
+        pair plane[2] = {{0}};
         for (int j = 0; j < 4; j++) {
-            const double *r = c + i * dz + j * dy;
-            for (int l = 0; l < LANES; l++)
-                plane[l] += w[1][j] * ((w[2][0] * r[l] + w[2][1] * r[LANES + l]) +
-                                       (w[2][2] * r[2 * LANES + l] + w[2][3] * r[3 * LANES + l]));
+            plane[0] += w[1][j] * weigh(c + j * dy, w[2]);
+            plane[1] += w[1][j] * weigh(c + j * dy + 2, w[2]);
         }
-        for (int l = 0; l < LANES; l++) sum[l] += w[0][i] * plane[l];
+        sum[0] += w[0][i] * plane[0];
+        sum[1] += w[0][i] * plane[1];
     }
-    for (int l = 0; l < LANES; l++) v[l] = sum[l];
+    memcpy(v, sum, sizeof sum);
 }
 
 void clm_noise_slope_at(const clm_noise_patch *p, const double x[3], double v[LANES], double g[LANES][3]) {
-    double w[3][4], s[3][4];
-    const double *c = locate(p, x, w, s);
+    double t[3], w[3][4], s[3][4];
+    const double *c = locate(p, x, t);
+    for (int d = 0; d < 3; d++) taps(t[d], w[d]), slopes(t[d], s[d]);
     int64_t dz = p->n[1] * p->n[2] * LANES, dy = p->n[2] * LANES;
     clm_noise_at(p, x, v);
     for (int l = 0; l < LANES; l++) {

@@ -5,8 +5,8 @@
 
 /* The inverse is solved exactly at the middle of tiles of this many voxels a side, laid out from voxel
  * (0,0,0) of the volume whatever box is rendered; its voxels start from there. */
-enum { TILE = 8 };
-static const double RESIDUAL_UM = 1e-8;
+enum { TILE = 4 };
+static const double RESIDUAL_UM = 1e-6;
 
 static bool check_side(const clm_phantom_side *s, const char *name, clm_err *err) {
     for (int d = 0; d < 3; d++) {
@@ -16,9 +16,11 @@ static bool check_side(const clm_phantom_side *s, const char *name, clm_err *err
         if (!(s->spacing[d] > 0.0) || !isfinite(s->spacing[d]) || !isfinite(s->origin[d]))
             return clm_fail(err, CLM_E_ARG, "%s volume: spacing must be above 0 and the origin finite", name);
     }
-    if (!(s->gain > 0.0) || !(s->gamma > 0.0) || !(s->offset >= 0.0) || !(s->shading >= 0.0 && s->shading < 1.0))
+    if (!(s->gain > 0.0) || !(s->gamma > 0.0) || !(s->offset >= 0.0) ||
+        !(s->shading >= 0.0 && s->shading < 1.0))
         return clm_fail(err, CLM_E_ARG,
-                        "%s camera: gain and gamma must be above 0, offset at least 0, shading in [0, 1)", name);
+                        "%s camera: gain and gamma must be above 0, offset at least 0, shading in [0, 1)",
+                        name);
     return true;
 }
 
@@ -30,8 +32,9 @@ static bool check(const clm_phantom_params *p, clm_err *err) {
         return clm_fail(err, CLM_E_ARG, "cell_um must be above 0 and density in [0, 4]");
     if (!(fabs(p->rotation_deg) <= 180.0) || !(p->stretch >= 0.0 && p->stretch <= 0.5) ||
         !(p->shear >= 0.0 && p->shear <= 0.2) || !(p->shift_um >= 0.0) || !isfinite(p->shift_um))
-        return clm_fail(err, CLM_E_ARG, "rotation_deg must be in [-180, 180], stretch in [0, 0.5], shear in "
-                                        "[0, 0.2], shift_um at least 0");
+        return clm_fail(err, CLM_E_ARG,
+                        "rotation_deg must be in [-180, 180], stretch in [0, 0.5], shear in "
+                        "[0, 0.2], shift_um at least 0");
     if (!(p->noise >= 0.0) || !(p->counts_per_photon >= 0.0) || !(p->read_counts >= 0.0))
         return clm_fail(err, CLM_E_ARG, "noise, counts_per_photon and read_counts must be at least 0");
     double slope = 0.0;
@@ -41,10 +44,11 @@ static bool check(const clm_phantom_params *p, clm_err *err) {
         slope += CLM_NOISE_SLOPE * p->warp_um[i] / p->warp_pitch_um[i];
     }
     if (slope >= 0.9)
-        return clm_fail(err, CLM_E_ARG,
-                        "this warp might fold: its slope can reach %.3g, must stay below 0.9; lower warp_um or "
-                        "raise warp_pitch_um",
-                        slope);
+        return clm_fail(
+            err, CLM_E_ARG,
+            "this warp might fold: its slope can reach %.3g, must stay below 0.9; lower warp_um or "
+            "raise warp_pitch_um",
+            slope);
     return true;
 }
 
@@ -110,11 +114,14 @@ static void displacement(const clm_phantom *p, const clm_noise_patch *patch, con
 }
 
 /* d(x + u(x))/dx as the linear part of an affine */
-static clm_affine slope_at(const clm_phantom *p, const double x[3]) {
+static clm_affine slope_at(const clm_phantom *p, const clm_noise_patch *patch, const double x[3]) {
     clm_affine m = CLM_AFFINE_IDENTITY;
     for (int i = 0; i < 2; i++) {
         double v[CLM_NOISE_LANES], g[CLM_NOISE_LANES][3];
-        clm_noise_point(&p->warp[i], x, v, g);
+        if (patch)
+            clm_noise_slope_at(&patch[i], x, v, g);
+        else
+            clm_noise_point(&p->warp[i], x, v, g);
         for (int r = 0; r < 3; r++)
             for (int c = 0; c < 3; c++) m.m[r][c] += p->params.warp_um[i] * g[r][c];
     }
@@ -129,13 +136,13 @@ void clm_phantom_truth(const clm_phantom *p, const double x[3], double y[3]) {
 }
 
 double clm_phantom_jacobian(const clm_phantom *p, const double x[3]) {
-    clm_affine m = slope_at(p, x);
+    clm_affine m = slope_at(p, NULL, x);
     return clm_affine_det(&p->affine) * clm_affine_det(&m);
 }
 
 /* One solve of x + u(x) = q from a start x: x -= step (x + u(x) - q). With step the identity this is the
  * fixed point, a contraction because u's slope is below 0.9; the inverse slope nearby makes it faster.
- * True when the residual fell below RESIDUAL_UM within the rounds. A step that strays farther from q
+ * True when the residual before the last step fell below RESIDUAL_UM within the rounds. A step that strays farther from q
  * than the solution can be, twice over, gives up: so a patch that wide is enough. */
 static bool solve(const clm_phantom *p, const clm_noise_patch *patch, const clm_affine *step,
                   const double q[3], int rounds, double x[3]) {
@@ -145,22 +152,22 @@ static bool solve(const clm_phantom *p, const clm_noise_patch *patch, const clm_
             if (!(fabs(x[d] - q[d]) <= stray)) return false;
         displacement(p, patch, x, u);
         for (int d = 0; d < 3; d++) r[d] = x[d] + u[d] - q[d];
-        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < RESIDUAL_UM * RESIDUAL_UM) return true;
         for (int d = 0; d < 3; d++)
             x[d] -= step->m[d][0] * r[0] + step->m[d][1] * r[1] + step->m[d][2] * r[2];
+        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < RESIDUAL_UM * RESIDUAL_UM) return true;
     }
     return false;
 }
 
-static void solve_plain(const clm_phantom *p, const double q[3], double x[3]) {
+static void solve_plain(const clm_phantom *p, const clm_noise_patch *patch, const double q[3], double x[3]) {
     x[0] = q[0], x[1] = q[1], x[2] = q[2];
-    (void)solve(p, NULL, &CLM_AFFINE_IDENTITY, q, 400, x); /* 0.9^400 of the start is below 1e-17 */
+    (void)solve(p, patch, &CLM_AFFINE_IDENTITY, q, 400, x); /* 0.9^400 of the start is below 1e-17 */
 }
 
 void clm_phantom_inverse(const clm_phantom *p, const double y[3], double x[3]) {
     double q[3];
     clm_affine_apply(&p->inverse, y, q);
-    solve_plain(p, q, x);
+    solve_plain(p, NULL, q, x);
 }
 
 typedef struct moving_tile {
@@ -172,23 +179,23 @@ static void world_of(const clm_phantom_side *s, const double voxel[3], double y[
     for (int d = 0; d < 3; d++) y[d] = s->origin[d] + voxel[d] * s->spacing[d];
 }
 
-static moving_tile tile_of(const clm_phantom *p, const int64_t index[3]) {
+static moving_tile tile_of(const clm_phantom *p, const clm_noise_patch *patch, const int64_t index[3]) {
     moving_tile t;
     double middle[3], y[3];
     clm_err ignore;
     for (int d = 0; d < 3; d++) middle[d] = (double)(index[d] * TILE) + 0.5 * (TILE - 1);
     world_of(&p->params.side[CLM_PHANTOM_MOVING], middle, y);
     clm_affine_apply(&p->inverse, y, t.q);
-    solve_plain(p, t.q, t.x);
-    clm_affine slope = slope_at(p, t.x);
+    solve_plain(p, patch, t.q, t.x);
+    clm_affine slope = slope_at(p, patch, t.x);
     if (!clm_affine_invert(&slope, &t.step, &ignore)) t.step = CLM_AFFINE_IDENTITY;
     return t;
 }
 
 /* x with T(x) = y for the voxels of one tile that lie in the box */
-static void invert_tile(const clm_phantom *p, const clm_noise_patch *patch, const int64_t index[3], clm_box box,
-                        double *const pos[3]) {
-    moving_tile t = tile_of(p, index);
+static void invert_tile(const clm_phantom *p, const clm_noise_patch *patch, const int64_t index[3],
+                        clm_box box, double *const pos[3]) {
+    moving_tile t = tile_of(p, patch, index);
     clm_box part;
     for (int d = 0; d < 3; d++) part.lo[d] = index[d] * TILE, part.hi[d] = part.lo[d] + TILE;
     part = clm_box_meet(part, box);
@@ -202,20 +209,22 @@ static void invert_tile(const clm_phantom *p, const clm_noise_patch *patch, cons
                     x[d] = t.x[d];
                     for (int c = 0; c < 3; c++) x[d] += t.step.m[d][c] * (q[c] - t.q[c]);
                 }
-                if (!solve(p, patch, &t.step, q, 12, x)) solve_plain(p, q, x);
-                int64_t at = ((k - box.lo[0]) * (box.hi[1] - box.lo[1]) + j - box.lo[1]) *
-                                 (box.hi[2] - box.lo[2]) + i - box.lo[2];
+                if (!solve(p, patch, &t.step, q, 12, x)) solve_plain(p, patch, q, x);
+                int64_t at =
+                    ((k - box.lo[0]) * (box.hi[1] - box.lo[1]) + j - box.lo[1]) * (box.hi[2] - box.lo[2]) +
+                    i - box.lo[2];
                 for (int d = 0; d < 3; d++) pos[d][at] = x[d];
             }
 }
 
-/* Where x must be looked for: q of the box's voxels lies within q of its corners, x within `stray` of q. */
+/* Where x must be looked for: q of the box's tiles lies within q of their corners, x within `stray` of q. */
 static bool invert_box(const clm_work *w, const clm_phantom *p, clm_box box, double *const pos[3],
                        clm_err *err) {
     double lo[3] = {INFINITY, INFINITY, INFINITY}, hi[3] = {-INFINITY, -INFINITY, -INFINITY};
     for (int corner = 0; corner < 8; corner++) {
         double voxel[3], y[3], q[3];
-        for (int d = 0; d < 3; d++) voxel[d] = (double)(corner >> d & 1 ? box.hi[d] - 1 : box.lo[d]);
+        for (int d = 0; d < 3; d++)
+            voxel[d] = (double)(corner >> d & 1 ? box.hi[d] + TILE : box.lo[d] - TILE);
         world_of(&p->params.side[CLM_PHANTOM_MOVING], voxel, y);
         clm_affine_apply(&p->inverse, y, q);
         for (int d = 0; d < 3; d++) lo[d] = fmin(lo[d], q[d]), hi[d] = fmax(hi[d], q[d]);
@@ -297,7 +306,8 @@ bool clm_phantom_render(const clm_work *w, const clm_phantom *p, clm_phantom_vie
     else if (!invert_box(w, p, box, pos, err))
         return false;
     const double *const at[3] = {pos[0], pos[1], pos[2]};
-    if (!clm_scene_at(w, &p->scene, shape, at, v.data, err) || !expose(w, p, view, box, &v, err)) return false;
+    if (!clm_scene_at(w, &p->scene, shape, at, v.data, err) || !expose(w, p, view, box, &v, err))
+        return false;
     clm_arena_rewind(w->temp, mark);
     *out = v;
     return true;

@@ -27,10 +27,10 @@ typedef struct tile {
 static bool find_parts(const clm_work *w, const clm_scene *s, const clm_region *r, parts *out, clm_err *err) {
     double cell = s->cell_um;
     clm_noise coarse = clm_scene_coarse_noise(s), fine = {clm_rng_mix(s->seed, 12), 0.7 * cell};
-    out->edge_um = 0.25 * cell;
+    out->edge_um = 0.32 * cell;
     out->wall_um = 0.3 * cell;
     clm_network vessels = {clm_rng_mix(s->seed, 13), 20.0 * cell, 0.2, {0.55 * cell, 1.9 * cell}, 0};
-    clm_network fibres = {clm_rng_mix(s->seed, 14), 6.0 * cell, 0.22, {0.06 * cell, 0.17 * cell}, 0};
+    clm_network fibres = {clm_rng_mix(s->seed, 14), 6.0 * cell, 0.4, {0.12 * cell, 0.3 * cell}, 0};
     vessels.margin = out->wall_um + out->edge_um;
     fibres.margin = out->edge_um;
     return clm_noise_patch_new(w->keep, &coarse, r->lo, r->hi, &out->coarse, err) &&
@@ -96,8 +96,8 @@ static double brightness(const parts *p, const tile *t, int i) {
     clm_noise_at(&p->fine, t->x[i], fine);
     double crowd = clm_scene_crowd(coarse);
     double haze = 0.03 + 0.04 * crowd + 0.03 * coarse[1] + (0.02 + 0.08 * crowd) * fine[3];
-    double fibre = (0.13 + 0.13 * coarse[2]) * clm_soft_step(0.5 - t->fibre[i] / p->edge_um);
-    double sum = fmax(haze, 0.0) + t->sum[i] + fmax(fibre, 0.0);
+    double fibre = (0.26 + 0.4 * coarse[2]) * clm_soft_step(0.5 - t->fibre[i] / p->edge_um);
+    double sum = fmax(haze, 0.0) + t->sum[i] * (1.0 + 0.8 * fine[0]) + fmax(fibre, 0.0);
     double off = t->vessel[i] / p->wall_um;
     if (off < 1.0) {
         double wall = off > -1.0 ? (1.0 - off * off) * (1.0 - off * off) : 0.0;

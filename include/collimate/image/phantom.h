@@ -48,7 +48,7 @@ typedef struct clm_phantom_params {
               .gamma = 1.0, .shading = 0.15},                                                         \
              {.shape = {120, 200, 200}, .spacing = {1.2, 0.9, 0.9}, .offset = 180, .gain = 600,       \
               .gamma = 0.85, .shading = 0.25}},                                                       \
-    .cell_um = 4.0, .density = 1.0,                                                                   \
+    .cell_um = 3.4, .density = 1.0,                                                                   \
     .rotation_deg = 4.0, .stretch = 0.03, .shear = 0.015, .shift_um = 14.0,                           \
     .warp_um = {14.0, 1.6}, .warp_pitch_um = {64.0, 24.0},                                            \
     .counts_per_photon = 1.5, .read_counts = 4.0, .noise = 1.0})

@@ -33,13 +33,12 @@ typedef struct clm_process {
 } clm_process;
 
 typedef struct clm_cell {
-    double centre[3], reach;  /* nothing beyond reach                                    */
-    double unit[3][3];        /* offset from the centre -> coordinates where |p| = 1 is the surface */
-    double radius;            /* mean, micrometres                                       */
-    double bright;            /*                                                         */
+    double centre[3], reach; /* nothing beyond reach                                    */
+    double unit[3][3];       /* offset from the centre -> coordinates where |p| = 1 is the surface */
+    double radius;           /* mean, micrometres                                       */
+    double bright;           /*                                                         */
     double nucleus[3], nucleus_radius, dark; /* in unit coordinates; dark 0 none, 1 black */
-    double dent[2][3];        /* the surface departs from an ellipsoid along these       */
-    double grain[2][3];       /* waves of its texture, radians a micrometre              */
+    double dent[2][3];                       /* the surface departs from an ellipsoid along these       */
     clm_process process[2];
 } clm_cell;
 
@@ -76,9 +75,9 @@ typedef struct clm_tube {
 typedef struct clm_network {
     uint64_t seed;
     double pitch_um;
-    double chance;     /* that neighbouring nodes are joined       */
-    double radius[2];  /* smallest, largest                        */
-    double margin;     /* reach beyond the radius                  */
+    double chance;    /* that neighbouring nodes are joined       */
+    double radius[2]; /* smallest, largest                        */
+    double margin;    /* reach beyond the radius                  */
 } clm_network;
 
 typedef struct clm_tubes {
