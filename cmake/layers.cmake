@@ -10,5 +10,5 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES filter.c lncc.c metric.c reduce.c rowmap.c warp.c
+  SOURCES cells.c filter.c lncc.c metric.c noise.c phantom.c reduce.c rowmap.c scene.c truth.c tubes.c warp.c
   LIBS m)

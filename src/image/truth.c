@@ -1,4 +1,5 @@
 #include "collimate/image/truth.h"
+#include "collimate/base/heap.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -261,8 +261,10 @@ static void bad_parameters_are_refused(void **state) {
     clm_vol v;
     clm_box outside = {{0, 0, 0}, {22, 1, 1}};
     assert_fails(CLM_E_ARG, clm_phantom_render(&w, &p, CLM_PHANTOM_FIXED, outside, &v, &err), err);
-    assert_fails(CLM_E_NOMEM,
-                 clm_phantom_render(&w, &p, CLM_PHANTOM_FIXED, clm_box_of(q.side[0].shape), &v, &err), err);
+    q = CLM_PHANTOM_DEFAULTS;
+    p = made(&q);
+    clm_box too_large = {{0, 0, 0}, {64, 64, 64}};
+    assert_fails(CLM_E_NOMEM, clm_phantom_render(&w, &p, CLM_PHANTOM_FIXED, too_large, &v, &err), err);
     clm_test_work_drop(&w);
 }
 
