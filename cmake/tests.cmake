@@ -1,11 +1,12 @@
-add_library(clm_testing STATIC tests/support/near.c tests/support/temp.c)
+add_library(clm_testing STATIC tests/support/fault.c tests/support/near.c
+  tests/support/temp.c)
 target_include_directories(clm_testing PUBLIC tests)
 target_compile_definitions(clm_testing PUBLIC CLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
 
 # Tests that start threads: these alone are built and run under ThreadSanitizer (target clm_tsan).
 set(CLM_TSAN_LAYERS cluster)
-set(CLM_TSAN_MODULES fft)
+set(CLM_TSAN_MODULES fft file)
 add_custom_target(clm_tsan)
 
 # clm_unit(LAYER MODULE...): one executable tests/unit/LAYER/test_MODULE.c a module, ctest unit.LAYER.MODULE
@@ -65,6 +66,7 @@ clm_style(banned check_banned)
 clm_style(size check_size)
 clm_style(paths check_paths)
 clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
+clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)

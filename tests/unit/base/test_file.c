@@ -1,5 +1,5 @@
-#include "collimate/base/fault.h"
 #include "collimate/base/file.h"
+#include "support/fault.h"
 #include "support/near.h"
 #include "support/temp.h"
 
@@ -245,6 +245,26 @@ static void each_failing_call_leaves_the_old_file(void **state) {
     clm_buf_free(&b);
 }
 
+static bool list_it(void *name, clm_err *err) {
+    clm_names names;
+    if (!clm_folder_list(name, &names, err)) return false;
+    clm_names_free(&names);
+    return true;
+}
+
+static void a_list_survives_any_lack_of_memory(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    for (int i = 0; i < 20; i++) {
+        (void)snprintf(path, sizeof path, "l/%d", i);
+        publish(path, "");
+    }
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_path_join(path, folder, "l", &err), err);
+    int64_t met = clm_test_every_fault("heap", "ENOMEM", CLM_E_NOMEM, list_it, NULL, path);
+    assert_true(met >= 21); /* each name, and the list; the sanitizer sees any leak */
+}
+
 static void a_fault_that_makes_no_sense_is_refused(void **state) {
     (void)state;
     static const char *const bad[] = {
@@ -274,6 +294,7 @@ int main(void) {
         ISOLATED(a_list_is_sorted_and_whole),
 #ifdef CLM_FAULTS
         ISOLATED(each_failing_call_leaves_the_old_file),
+        ISOLATED(a_list_survives_any_lack_of_memory),
         ISOLATED(a_fault_that_makes_no_sense_is_refused),
 #endif
     };
