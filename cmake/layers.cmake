@@ -3,7 +3,7 @@ clm_layer(base
   LIBS PkgConfig::CJSON m)
 
 clm_layer(core BELOW base
-  SOURCES affine.c dtype.c field.c linalg.c points.c vol.c
+  SOURCES affine.c buckets.c dtype.c field.c linalg.c points.c vol.c
   LIBS PkgConfig::OPENBLAS ${LAPACKE_LIBRARY} m)
 
 clm_layer(plan BELOW core base
@@ -11,4 +11,8 @@ clm_layer(plan BELOW core base
 
 clm_layer(image BELOW core base
   SOURCES cells.c filter.c lncc.c metric.c noise.c phantom.c reduce.c rowmap.c scene.c truth.c tubes.c warp.c
+  LIBS m)
+
+clm_layer(align BELOW image core base
+  SOURCES blob.c match.c patch.c pose.c ransac.c
   LIBS m)

@@ -1,4 +1,4 @@
-add_library(clm_testing STATIC tests/support/fault.c tests/support/near.c
+add_library(clm_testing STATIC tests/support/fault.c tests/support/near.c tests/support/speckle.c
   tests/support/temp.c)
 target_include_directories(clm_testing PUBLIC tests)
 target_compile_definitions(clm_testing PUBLIC CLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
@@ -70,6 +70,7 @@ clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
-clm_unit(core affine box dtype field linalg vol)
+clm_unit(core affine box buckets dtype field linalg vol)
 clm_unit(plan grid stitch)
 clm_unit(image filter phantom truth lncc metric reduce warp)
+clm_unit(align blob match ransac)
