@@ -105,6 +105,8 @@ put include/collimate/image/blur.h 'size_t clm_blur(void);'
 catches check_size '^include/collimate/image/blur.h:1: does not compile alone'
 put src/image/forgotten.c 'int clm_x;'
 catches check_size '^src/image/forgotten.c:1: built by nothing'
+put src/store/blur.c 'int clm_y;'
+catches check_size '^src/store/blur.c:1: src/image/blur.c has this name, too'
 put tests/unit/image/test_forgotten.c 'int main(void) { return 0; }'
 catches check_size '^tests/unit/image/test_forgotten.c:1: add it to clm_unit'
 

@@ -1,6 +1,13 @@
 #include "support/near.h"
 
 #include <math.h>
+#include <stdlib.h>
+
+/* CLM_TEST_FILTER='the_inverse*' runs only the tests of that name. */
+__attribute__((constructor)) static void filter_tests(void) {
+    const char *pattern = getenv("CLM_TEST_FILTER");
+    if (pattern) cmocka_set_test_filter(pattern);
+}
 
 void clm_test_near(double got, double want, double tol, const char *what, const char *file, int line) {
     if (fabs(got - want) <= tol) return;
