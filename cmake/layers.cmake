@@ -16,3 +16,7 @@ clm_layer(image BELOW core base
 clm_layer(align BELOW image core base
   SOURCES blob.c match.c patch.c pose.c ransac.c
   LIBS m)
+
+clm_layer(app BELOW image core base
+  SOURCES font.c picture.c plane.c
+  LIBS PNG::PNG m)
