@@ -20,3 +20,8 @@ clm_layer(align BELOW image core base
 clm_layer(app BELOW image core base
   SOURCES font.c picture.c plane.c
   LIBS PNG::PNG m)
+
+clm_layer(cluster BELOW base
+  SOURCES collector.c comm.c comm_local.c comm_mpi.c epoch.c exec_threads.c flight.c journal.c master.c run.c
+          sched.c side.c spent.c wire.c worker.c
+  LIBS MPI::MPI_C Threads::Threads m)

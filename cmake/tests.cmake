@@ -1,5 +1,5 @@
 add_library(clm_testing STATIC tests/support/fault.c tests/support/near.c tests/support/speckle.c
-  tests/support/temp.c)
+  tests/support/temp.c tests/support/toy.c)
 target_include_directories(clm_testing PUBLIC tests)
 target_compile_definitions(clm_testing PUBLIC CLM_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
@@ -75,3 +75,4 @@ clm_unit(plan grid stitch)
 clm_unit(image filter phantom truth lncc metric reduce warp)
 clm_unit(align blob match ransac)
 clm_unit(app picture)
+clm_unit(cluster run)

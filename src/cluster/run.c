@@ -1,0 +1,229 @@
+#include "collimate/cluster/run.h"
+#include "collimate/base/clock.h"
+#include "collimate/cluster/master.h"
+#include "collimate/cluster/worker.h"
+
+#include <string.h>
+
+enum { MESSAGES_A_TURN = 256 };
+static const double alive_every_s = 2.0;
+static const double master_patience = 10.0; /* times silence_s before a rank gives its master up */
+static const double most_gap_s = 1.0;
+static const double alone_wait_s = 0.05; /* one rank: only the stop flag and retries are polled */
+
+/* Seconds this process has been running: a pause (stopped, swapped, a laptop asleep) counts as at
+ * most most_gap_s, so that nobody is declared lost because we were not listening. */
+typedef struct run_clock {
+    double last_s, now_s;
+} run_clock;
+
+static double tell_time(run_clock *c) {
+    double t = clm_clock_s(), gap = t - c->last_s;
+    c->last_s = t;
+    c->now_s += gap < most_gap_s ? gap : most_gap_s;
+    return c->now_s;
+}
+
+typedef struct rank_run {
+    clm_comm *comm;
+    const clm_cluster_options *options;
+    clm_worker *worker;
+    clm_master *master; /* rank 0 */
+    run_clock clock;
+    double sent_s, heard_s; /* other ranks: to and from the master */
+    bool stop_told;
+} rank_run;
+
+static bool send_message(rank_run *r, int to, const clm_msg *m, clm_err *err) {
+    unsigned char buf[CLM_MESSAGE_MAX];
+    size_t n = clm_wire_pack(m, buf);
+    r->sent_s = r->clock.now_s;
+    return clm_comm_send(r->comm, to, buf, n, err);
+}
+
+static bool next_message(rank_run *r, int *from, clm_msg *m, bool *got, clm_err *err) {
+    unsigned char buf[CLM_MESSAGE_MAX];
+    size_t n = 0;
+    if (!clm_comm_recv(r->comm, 0, from, buf, sizeof buf, &n, got, err)) return false;
+    if (!*got) return true;
+    r->heard_s = r->clock.now_s;
+    return clm_wire_unpack(buf, n, m, err) || clm_err_in(err, "from rank %d", *from);
+}
+
+static bool asked_to_stop(const rank_run *r) { return r->options->stop && atomic_load(r->options->stop); }
+
+/* Sleep a little longer each idle turn; a finished task wakes at once, a message is met within 1 ms. */
+static void rest(rank_run *r, bool busy, double *nap_s) {
+    if (busy) {
+        *nap_s = 1e-6;
+        return;
+    }
+    clm_worker_wait(r->worker, r->comm->size == 1 ? alone_wait_s : *nap_s);
+    *nap_s = *nap_s < 0.5e-3 ? *nap_s * 2 : 1e-3;
+}
+
+/* ---- rank 0 ---- */
+
+static bool master_turn(rank_run *r, double now_s) {
+    clm_master *m = r->master;
+    clm_err err;
+    clm_msg msg;
+    bool busy = false, got = true;
+    int peer;
+    for (int i = 0; i < MESSAGES_A_TURN && got && r->comm->size > 1; i++) {
+        if (!next_message(r, &peer, &msg, &got, &err))
+            clm_master_fail(m, &err, now_s);
+        else if (got)
+            clm_master_take(m, peer, &msg, now_s);
+        busy |= got;
+    }
+    for (; clm_worker_give(r->worker, &msg); busy = true) clm_master_take(m, 0, &msg, now_s);
+    if (asked_to_stop(r)) clm_master_stop(m, now_s);
+    clm_master_tick(m, now_s);
+    for (; clm_master_give(m, &peer, &msg, now_s); busy = true) {
+        if (peer == 0)
+            clm_worker_take(r->worker, &msg);
+        else if (!send_message(r, peer, &msg, &err))
+            clm_master_fail(m, &err, now_s);
+    }
+    return busy;
+}
+
+static bool run_master(rank_run *r, clm_run_summary *summary, clm_err *err) {
+    double nap_s = 1e-6, begin_s = clm_clock_s();
+    while (!clm_master_over(r->master)) {
+        bool busy = master_turn(r, tell_time(&r->clock));
+        rest(r, busy, &nap_s);
+    }
+    clm_err unsent; /* a rank that does not hear QUIT ends by itself, later */
+    if (!clm_comm_flush(r->comm, r->options->silence_s, &unsent)) summary->clean = false;
+    bool ok = clm_master_result(r->master, summary, err);
+    summary->seconds = clm_clock_s() - begin_s;
+    return ok;
+}
+
+/* ---- the other ranks ---- */
+
+static bool worker_turn(rank_run *r, bool *busy, clm_msg *msg, clm_err *err) {
+    bool got = true;
+    int peer;
+    for (int i = 0; i < MESSAGES_A_TURN && got; i++) {
+        if (!next_message(r, &peer, msg, &got, err)) return false;
+        if (!got) break;
+        *busy = true;
+        if (msg->kind == CLM_MSG_QUIT) return true;
+        clm_worker_take(r->worker, msg);
+    }
+    for (; clm_worker_give(r->worker, msg); *busy = true)
+        if (!send_message(r, 0, msg, err)) return false;
+    *msg = (clm_msg){.kind = CLM_MSG_ALIVE};
+    if (asked_to_stop(r) && !r->stop_told) {
+        r->stop_told = true;
+        msg->kind = CLM_MSG_FAULT;
+        clm_fail(&msg->err, CLM_E_CANCELLED, "asked to stop; the same command resumes");
+    }
+    if (msg->kind == CLM_MSG_FAULT || r->clock.now_s - r->sent_s > alive_every_s)
+        return send_message(r, 0, msg, err);
+    return true;
+}
+
+static bool run_worker(rank_run *r, clm_run_summary *summary, clm_err *err) {
+    double nap_s = 1e-6, patience_s = master_patience * r->options->silence_s, begin_s = clm_clock_s();
+    for (;;) {
+        bool busy = false;
+        clm_msg msg;
+        double now_s = tell_time(&r->clock);
+        if (!worker_turn(r, &busy, &msg, err)) break;
+        if (msg.kind == CLM_MSG_QUIT) {
+            summary->failed = msg.count;
+            summary->clean = true;
+            summary->seconds = clm_clock_s() - begin_s;
+            if (msg.err.code == CLM_OK) return true;
+            *err = msg.err;
+            return false;
+        }
+        if (now_s - r->heard_s > patience_s) {
+            clm_fail(err, CLM_E_PEER, "nothing was heard of rank 0 for %.0f s", patience_s);
+            break;
+        }
+        rest(r, busy, &nap_s);
+    }
+    summary->clean = false;
+    return false;
+}
+
+/* ---- start and end ---- */
+
+static bool check(const clm_comm *comm, const clm_cluster_options *o, const clm_worker_ops *ops,
+                  clm_err *err) {
+    if (!o->folder || !o->folder[0]) return clm_fail(err, CLM_E_ARG, "no run folder");
+    if (o->slots < 0 || o->slots > 4096 || (o->slots == 0 && (comm->rank != 0 || comm->size == 1)))
+        return clm_fail(err, CLM_E_ARG, "rank %d with %d compute slots", comm->rank, o->slots);
+    if (!(o->silence_s > 0) || !(o->grace_s >= 0) || !(o->epoch_s >= 0) || !(o->lease_s >= 0))
+        return clm_fail(err, CLM_E_ARG,
+                        "silence_s must be positive, grace_s, epoch_s and lease_s not negative");
+    if (!ops->run) return clm_fail(err, CLM_E_ARG, "nothing to run tasks with");
+    return true;
+}
+
+/* Rank 0's view to all: the plan it has, and why it cannot start if so. Then all or none go on. */
+static bool agree(clm_comm *comm, uint64_t hash, bool mine, clm_err *err) {
+    unsigned char bytes[CLM_MESSAGE_MAX];
+    clm_msg view = {.kind = CLM_MSG_QUIT, .count = (int64_t)(hash >> 1)};
+    if (!mine) view.err = *err;
+    clm_buf blob = {0};
+    clm_err second;
+    size_t n = clm_wire_pack(&view, bytes);
+    bool met = clm_buf_reserve(&blob, CLM_MESSAGE_MAX, &second);
+    if (met) memcpy(blob.data, bytes, blob.n = n);
+    met = met && clm_comm_share(comm, &blob, &second) && clm_wire_unpack(blob.data, blob.n, &view, &second);
+    clm_buf_free(&blob);
+    bool ok = mine;
+    if (ok && !met) {
+        *err = second;
+        ok = false;
+    } else if (ok && view.err.code != CLM_OK) {
+        *err = view.err;
+        ok = false;
+    } else if (ok && view.count != (int64_t)(hash >> 1)) {
+        ok = clm_fail(err, CLM_E_ARG,
+                      "rank %d has made another plan than rank 0: do all ranks see the same files?",
+                      comm->rank);
+    }
+    bool any = true;
+    if (!clm_comm_any(comm, !ok, &any, &second) && ok) {
+        *err = second;
+        return false;
+    }
+    return ok && (!any || clm_fail(err, CLM_E_PEER, "another rank could not start"));
+}
+
+bool clm_cluster_run(clm_comm *comm, const clm_plan *plan, const clm_cluster_options *options,
+                     const clm_worker_ops *ops, clm_run_summary *summary, clm_err *err) {
+    *summary = (clm_run_summary){.ranks = comm->size, .slots = options->slots, .clean = true};
+    rank_run r = {.comm = comm, .options = options, .clock = {.last_s = clm_clock_s()}};
+    bool ok = check(comm, options, ops, err) && clm_worker_open(comm, options, ops, &r.worker, err);
+    if (ok && comm->rank == 0)
+        ok = clm_master_open(comm, plan, options, ops, clm_worker_wake, r.worker, &r.master, err);
+    ok = agree(comm, plan->hash, ok, err);
+    r.clock.last_s = clm_clock_s();
+    if (ok) ok = comm->rank == 0 ? run_master(&r, summary, err) : run_worker(&r, summary, err);
+    clm_master_close(r.master);
+    summary->abandoned = clm_worker_close(r.worker, 1.0);
+    return ok;
+}
+
+int clm_cluster_exit_code(bool ok, const clm_run_summary *summary, const clm_err *err) {
+    if (ok) return summary->failed > 0 ? 1 : 0;
+    switch (err->code) {
+    case CLM_E_IO:
+    case CLM_E_FORMAT:
+    case CLM_E_NOTFOUND: return 3;
+    case CLM_E_WRITE: return 4;
+    case CLM_E_CANCELLED:
+    case CLM_E_PEER: return 5;
+    case CLM_E_NODATA:
+    case CLM_E_NUMERIC: return 1;
+    default: return 2;
+    }
+}

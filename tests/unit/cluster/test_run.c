@@ -1,0 +1,306 @@
+/* Whole runs in one process: ranks are threads, messages go through comm_local. */
+#include "collimate/cluster/run.h"
+#include "collimate/base/clock.h"
+#include "collimate/base/file.h"
+#include "collimate/cluster/journal.h"
+#include "support/near.h"
+#include "support/temp.h"
+#include "support/toy.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum { MOST_RANKS = 4, SIDE = 5 };
+
+typedef struct rank_arg {
+    clm_comm *comm;
+    toy *t;
+    clm_cluster_options o;
+    clm_run_summary sum;
+    clm_err err;
+    bool ok;
+} rank_arg;
+
+/* No cmocka assertion here: it would leave by longjmp on a thread that has no such frame. */
+static void *rank_main(void *p) {
+    rank_arg *a = p;
+    clm_worker_ops ops = toy_ops(a->t);
+    a->ok = clm_cluster_run(a->comm, &a->t->plan, &a->o, &ops, &a->sum, &a->err);
+    return NULL;
+}
+
+typedef struct launch {
+    int ranks, slots;
+    clm_comm_trouble trouble;
+    int drop; /* > 0: this rank vanishes after a while */
+    double drop_after_s, silence_s, lease_s;
+    atomic_int *stop;
+    double stop_after_s; /* then it is set */
+} launch;
+
+static void run_ranks(toy *t, const launch *l, rank_arg a[MOST_RANKS]) {
+    clm_err err = CLM_ERR_NONE;
+    clm_comm_hub *hub;
+    clm_comm *comm[MOST_RANKS];
+    pthread_t thread[MOST_RANKS];
+    t->ended = 0;
+    assert_ok(clm_comm_local_open(l->ranks, &l->trouble, &hub, comm, &err), err);
+    for (int r = 0; r < l->ranks; r++) {
+        a[r] = (rank_arg){.comm = comm[r], .t = t, .o = CLM_CLUSTER_DEFAULTS, .err = CLM_ERR_NONE};
+        a[r].o.folder = t->folder;
+        a[r].o.slots = l->slots;
+        a[r].o.epoch_s = 0.005;
+        a[r].o.retry_pause_s = 0.001;
+        a[r].o.silence_s = l->silence_s > 0 ? l->silence_s : 60;
+        a[r].o.lease_s = l->lease_s;
+        a[r].o.stop = l->stop;
+        if (r == 0) {
+            a[r].o.ctx = t;
+            a[r].o.on_spent = toy_on_spent;
+        }
+        assert_int_equal(pthread_create(&thread[r], NULL, rank_main, &a[r]), 0);
+    }
+    if (l->drop > 0) {
+        clm_nap_us((long)(l->drop_after_s * 1e6));
+        clm_comm_local_drop(hub, l->drop);
+    }
+    if (l->stop) {
+        clm_nap_us((long)(l->stop_after_s * 1e6));
+        atomic_store(l->stop, 1);
+    }
+    for (int r = 0; r < l->ranks; r++) pthread_join(thread[r], NULL);
+    for (int r = 0; r < l->ranks; r++) clm_comm_close(comm[r], a[r].sum.clean);
+    clm_comm_local_close(hub);
+}
+
+static uint64_t undisturbed(int side) {
+    char folder[CLM_PATH_MAX];
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, side);
+    run_ranks(&t, &(launch){.ranks = 1, .slots = 1}, a);
+    assert_ok(a[0].ok, a[0].err);
+    uint64_t digest = toy_digest(&t);
+    clm_test_folder_drop(folder);
+    return digest;
+}
+
+static int64_t plan_tasks(const toy *t) {
+    int64_t n = 0;
+    for (int k = 0; k < TOY_STAGES; k++) n += t->stage[k].n;
+    return n;
+}
+
+/* every 7th of the deform tasks has no texture */
+static int64_t deform_failures(int side) { return ((int64_t)side * side * side + 3) / 7; }
+
+static void test_same_files_for_any_ranks_and_slots(void **state) {
+    (void)state;
+    uint64_t want = undisturbed(SIDE);
+    for (int ranks = 1; ranks <= 4; ranks++)
+        for (int slots = 1; slots <= 3; slots++)
+            for (int stall = 0; stall < 2; stall++) {
+                char folder[CLM_PATH_MAX];
+                toy t;
+                rank_arg a[MOST_RANKS];
+                clm_test_folder(folder);
+                toy_make(&t, folder, SIDE);
+                t.drop_spent = stall == 1;
+                t.most_task_s = 0.0005;
+                launch l = {
+                    .ranks = ranks, .slots = slots, .trouble = {.seed = 3, .most_stall_s = stall * 0.002}};
+                run_ranks(&t, &l, a);
+                for (int r = 0; r < ranks; r++) {
+                    assert_ok(a[r].ok, a[r].err);
+                    assert_int_equal(a[r].sum.failed, deform_failures(SIDE));
+                    assert_int_equal(a[r].sum.abandoned, 0);
+                    assert_int_equal(clm_cluster_exit_code(a[r].ok, &a[r].sum, &a[r].err), 1);
+                }
+                assert_int_equal(a[0].sum.ended, plan_tasks(&t));
+                assert_int_equal(a[0].sum.slots, ranks * slots);
+                assert_int_equal(atomic_load(&t.early), 0);
+                assert_int_equal(atomic_load(&t.spent), SIDE * SIDE * SIDE);
+                assert_int_equal(t.ended, TOY_STAGES);
+                assert_true(toy_digest(&t) == want);
+                clm_test_folder_drop(folder);
+            }
+}
+
+static void test_a_finished_run_does_nothing_again(void **state) {
+    (void)state;
+    char folder[CLM_PATH_MAX];
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, SIDE);
+    run_ranks(&t, &(launch){.ranks = 2, .slots = 1}, a);
+    assert_ok(a[0].ok, a[0].err);
+    long long runs = atomic_load(&t.runs);
+    run_ranks(&t, &(launch){.ranks = 3, .slots = 1}, a);
+    assert_ok(a[0].ok, a[0].err);
+    assert_int_equal(atomic_load(&t.runs), runs);
+    assert_int_equal(a[0].sum.replayed, plan_tasks(&t));
+    assert_int_equal(a[0].sum.failed, deform_failures(SIDE));
+    assert_int_equal(t.ended, TOY_STAGES);
+    clm_test_folder_drop(folder);
+}
+
+/* Cut the journal of a finished run anywhere and resume, with other ranks: the same files. Files of
+ * tasks that are no longer recorded are still there; tasks must publish the same bytes again. */
+static void test_resume_from_any_part_of_the_journal(void **state) {
+    (void)state;
+    uint64_t want = undisturbed(4);
+    char folder[CLM_PATH_MAX], path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, 4);
+    run_ranks(&t, &(launch){.ranks = 2, .slots = 1}, a);
+    assert_ok(clm_path_join(path, folder, CLM_JOURNAL_NAME, &err), err);
+    clm_buf whole = {0};
+    assert_ok(clm_file_read(path, 1 << 24, &whole, &err), err);
+    for (size_t cut = 0; cut < whole.n; cut += whole.n / 12 + 1) {
+        assert_ok(clm_file_publish(path, whole.data, cut, false, &err), err);
+        run_ranks(&t, &(launch){.ranks = 1 + (int)(cut % 3), .slots = 2}, a);
+        assert_ok(a[0].ok, a[0].err);
+        assert_int_equal(a[0].sum.ended, plan_tasks(&t));
+        assert_int_equal(atomic_load(&t.early), 0);
+        assert_true(toy_digest(&t) == want);
+    }
+    clm_buf_free(&whole);
+    clm_test_folder_drop(folder);
+}
+
+static void test_a_lost_rank_costs_only_time(void **state) {
+    (void)state;
+    uint64_t want = undisturbed(SIDE);
+    for (int ranks = 2; ranks <= 4; ranks += 2) {
+        char folder[CLM_PATH_MAX];
+        toy t;
+        rank_arg a[MOST_RANKS];
+        clm_test_folder(folder);
+        toy_make(&t, folder, SIDE);
+        t.most_task_s = 0.004;
+        launch l = {.ranks = ranks, .slots = 1, .drop = ranks - 1, .drop_after_s = 0.03, .silence_s = 0.1};
+        run_ranks(&t, &l, a);
+        for (int r = 0; r < ranks - 1; r++) assert_ok(a[r].ok, a[r].err);
+        assert_fails(CLM_E_PEER, a[ranks - 1].ok, a[ranks - 1].err);
+        assert_int_equal(a[0].sum.lost, 1);
+        assert_false(a[0].sum.clean);
+        assert_int_equal(a[0].sum.ended, plan_tasks(&t));
+        assert_int_equal(atomic_load(&t.early), 0);
+        assert_true(toy_digest(&t) == want);
+        clm_test_folder_drop(folder);
+    }
+}
+
+static void test_stop_and_resume(void **state) {
+    (void)state;
+    uint64_t want = undisturbed(SIDE);
+    char folder[CLM_PATH_MAX];
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, SIDE);
+    t.most_task_s = 0.002;
+    int64_t replayed = 0;
+    for (int launches = 0; launches < 200; launches++) {
+        int ranks = 1 + launches % 3;
+        atomic_int stop = 0;
+        run_ranks(&t, &(launch){.ranks = ranks, .slots = 1, .stop = &stop, .stop_after_s = 0.001 * launches},
+                  a);
+        assert_true(a[0].sum.replayed >= replayed); /* nothing that was done is lost */
+        replayed = a[0].sum.ended;
+        for (int r = 0; r < ranks; r++) {
+            assert_int_equal(a[r].ok, a[0].ok);
+            assert_int_equal(clm_cluster_exit_code(a[r].ok, &a[r].sum, &a[r].err), a[0].ok ? 1 : 5);
+        }
+        if (a[0].ok) break;
+    }
+    assert_ok(a[0].ok, a[0].err);
+    assert_int_equal(atomic_load(&t.early), 0);
+    assert_true(toy_digest(&t) == want);
+    clm_test_folder_drop(folder);
+}
+
+static void test_fatal_stage_ends_the_run(void **state) {
+    (void)state;
+    for (int ranks = 1; ranks <= 3; ranks++) {
+        char folder[CLM_PATH_MAX];
+        toy t;
+        rank_arg a[MOST_RANKS];
+        clm_test_folder(folder);
+        toy_make(&t, folder, SIDE);
+        t.fatal = true;
+        run_ranks(&t, &(launch){.ranks = ranks, .slots = 1}, a);
+        for (int r = 0; r < ranks; r++) {
+            assert_fails(CLM_E_NUMERIC, a[r].ok, a[r].err);
+            assert_non_null(strstr(a[r].err.text, "solve 0: singular"));
+        }
+        t.fatal = false; /* the cause is cured: the same folder goes on */
+        run_ranks(&t, &(launch){.ranks = ranks, .slots = 1}, a);
+        assert_ok(a[0].ok, a[0].err);
+        assert_int_equal(a[0].sum.replayed, t.stage[TOY_SPOTS].n);
+        clm_test_folder_drop(folder);
+    }
+}
+
+static void test_full_disk_stops_at_once(void **state) {
+    (void)state;
+    char folder[CLM_PATH_MAX];
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, SIDE);
+    t.deform_error = CLM_E_WRITE;
+    run_ranks(&t, &(launch){.ranks = 2, .slots = 1}, a);
+    assert_fails(CLM_E_WRITE, a[0].ok, a[0].err);
+    assert_fails(CLM_E_WRITE, a[1].ok, a[1].err);
+    assert_int_equal(clm_cluster_exit_code(false, &a[0].sum, &a[0].err), 4);
+    int64_t kept = a[0].sum.ended;
+    assert_true(kept >= t.stage[TOY_SPOTS].n + 1);
+    t.deform_error = CLM_E_NODATA;
+    run_ranks(&t, &(launch){.ranks = 2, .slots = 1}, a);
+    assert_ok(a[0].ok, a[0].err);
+    assert_int_equal(a[0].sum.replayed, kept);
+    clm_test_folder_drop(folder);
+}
+
+static void test_no_rank_hangs_when_one_cannot_start(void **state) {
+    (void)state;
+    char folder[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    toy t;
+    rank_arg a[MOST_RANKS];
+    clm_test_folder(folder);
+    toy_make(&t, folder, SIDE);
+    clm_journal *other; /* another run is at work here */
+    clm_journal_info info;
+    assert_ok(clm_journal_open(folder, &t.plan, &(clm_journal_reader){0}, &other, &info, &err), err);
+    run_ranks(&t, &(launch){.ranks = 3, .slots = 1}, a);
+    for (int r = 0; r < 3; r++) {
+        assert_fails(CLM_E_ARG, a[r].ok, a[r].err);
+        assert_non_null(strstr(a[r].err.text, folder));
+    }
+    clm_journal_close(other);
+    run_ranks(&t, &(launch){.ranks = 3, .slots = 0}, a); /* ranks 1 and 2 cannot compute */
+    for (int r = 0; r < 3; r++) assert_false(a[r].ok);
+    assert_int_equal(atomic_load(&t.runs), 0);
+    clm_test_folder_drop(folder);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_files_for_any_ranks_and_slots),
+        cmocka_unit_test(test_a_finished_run_does_nothing_again),
+        cmocka_unit_test(test_resume_from_any_part_of_the_journal),
+        cmocka_unit_test(test_a_lost_rank_costs_only_time),
+        cmocka_unit_test(test_stop_and_resume),
+        cmocka_unit_test(test_fatal_stage_ends_the_run),
+        cmocka_unit_test(test_full_disk_stops_at_once),
+        cmocka_unit_test(test_no_rank_hangs_when_one_cannot_start),
+    };
+    return cmocka_run_group_tests_name("cluster.run", tests, NULL, NULL);
+}
