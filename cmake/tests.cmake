@@ -35,7 +35,7 @@ function(clm_mpi module)
   foreach(ranks IN LISTS ARGN)
     add_test(NAME mpi.${module}.${ranks}
       COMMAND ${PROJECT_SOURCE_DIR}/tests/support/mpirun -n ${ranks} $<TARGET_FILE:test_mpi_${module}>)
-    set_tests_properties(mpi.${module}.${ranks} PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS ${ranks}
+    set_tests_properties(mpi.${module}.${ranks} PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS ${ranks} RESOURCE_LOCK mpi
       SKIP_RETURN_CODE 77)
   endforeach()
 endfunction()
@@ -76,3 +76,8 @@ clm_unit(image filter phantom truth lncc metric reduce warp)
 clm_unit(align blob match ransac)
 clm_unit(app picture)
 clm_unit(cluster run)
+clm_mpi(run 1 2 3)
+if(TARGET test_mpi_run)
+  add_test(NAME mpi.kill COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/kill.sh $<TARGET_FILE:test_mpi_run> 4)
+  set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 3 RESOURCE_LOCK mpi)
+endif()

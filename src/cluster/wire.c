@@ -113,7 +113,7 @@ bool clm_wire_unpack(const unsigned char *bytes, size_t n, clm_msg *m, clm_err *
     *m = (clm_msg){0};
     if (n > CLM_MESSAGE_MAX) return clm_fail(err, CLM_E_FORMAT, "message of %zu bytes is too long", n);
     clm_reader r = {.from = bytes, .n = n};
-    clm_msg_kind kind;
+    clm_msg_kind kind = CLM_MSG_ALIVE;
     if (!unpack_head(&r, &kind, err)) return false;
     unsigned has = fields_of[kind];
     m->kind = kind;

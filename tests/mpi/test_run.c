@@ -1,0 +1,160 @@
+/* comm_mpi keeps comm's contract, and a whole run over it leaves the files a run in one process
+ * leaves. Every rank runs this; what one finds wrong all return.
+ *   test_mpi_run                            the checks
+ *   test_mpi_run FOLDER KILL_RANK KILL_AT   the toy job in FOLDER; KILL_RANK (-1: none) kills itself
+ *                                           when it begins its KILL_AT-th task; prints the digest */
+#include "collimate/cluster/run.h"
+#include "collimate/base/clock.h"
+#include "collimate/base/rng.h"
+#include "collimate/cluster/wire.h"
+#include "support/temp.h"
+#include "support/toy.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIDE = 5, ROUNDS = 300 };
+
+static int misses;
+
+#define check(yes, err)                                                                     \
+    do {                                                                                    \
+        if (!(yes)) {                                                                       \
+            misses++;                                                                       \
+            (void)fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #yes, (err).text); \
+        }                                                                                   \
+    } while (0)
+
+static uint64_t run_toy(clm_comm *comm, const char *folder, int kill_rank, long long kill_at,
+                        clm_run_summary *sum) {
+    clm_err err = CLM_ERR_NONE;
+    toy t;
+    toy_make(&t, folder, SIDE);
+    t.most_task_s = 0.002;
+    if (comm->rank == kill_rank) atomic_store(&t.kill_after, kill_at);
+    clm_worker_ops ops = toy_ops(&t);
+    clm_cluster_options o = CLM_CLUSTER_DEFAULTS;
+    o.folder = folder;
+    o.slots = 2;
+    o.epoch_s = 0.01;
+    o.retry_pause_s = 0.001;
+    o.ctx = &t;
+    o.on_spent = toy_on_spent;
+    check(clm_cluster_run(comm, &t.plan, &o, &ops, sum, &err), err);
+    check(atomic_load(&t.early) == 0, err);
+    check(sum->abandoned == 0, err);
+    if (comm->rank == 0) check(sum->ended == sum->tasks && t.ended == TOY_STAGES, err);
+    return comm->rank == 0 ? toy_digest(&t) : 0;
+}
+
+/* what one process with one thread leaves */
+static uint64_t undisturbed(void) {
+    clm_err err = CLM_ERR_NONE;
+    clm_comm_hub *hub;
+    clm_comm *alone;
+    char folder[CLM_PATH_MAX];
+    clm_run_summary sum;
+    clm_test_folder(folder);
+    if (!clm_comm_local_open(1, NULL, &hub, &alone, &err)) abort();
+    uint64_t digest = run_toy(alone, folder, -1, 0, &sum);
+    clm_comm_close(alone, true);
+    clm_comm_local_close(hub);
+    clm_test_folder_drop(folder);
+    return digest;
+}
+
+/* every rank sends to every other messages of all sizes: each arrives once, whole and in order */
+static void check_messages(clm_comm *c) {
+    clm_err err = CLM_ERR_NONE;
+    static unsigned char out[CLM_MESSAGE_MAX], in[CLM_MESSAGE_MAX];
+    int64_t *next = calloc((size_t)c->size, sizeof *next);
+    if (!next) abort();
+    int64_t got_all = 0, want = (int64_t)(c->size - 1) * ROUNDS;
+    for (int64_t round = 0; round < ROUNDS || got_all < want;) {
+        for (int peer = 0; round < ROUNDS && peer < c->size; peer++) {
+            size_t n = (size_t)clm_rng_below(1, (uint64_t)c->rank, (uint64_t)round, CLM_MESSAGE_MAX - 8) + 8;
+            if (peer == c->rank) continue;
+            memset(out, (int)(round & 255), n);
+            memcpy(out, &round, sizeof round);
+            check(clm_comm_send(c, peer, out, n, &err), err);
+            memset(out, 0xee, n); /* the copy is comm's own */
+        }
+        if (round < ROUNDS) round++;
+        bool got = true;
+        while (got && got_all < want) {
+            int from;
+            size_t n;
+            check(clm_comm_recv(c, round < ROUNDS ? 0 : 10, &from, in, sizeof in, &n, &got, &err), err);
+            if (!got) break;
+            int64_t mark;
+            memcpy(&mark, in, sizeof mark);
+            size_t want_n = (size_t)clm_rng_below(1, (uint64_t)from, (uint64_t)mark, CLM_MESSAGE_MAX - 8) + 8;
+            check(mark == next[from]++ && n == want_n &&
+                      in[n - 1] == (mark > 255 || n > 8 ? mark & 255 : in[n - 1]),
+                  err);
+            got_all++;
+        }
+        if (round == ROUNDS && !got && got_all < want) {
+            check(got_all == want, err);
+            break;
+        }
+    }
+    free(next);
+    check(clm_comm_flush(c, 10, &err), err);
+    check(!clm_comm_send(c, c->rank, out, 1, &err) && err.code == CLM_E_ARG, err);
+    check(!clm_comm_send(c, c->size, out, 1, &err) && err.code == CLM_E_ARG, err);
+}
+
+static void check_agreement(clm_comm *c) {
+    clm_err err = CLM_ERR_NONE;
+    bool any;
+    check(clm_comm_any(c, false, &any, &err) && !any, err);
+    for (int r = 0; r < c->size; r++) check(clm_comm_any(c, c->rank == r, &any, &err) && any, err);
+    check(c->host_size == c->size && c->host == 0 && c->host_rank == c->rank, err);
+}
+
+static void check_run(clm_comm *c) {
+    clm_err err = CLM_ERR_NONE;
+    clm_buf folder = {0};
+    clm_run_summary sum;
+    uint64_t want = 0;
+    if (!clm_buf_reserve(&folder, CLM_PATH_MAX, &err)) abort();
+    if (c->rank == 0) {
+        want = undisturbed();
+        clm_test_folder((char *)folder.data);
+        folder.n = strlen((char *)folder.data) + 1;
+    }
+    check(clm_comm_share(c, &folder, &err), err);
+    uint64_t digest = run_toy(c, (char *)folder.data, -1, 0, &sum);
+    check(sum.clean, err);
+    if (c->rank == 0) {
+        check(digest == want, err);
+        check(sum.slots == 2 * c->size, err);
+        clm_test_folder_drop((char *)folder.data);
+    }
+    clm_buf_free(&folder);
+}
+
+int main(int argc, char **argv) {
+    clm_err err = CLM_ERR_NONE;
+    clm_comm *c;
+    if (!clm_comm_mpi_open(&c, &err)) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    if (argc == 4) {
+        clm_run_summary sum;
+        uint64_t digest = run_toy(c, argv[1], atoi(argv[2]), atoll(argv[3]), &sum);
+        if (c->rank == 0) printf("%016" PRIx64 " replayed %" PRId64 "\n", digest, sum.replayed);
+    } else {
+        check_agreement(c);
+        check_messages(c);
+        check_run(c);
+    }
+    bool any = true;
+    check(clm_comm_any(c, misses > 0, &any, &err), err);
+    clm_comm_close(c, true);
+    return any;
+}
