@@ -44,7 +44,7 @@ bool clm_err_set_os(clm_err *err, clm_code code, const char *file, int line, con
     return false;
 }
 
-bool clm_err_in(clm_err *err, const char *fmt, ...) {
+bool(clm_err_in)(clm_err *err, const char *fmt, ...) {
     char old[sizeof err->text];
     memcpy(old, err->text, sizeof old);
     va_list ap;

@@ -34,17 +34,25 @@ typedef struct clm_err {
 
 #define CLM_ERR_NONE ((clm_err){.code = CLM_OK})
 
-/** Record a failure; returns false so that `return clm_fail(err, ...)` reads well. */
-#define clm_fail(err, code, ...) clm_err_set((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__)
+/** Record a failure; is false so that `return clm_fail(err, ...)` reads well. */
+#define clm_fail(err, code, ...) clm_false(clm_err_set((err), (code), 0, __FILE__, __LINE__, __VA_ARGS__))
 /** The same with errno's text appended; errno is read first. */
-#define clm_fail_os(err, code, ...) clm_err_set_os((err), (code), __FILE__, __LINE__, __VA_ARGS__)
+#define clm_fail_os(err, code, ...) clm_false(clm_err_set_os((err), (code), __FILE__, __LINE__, __VA_ARGS__))
+
+/* Lets the compiler see that a failure is false, so that it follows success and failure apart: without it,
+ * outputs set on success look maybe-uninitialised to it. */
+__attribute__((always_inline)) static inline bool clm_false(bool recorded) {
+    (void)recorded;
+    return false;
+}
 
 bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));
 bool clm_err_set_os(clm_err *err, clm_code code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
-/** Put context in front of the text ("CONTEXT: text"); keeps the code; returns false. */
+/** Put context in front of the text ("CONTEXT: text"); keeps the code; is false. */
 bool clm_err_in(clm_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define clm_err_in(...) clm_false((clm_err_in)(__VA_ARGS__))
 
 /** Short stable name of a code for records: "ok", "no_data", "io", ... */
 const char *clm_code_name(clm_code code);
