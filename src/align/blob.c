@@ -43,7 +43,7 @@ typedef struct search {
     clm_vol level[3]; /* responses of sizes j-1, j, j+1 by j mod 3 */
     double spread[CLM_BLOB_SCALES];
     float floor; /* below this a response is rounding noise */
-    double best; /* clearest peak seen, in spreads */
+    double best; /* clearest response seen while there is no peak, in spreads */
     chunk *found;
     int64_t n;
 } search;
@@ -249,6 +249,15 @@ static bool keep_peak(search *s, int j, int64_t z, int64_t y, int64_t x, clm_err
     return true;
 }
 
+/** The largest response, for the error text when there is no spot. */
+static double clearest(const clm_vol *level, const int64_t lo[3], const int64_t hi[3]) {
+    float most = 0;
+    for (int64_t z = lo[0]; z < hi[0]; z++)
+        for (int64_t y = lo[1]; y < hi[1]; y++)
+            for (int64_t x = lo[2]; x < hi[2]; x++) most = fmaxf(most, clm_vol_row(level, z, y)[x]);
+    return (double)most;
+}
+
 /** Peaks of size j among its neighbours in space and size, over the core and what can outdo its peaks. */
 static bool find_peaks(search *s, int j, clm_err *err) {
     const clm_vol *mid = &s->level[j % 3];
@@ -269,15 +278,15 @@ static bool find_peaks(search *s, int j, clm_err *err) {
             const float *row = clm_vol_row(mid, z, y);
             for (int64_t x = lo[2]; x < hi[2]; x++) {
                 float c = row[x];
-                if (!(c > s->floor) || c <= row[x - 1] || c < row[x + 1]) continue;
+                if (!(c > least) || c <= row[x - 1] || c < row[x + 1]) continue;
                 int64_t i = row + x - mid->data;
                 if (!is_top(row + x, mid->stride, c, true, false)) continue;
                 if (below && !is_top(below->data + i, mid->stride, c, false, true)) continue;
                 if (above && !is_top(above->data + i, mid->stride, c, false, false)) continue;
-                if (s->spread[j] > 0) s->best = fmax(s->best, (double)c / s->spread[j]);
-                if (c > least && !keep_peak(s, j, z, y, x, err)) return false;
+                if (!keep_peak(s, j, z, y, x, err)) return false;
             }
         }
+    if (s->n == 0) s->best = fmax(s->best, clearest(mid, lo, hi) / fmax(s->spread[j], (double)s->floor));
     return true;
 }
 
