@@ -71,6 +71,7 @@ clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
 clm_unit(core affine box buckets dtype field linalg vol)
+clm_unit(store array codec image spill)
 clm_unit(plan grid stitch)
 clm_unit(image filter phantom truth lncc metric reduce warp)
 clm_unit(align blob match ransac)
@@ -81,3 +82,10 @@ if(TARGET test_mpi_run)
   add_test(NAME mpi.kill COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/kill.sh $<TARGET_FILE:test_mpi_run> 4)
   set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 3 RESOURCE_LOCK mpi)
 endif()
+
+# The conformance set beside the project: every array in scope, by a small program and the set's own runner.
+add_executable(clm_dump_array tests/tools/dump.c)
+target_link_libraries(clm_dump_array PRIVATE clm_store)
+add_test(NAME conformance.arrays
+  COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
+set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)

@@ -1,0 +1,114 @@
+/* Behind array.h: what a format must provide. For files of this layer only. */
+#ifndef CLM_STORE_FORMAT_H
+#define CLM_STORE_FORMAT_H
+
+#include "collimate/base/text.h"
+#include "collimate/store/array.h"
+#include "collimate/store/codec.h"
+
+/** A decoded chunk, wherever it lies and however its elements are ordered. */
+typedef struct clm_chunk {
+    const unsigned char *data;    /* NULL: absent, all fill                                       */
+    int64_t extent[CLM_DIMS_MAX]; /* elements there, from the chunk's first corner; may overhang  */
+    int64_t stride[CLM_DIMS_MAX]; /* in elements                                                  */
+    bool swap;                    /* elements are in the other byte order                         */
+} clm_chunk;
+
+typedef struct clm_array_ops {
+    /** Decode piece `index` of the inner grid. `into`: NULL, or room for the piece clipped to the shape
+     *  (into_bytes); may be used when the decoded bytes are just those, in any byte order. Otherwise the
+     *  data lie in s or the array and live until s is used again. */
+    bool (*load)(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+                 clm_chunk *out, clm_err *err);
+    bool (*put)(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err);
+    bool (*has)(const clm_array *a, const int64_t index[]);
+    void (*close)(void *self);
+} clm_array_ops;
+
+struct clm_array {
+    clm_array_info info;
+    const clm_array_ops *ops;
+    void *self; /* the format's own */
+    char *path;
+    size_t size; /* bytes of an element                          */
+    size_t unit; /* bytes that swap together: size, half of a complex */
+    bool writable;
+    bool keep_empty;
+    clm_cache *cache;
+    uint64_t cache_id;
+};
+
+/** A handle with path copied and sizes set from info; the format fills ops and self. Checks the shape. */
+CLM_MUST bool clm_array_new(const char *path, const clm_array_info *info, const clm_array_ops *ops,
+                            void *self, clm_array **out, clm_err *err);
+
+/* Openers, by what the folder holds. */
+CLM_MUST bool clm_n5_open(const char *path, clm_array **out, clm_err *err);
+CLM_MUST bool clm_zarr2_open(const char *path, clm_array **out, clm_err *err);
+CLM_MUST bool clm_zarr3_open(const char *path, clm_array **out, clm_err *err);
+/** Metadata text of a new array. */
+CLM_MUST bool clm_n5_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err);
+CLM_MUST bool clm_zarr2_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err);
+CLM_MUST bool clm_zarr3_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err);
+
+/* chunks.c: index arithmetic and strided copies */
+
+/** Elements of a chunk of the array clipped to its shape; true when none is cut off. */
+bool clm_chunk_clip(const clm_array_info *info, const int64_t chunk[], const int64_t index[],
+                    int64_t extent[]);
+/** C-order strides of a packed block; returns its element count. The product must be known to fit. */
+int64_t clm_strides(int ndim, const int64_t extent[], int64_t stride[]);
+/** Product, CLM_E_FORMAT when beyond `most`. */
+CLM_MUST bool clm_product(int ndim, const int64_t extent[], int64_t most, int64_t *out, clm_err *err);
+/** Copy a block between strided layouts; strides in elements; swap: reverse bytes of every `unit`. */
+void clm_copy_block(int ndim, const int64_t extent[], const void *src, const int64_t src_stride[], void *dst,
+                    const int64_t dst_stride[], size_t size, size_t unit, bool swap);
+/** Set a block to one element. */
+void clm_fill_block(int ndim, const int64_t extent[], void *dst, const int64_t dst_stride[],
+                    const void *element, size_t size);
+/** Are all n elements bytewise equal to this one? */
+bool clm_all_equal(const void *data, int64_t n, const void *element, size_t size);
+/** Next index of an odometer over [lo, hi), last dimension fastest; false after the last. */
+bool clm_step(int ndim, const int64_t lo[], const int64_t hi[], int64_t at[]);
+/** "3,0,7" */
+typedef struct clm_index_text {
+    char s[200];
+} clm_index_text;
+clm_index_text clm_index_say(int ndim, const int64_t index[]);
+
+/* array.c */
+
+/** A part of a request: where its elements are. data NULL: all fill. */
+typedef struct clm_piece {
+    const unsigned char *data; /* element at lo */
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
+    int64_t stride[CLM_DIMS_MAX]; /* in elements */
+    bool swap;
+} clm_piece;
+typedef bool (*clm_piece_fn)(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err);
+/** Room for the elements [lo, hi) as they should end up, if that is packed; else NULL. */
+typedef void *(*clm_place_fn)(void *ctx, const int64_t lo[], const int64_t hi[]);
+/** Call fn for each decoded chunk that meets [lo, hi), in C order. place may be NULL. */
+CLM_MUST bool clm_array_each(const clm_array *a, const int64_t lo[], const int64_t hi[], clm_piece_fn fn,
+                             clm_place_fn place, void *ctx, clm_err *err);
+
+/* cache.c */
+
+typedef struct clm_cached {
+    unsigned char *data; /* packed, native, clipped to the shape; NULL: absent */
+    size_t bytes;
+} clm_cached;
+typedef bool (*clm_cache_fill)(void *ctx, clm_cached *out, clm_err *err); /* data from clm_heap_new */
+uint64_t clm_cache_id(void);
+/** The chunk, held until clm_cache_give. */
+CLM_MUST bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t chunk, clm_cache_fill fill, void *ctx,
+                             const clm_cached **out, clm_err *err);
+void clm_cache_give(clm_cache *c, const clm_cached *held);
+void clm_cache_forget(clm_cache *c, uint64_t array, uint64_t chunk);
+
+static inline bool clm_host_is_big(void) { return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__; }
+
+/** Most bytes one chunk may decode to. */
+#define CLM_CHUNK_BYTES_MAX ((int64_t)1 << 32)
+
+#endif

@@ -1,0 +1,74 @@
+/* Writing what surrounds arrays: groups on the way, pyramids' metadata, and transforms as an OME-Zarr 0.6
+ * scene; and reading such a scene back. Axes z y x, micrometres. */
+#ifndef CLM_STORE_OME_H
+#define CLM_STORE_OME_H
+
+#include "collimate/core/affine.h"
+#include "collimate/core/box.h"
+#include "collimate/core/field.h"
+#include "collimate/store/array.h"
+
+typedef struct clm_level_spec {
+    const char *path; /* below the group: "s0", "s1", ... */
+    double spacing_um[3];
+    double origin_um[3]; /* centre of voxel (0,0,0) */
+} clm_level_spec;
+
+/** Groups from the container's root (the outermost folder named *.zarr or *.n5, else none) down to the
+ *  parent of `path`, where they have no metadata yet. clm_array_create does this itself. */
+CLM_MUST bool clm_store_make_parents(const char *path, clm_format format, clm_err *err);
+
+/** Multiscale metadata of the group at `path`; its arrays are created by the caller. Write it last: it
+ *  says that the pyramid is complete. ZARR3: OME-Zarr 0.5; ZARR2: 0.4; N5: n5-viewer, Neuroglancer and (for
+ *  an origin other than 0) COSEM keys, levels[0] being the unit of downsamplingFactors.
+ *  attributes: NULL, or an object whose keys are kept beside. */
+CLM_MUST bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
+                                    const clm_level_spec *levels, int n, const clm_json *attributes,
+                                    clm_err *err);
+/** User attributes that an N5 dataset of a pyramid needs; for clm_array_spec.attributes. The caller frees.
+ *  bigstream: pixelResolution as a plain list, which bigstream reads and Neuroglancer does not. */
+CLM_MUST clm_json *clm_n5_level_attributes(const clm_level_spec *base, const clm_level_spec *level,
+                                           bool bigstream, clm_err *err);
+
+typedef struct clm_image_frame { /* one side of a transform */
+    int64_t shape[3];
+    double spacing_um[3], origin_um[3];
+} clm_image_frame;
+
+typedef struct clm_transform_spec {
+    clm_affine affine; /* fixed -> moving, applied to x + u(x)        */
+    int64_t shape[3];  /* nodes of the displacement lattice           */
+    double spacing_um[3], origin_um[3];
+    int64_t chunk[3]; /* nodes; all three components share a chunk   */
+    clm_image_frame fixed, moving;
+    const clm_json *attributes; /* NULL or an object, kept beside "ome"        */
+} clm_transform_spec;
+
+/** Everything but chunks: an OME-Zarr 0.6 scene fixed -> moving = sequence [displacements, affine], arrays
+ *  coordinateTransformations/dfield/s0 float32 [3,Z,Y,X] and coordinateTransformations/coverage float32
+ *  [Z,Y,X]. Same spec, same bytes; again over the same is fine.
+ *  Source  OME-Zarr 0.6, "coordinateTransformations"; the displacement axis is first. */
+CLM_MUST bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err);
+
+typedef struct clm_transform {
+    clm_affine affine;
+    clm_array *field;    /* NULL: no displacement          */
+    clm_array *coverage; /* NULL: not recorded             */
+    int64_t shape[3];    /* of the lattice                 */
+    double spacing_um[3], origin_um[3];
+    int component_axis; /* of the field array, found by axis type */
+    bool writable;
+} clm_transform;
+
+/** Open a scene written by clm_ome_write_transform or another 0.6 writer (also a bare affine).
+ *  write: chunks of field and coverage may be put.
+ *  Errors CLM_E_UNSUPPORTED a chain of other transforms. */
+CLM_MUST bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_err *err);
+void clm_transform_close(clm_transform *t); /* zeroed is fine */
+/** Nodes of box into out->u (allocated, shape as box); its spacing and origin are set. */
+CLM_MUST bool clm_transform_read(const clm_transform *t, clm_box box, clm_field *out, clm_err *err);
+/** One chunk of the field, index z y x: u's planes, clipped to the lattice, packed. */
+CLM_MUST bool clm_transform_put(clm_transform *t, const int64_t index[3], const clm_field *chunk,
+                                clm_err *err);
+
+#endif

@@ -1,0 +1,406 @@
+#include "collimate/store/array.h"
+#include "collimate/base/file.h"
+#include "collimate/store/format.h"
+#include "collimate/store/node.h"
+#include "collimate/store/ome.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static size_t swap_unit(clm_dtype t) {
+    size_t size = clm_dtype_size(t);
+    return t == CLM_C64 || t == CLM_C128 ? size / 2 : size;
+}
+
+bool clm_array_new(const char *path, const clm_array_info *info, const clm_array_ops *ops, void *self,
+                   clm_array **out, clm_err *err) {
+    int64_t n;
+    size_t size = clm_dtype_size(info->dtype);
+    for (int d = 0; d < info->ndim; d++) {
+        if (info->shape[d] < 0)
+            return clm_fail(err, CLM_E_FORMAT, "shape %s", clm_index_say(info->ndim, info->shape).s);
+        if (info->chunk[d] < 1 || info->inner[d] < 1)
+            return clm_fail(err, CLM_E_FORMAT, "chunk shape %s", clm_index_say(info->ndim, info->chunk).s);
+    }
+    if (!clm_product(info->ndim, info->shape, INT64_MAX / 16, &n, err)) return clm_err_in(err, "shape");
+    if (!clm_product(info->ndim, info->inner, CLM_CHUNK_BYTES_MAX / (int64_t)size, &n, err))
+        return clm_err_in(err, "chunk shape");
+    clm_array *a = clm_heap_new(1, sizeof *a, err);
+    if (!a) return false;
+    a->path = clm_heap_text(path, err);
+    if (!a->path) {
+        clm_heap_free(a);
+        return false;
+    }
+    a->info = *info;
+    a->ops = ops;
+    a->self = self;
+    a->size = size;
+    a->unit = swap_unit(info->dtype);
+    *out = a;
+    return true;
+}
+
+void clm_array_close(clm_array *a) {
+    if (!a) return;
+    if (a->ops->close) a->ops->close(a->self);
+    clm_heap_free(a->path);
+    clm_heap_free(a);
+}
+
+const clm_array_info *clm_array_info_of(const clm_array *a) { return &a->info; }
+const char *clm_array_path_of(const clm_array *a) { return a->path; }
+
+void clm_array_use_cache(clm_array *a, clm_cache *c) {
+    a->cache = c;
+    if (!a->cache_id) a->cache_id = clm_cache_id();
+}
+
+/* ---- opening ---- */
+
+static bool open_folder(const char *path, clm_array **out, clm_err *err) {
+    switch (clm_node_kind_of(path)) {
+    case CLM_NODE_ZARR3_ARRAY: return clm_zarr3_open(path, out, err);
+    case CLM_NODE_ZARR2_ARRAY: return clm_zarr2_open(path, out, err);
+    case CLM_NODE_N5_ARRAY: return clm_n5_open(path, out, err);
+    default: return clm_node_not_array(path, err);
+    }
+}
+
+bool clm_array_open(const char *path, clm_array **out, clm_err *err) {
+    *out = NULL;
+    switch (clm_path_kind_of(path)) {
+    case CLM_PATH_FOLDER: return open_folder(path, out, err) ? true : clm_err_in(err, "%s", path);
+    case CLM_PATH_NONE: return clm_fail(err, CLM_E_NOTFOUND, "%s: no such file or folder", path);
+    default: return clm_fail(err, CLM_E_UNSUPPORTED, "%s: not a folder of N5 or Zarr", path);
+    }
+}
+
+bool clm_array_open_write(const char *path, clm_array **out, clm_err *err) {
+    if (!clm_array_open(path, out, err)) return false;
+    if (!(*out)->ops->put) {
+        clm_array_close(*out);
+        *out = NULL;
+        return clm_fail(err, CLM_E_UNSUPPORTED, "%s: this kind of array is only read", path);
+    }
+    (*out)->writable = true;
+    return true;
+}
+
+static bool check_spec(const clm_array_spec *s, clm_err *err) {
+    if (s->ndim < 1 || s->ndim > CLM_DIMS_MAX)
+        return clm_fail(err, CLM_E_ARG, "%d dimensions; 1 to %d can be written", s->ndim, CLM_DIMS_MAX);
+    int64_t n;
+    for (int d = 0; d < s->ndim; d++) {
+        if (s->shape[d] < 1 || s->chunk[d] < 1)
+            return clm_fail(err, CLM_E_ARG, "shape %s with chunks %s", clm_index_say(s->ndim, s->shape).s,
+                            clm_index_say(s->ndim, s->chunk).s);
+        if (s->shard[0] && (s->shard[d] < s->chunk[d] || s->shard[d] % s->chunk[d]))
+            return clm_fail(err, CLM_E_ARG, "shard %s is no multiple of chunk %s",
+                            clm_index_say(s->ndim, s->shard).s, clm_index_say(s->ndim, s->chunk).s);
+    }
+    int64_t most = (INT32_MAX - 64) / (int64_t)clm_dtype_size(s->dtype); /* what N5 and blosc can hold */
+    if (!clm_product(s->ndim, s->chunk, most, &n, err)) {
+        err->code = CLM_E_ARG;
+        return clm_err_in(err, "chunks of 2 GiB or more: chunk shape");
+    }
+    if (s->shard[0] && s->format != CLM_FORMAT_ZARR3)
+        return clm_fail(err, CLM_E_ARG, "only Zarr v3 has shards");
+    return true;
+}
+
+static bool same_array(const char *path, const clm_array_spec *s, const clm_array *a, clm_err *err) {
+    static const char *const format[] = {"zarr3", "zarr2", "n5"};
+    const clm_array_info *i = &a->info;
+    bool same = i->ndim == s->ndim && i->dtype == s->dtype && strcmp(i->format, format[s->format]) == 0;
+    for (int d = 0; same && d < s->ndim; d++) {
+        same = i->shape[d] == s->shape[d] && i->inner[d] == s->chunk[d] &&
+               i->chunk[d] == (s->shard[0] ? s->shard[d] : s->chunk[d]);
+    }
+    return same ||
+           clm_fail(err, CLM_E_ARG, "%s: there is another array (%s %s of %s); remove it or write elsewhere",
+                    path, i->format, clm_dtype_name(i->dtype), clm_index_say(i->ndim, i->shape).s);
+}
+
+bool clm_array_create(const char *path, const clm_array_spec *spec, clm_array **out, clm_err *err) {
+    static const char *const name[] = {"zarr.json", ".zarray", "attributes.json"};
+    *out = NULL;
+    if (!check_spec(spec, err)) return clm_err_in(err, "%s", path);
+    char file[CLM_PATH_MAX];
+    if (!clm_path_join(file, path, name[spec->format], err)) return false;
+    if (clm_node_kind_of(path) == CLM_NODE_NONE || clm_node_kind_of(path) == CLM_NODE_N5_GROUP) {
+        clm_buf text = {0};
+        bool ok = spec->format == CLM_FORMAT_ZARR3   ? clm_zarr3_metadata(spec, &text, err)
+                  : spec->format == CLM_FORMAT_ZARR2 ? clm_zarr2_metadata(spec, &text, err)
+                                                     : clm_n5_metadata(spec, &text, err);
+        ok = ok && clm_store_make_parents(path, spec->format, err) &&
+             clm_file_publish(file, text.data, text.n, true, err);
+        if (ok && spec->format == CLM_FORMAT_ZARR2 && spec->attributes)
+            ok = clm_node_put_attrs(path, spec->attributes, err);
+        clm_buf_free(&text);
+        if (!ok) return clm_err_in(err, "%s", path);
+    }
+    if (!clm_array_open_write(path, out, err)) return false;
+    if (same_array(path, spec, *out, err)) {
+        (*out)->keep_empty = spec->keep_empty;
+        return true;
+    }
+    clm_array_close(*out);
+    *out = NULL;
+    return false;
+}
+
+/* ---- geometry ---- */
+
+int64_t clm_array_chunk_grid(const clm_array *a, int64_t grid[CLM_DIMS_MAX]) {
+    int64_t n = 1;
+    for (int d = 0; d < a->info.ndim; d++) {
+        grid[d] = (a->info.shape[d] + a->info.chunk[d] - 1) / a->info.chunk[d];
+        n *= grid[d];
+    }
+    return n;
+}
+
+void clm_array_chunk_box(const clm_array *a, const int64_t index[], int64_t lo[], int64_t hi[]) {
+    int64_t extent[CLM_DIMS_MAX];
+    (void)clm_chunk_clip(&a->info, a->info.chunk, index, extent);
+    for (int d = 0; d < a->info.ndim; d++) {
+        lo[d] = index[d] * a->info.chunk[d];
+        hi[d] = lo[d] + extent[d];
+    }
+}
+
+/* ---- reading ---- */
+
+/* One decoded chunk as it lies, native or not. */
+typedef struct fetch {
+    const clm_array *a;
+    int64_t index[CLM_DIMS_MAX];
+    int64_t clip[CLM_DIMS_MAX]; /* its elements inside the array */
+    size_t clip_bytes;
+} fetch;
+
+static bool load_chunk(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+    if (f->a->ops->load(f->a, f->index, s, into, f->clip_bytes, c, err)) return true;
+    if (strstr(err->text, f->a->path)) return false; /* names the chunk's file already */
+    return clm_err_in(err, "%s: chunk %s", f->a->path, clm_index_say(f->a->info.ndim, f->index).s);
+}
+
+/* For the cache: packed, native, clipped. */
+static bool fill_cached(void *ctx, clm_cached *out, clm_err *err) {
+    const fetch *f = ctx;
+    const clm_array *a = f->a;
+    clm_scratch *s = clm_scratch_mine(err);
+    clm_chunk c = {0};
+    int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
+    unsigned char *own = s ? clm_heap_new(f->clip_bytes ? f->clip_bytes : 1, 1, err) : NULL;
+    if (!own) return false;
+    if (!load_chunk(f, s, own, &c, err)) {
+        clm_heap_free(own);
+        return false;
+    }
+    if (!c.data) {
+        clm_heap_free(own);
+        return true;
+    }
+    out->data = own;
+    out->bytes = f->clip_bytes;
+    if (c.data == own) {
+        if (c.swap) clm_swap_bytes(own, a->unit, (int64_t)(f->clip_bytes / a->unit));
+        return true;
+    }
+    (void)clm_strides(a->info.ndim, f->clip, stride);
+    bool whole = true;
+    for (int d = 0; d < a->info.ndim; d++) {
+        extent[d] = c.extent[d] < f->clip[d] ? c.extent[d] : f->clip[d];
+        whole = whole && extent[d] == f->clip[d];
+    }
+    if (!whole) clm_fill_block(a->info.ndim, f->clip, own, stride, a->info.fill, a->size);
+    clm_copy_block(a->info.ndim, extent, c.data, c.stride, own, stride, a->size, a->unit, c.swap);
+    return true;
+}
+
+typedef struct request {
+    const clm_array *a;
+    const int64_t *lo, *hi;
+    clm_piece_fn fn;
+    clm_place_fn place;
+    void *ctx;
+} request;
+
+/* What of chunk f lies in the request; extent: how far its data go. */
+static clm_piece piece_of(const request *r, const fetch *f, const clm_chunk *c, bool *whole) {
+    clm_piece p = {.swap = c->swap};
+    int64_t offset = 0;
+    bool none = c->data == NULL;
+    *whole = true;
+    for (int d = 0; d < r->a->info.ndim; d++) {
+        int64_t base = f->index[d] * r->a->info.inner[d], end = base + f->clip[d];
+        int64_t data_end = none || c->extent[d] > f->clip[d] ? end : base + c->extent[d];
+        p.lo[d] = base > r->lo[d] ? base : r->lo[d];
+        p.hi[d] = data_end < r->hi[d] ? data_end : r->hi[d];
+        if (data_end < end && end > p.hi[d] && p.hi[d] < r->hi[d]) *whole = false;
+        p.stride[d] = c->stride[d];
+        offset += (p.lo[d] - base) * c->stride[d];
+    }
+    if (!none) p.data = c->data + offset * (int64_t)r->a->size;
+    return p;
+}
+
+static bool give_piece(const request *r, const fetch *f, const clm_chunk *c, clm_err *err) {
+    bool whole;
+    clm_piece p = piece_of(r, f, c, &whole);
+    if (!whole) { /* a block shorter than its place: the rest is fill */
+        bool ignored;
+        clm_piece blank = piece_of(r, f, &(clm_chunk){0}, &ignored);
+        if (!r->fn(r->ctx, r->a, &blank, err)) return false;
+        for (int d = 0; d < r->a->info.ndim; d++)
+            if (p.hi[d] <= p.lo[d]) return true;
+    }
+    return r->fn(r->ctx, r->a, &p, err);
+}
+
+static bool each_cached(const request *r, fetch *f, const int64_t grid[], clm_err *err) {
+    uint64_t number = 0;
+    for (int d = 0; d < r->a->info.ndim; d++) number = number * (uint64_t)grid[d] + (uint64_t)f->index[d];
+    const clm_cached *held = NULL;
+    if (!clm_cache_take(r->a->cache, r->a->cache_id, number, fill_cached, f, &held, err)) return false;
+    clm_chunk c = {.data = held->data};
+    memcpy(c.extent, f->clip, sizeof c.extent);
+    (void)clm_strides(r->a->info.ndim, f->clip, c.stride);
+    bool ok = give_piece(r, f, &c, err);
+    clm_cache_give(r->a->cache, held);
+    return ok;
+}
+
+static bool each_direct(const request *r, fetch *f, clm_err *err) {
+    clm_scratch *s = clm_scratch_mine(err);
+    if (!s) return false;
+    void *into = NULL;
+    if (r->place) {
+        int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
+        bool inside = true;
+        for (int d = 0; d < r->a->info.ndim; d++) {
+            lo[d] = f->index[d] * r->a->info.inner[d];
+            hi[d] = lo[d] + f->clip[d];
+            inside = inside && lo[d] >= r->lo[d] && hi[d] <= r->hi[d];
+        }
+        into = inside ? r->place(r->ctx, lo, hi) : NULL;
+    }
+    clm_chunk c = {0};
+    return load_chunk(f, s, into, &c, err) && give_piece(r, f, &c, err);
+}
+
+bool clm_array_each(const clm_array *a, const int64_t lo[], const int64_t hi[], clm_piece_fn fn,
+                    clm_place_fn place, void *ctx, clm_err *err) {
+    const clm_array_info *info = &a->info;
+    int64_t first[CLM_DIMS_MAX], end[CLM_DIMS_MAX], grid[CLM_DIMS_MAX];
+    fetch f = {.a = a};
+    for (int d = 0; d < info->ndim; d++) {
+        if (lo[d] < 0 || hi[d] > info->shape[d] || lo[d] > hi[d])
+            return clm_fail(err, CLM_E_ARG, "%s: box [%s, %s) outside the shape %s", a->path,
+                            clm_index_say(info->ndim, lo).s, clm_index_say(info->ndim, hi).s,
+                            clm_index_say(info->ndim, info->shape).s);
+        if (lo[d] == hi[d]) return true;
+        f.index[d] = first[d] = lo[d] / info->inner[d];
+        end[d] = (hi[d] - 1) / info->inner[d] + 1;
+        grid[d] = (info->shape[d] + info->inner[d] - 1) / info->inner[d];
+    }
+    request r = {.a = a, .lo = lo, .hi = hi, .fn = fn, .place = place, .ctx = ctx};
+    do {
+        (void)clm_chunk_clip(info, info->inner, f.index, f.clip);
+        f.clip_bytes = a->size;
+        for (int d = 0; d < info->ndim; d++) f.clip_bytes *= (size_t)f.clip[d];
+        if (!(a->cache ? each_cached(&r, &f, grid, err) : each_direct(&r, &f, err))) return false;
+    } while (clm_step(info->ndim, first, end, f.index));
+    return true;
+}
+
+/* ---- reading into packed memory ---- */
+
+typedef struct packed {
+    unsigned char *dst;
+    const int64_t *lo;
+    int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
+    const clm_array *a;
+} packed;
+
+static unsigned char *at_lo(const packed *k, const int64_t lo[]) {
+    int64_t offset = 0;
+    for (int d = 0; d < k->a->info.ndim; d++) offset += (lo[d] - k->lo[d]) * k->stride[d];
+    return k->dst + offset * (int64_t)k->a->size;
+}
+
+/* A box is packed inside the destination when all axes behind its first partial one are whole. */
+static void *place_packed(void *ctx, const int64_t lo[], const int64_t hi[]) {
+    const packed *k = ctx;
+    int d = 0, ndim = k->a->info.ndim;
+    while (d < ndim && hi[d] - lo[d] == 1) d++;
+    for (d++; d < ndim; d++)
+        if (hi[d] - lo[d] != k->extent[d]) return NULL;
+    return at_lo(k, lo);
+}
+
+static bool copy_packed(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err) {
+    (void)err;
+    const packed *k = ctx;
+    unsigned char *to = at_lo(k, p->lo);
+    int64_t extent[CLM_DIMS_MAX], n = 1;
+    for (int d = 0; d < a->info.ndim; d++) n *= extent[d] = p->hi[d] - p->lo[d];
+    if (!p->data)
+        clm_fill_block(a->info.ndim, extent, to, k->stride, a->info.fill, a->size);
+    else if (p->data != to)
+        clm_copy_block(a->info.ndim, extent, p->data, p->stride, to, k->stride, a->size, a->unit, p->swap);
+    else if (p->swap) /* decoded in place: n elements run on */
+        clm_swap_bytes(to, a->unit, n * (int64_t)(a->size / a->unit));
+    return true;
+}
+
+bool clm_array_read(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+    packed k = {.dst = dst, .lo = lo, .a = a};
+    for (int d = 0; d < a->info.ndim; d++) k.extent[d] = hi[d] - lo[d];
+    (void)clm_strides(a->info.ndim, k.extent, k.stride);
+    return clm_array_each(a, lo, hi, copy_packed, place_packed, &k, err);
+}
+
+/* ---- writing ---- */
+
+static bool in_grid(const clm_array *a, const int64_t index[]) {
+    for (int d = 0; d < a->info.ndim; d++)
+        if (index[d] < 0 || index[d] * a->info.chunk[d] >= a->info.shape[d]) return false;
+    return true;
+}
+
+/* The inner chunks below a written one are stale. */
+static void forget(clm_array *a, const int64_t index[]) {
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], at[CLM_DIMS_MAX], grid[CLM_DIMS_MAX];
+    for (int d = 0; d < a->info.ndim; d++) {
+        int64_t per = a->info.chunk[d] / a->info.inner[d];
+        grid[d] = (a->info.shape[d] + a->info.inner[d] - 1) / a->info.inner[d];
+        at[d] = lo[d] = index[d] * per;
+        hi[d] = lo[d] + per < grid[d] ? lo[d] + per : grid[d];
+    }
+    do {
+        uint64_t number = 0;
+        for (int d = 0; d < a->info.ndim; d++) number = number * (uint64_t)grid[d] + (uint64_t)at[d];
+        clm_cache_forget(a->cache, a->cache_id, number);
+    } while (clm_step(a->info.ndim, lo, hi, at));
+}
+
+bool clm_array_put_chunk(clm_array *a, const int64_t index[], const void *data, clm_err *err) {
+    if (!a->writable) return clm_fail(err, CLM_E_ARG, "%s: not open for writing", a->path);
+    if (!in_grid(a, index))
+        return clm_fail(err, CLM_E_ARG, "%s: no chunk %s", a->path, clm_index_say(a->info.ndim, index).s);
+    clm_scratch *s = clm_scratch_mine(err);
+    if (!s) return false;
+    if (!a->ops->put(a, index, data, s, err))
+        return strstr(err->text, a->path)
+                   ? false
+                   : clm_err_in(err, "%s: chunk %s", a->path, clm_index_say(a->info.ndim, index).s);
+    if (a->cache) forget(a, index);
+    return true;
+}
+
+bool clm_array_has_chunk(const clm_array *a, const int64_t index[]) {
+    return in_grid(a, index) && a->ops->has(a, index);
+}

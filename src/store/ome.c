@@ -1,0 +1,270 @@
+#include "collimate/store/ome.h"
+#include "collimate/base/file.h"
+#include "collimate/store/node.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- groups on the way ---- */
+
+static bool is_root(const char *path, size_t n) {
+    return (n > 5 && memcmp(path + n - 5, ".zarr", 5) == 0) || (n > 3 && memcmp(path + n - 3, ".n5", 3) == 0);
+}
+
+static bool make_group_at(const char *path, clm_format format, bool root, clm_err *err) {
+    if (clm_node_kind_of(path) != CLM_NODE_NONE) return true;
+    if (format == CLM_FORMAT_N5 && !root) return true; /* N5 groups need no file */
+    clm_json *v = clm_json_new_object(err);
+    if (!v) return false;
+    /* 2.0.0: readers refuse a greater major than their own, and nothing newer is used */
+    if (format == CLM_FORMAT_N5) clm_json_add_text(v, "n5", "2.0.0");
+    bool ok = clm_node_make_group(path, format, v, err);
+    clm_json_free(v);
+    return ok;
+}
+
+bool clm_store_make_parents(const char *path, clm_format format, clm_err *err) {
+    char at[CLM_PATH_MAX];
+    if (!clm_path_format(at, err, "%s", path)) return false;
+    bool inside = false;
+    for (size_t i = 1; at[i]; i++) {
+        if (at[i] != '/' || at[i - 1] == '/') continue;
+        bool root = !inside && is_root(at, i);
+        inside = inside || root;
+        at[i] = 0;
+        if (inside && !make_group_at(at, format, root, err)) return false;
+        at[i] = '/';
+    }
+    return true;
+}
+
+/* ---- pyramids ---- */
+
+static void add_axes(clm_json *parent, bool vector_first) {
+    static const char *const name[] = {"z", "y", "x"};
+    clm_json *list = clm_json_add_list(parent, "axes");
+    if (vector_first) {
+        clm_json *d = clm_json_add_object(list, NULL);
+        clm_json_add_text(d, "name", "d");
+        clm_json_add_text(d, "type", "displacement");
+        clm_json_add_bool(d, "discrete", true);
+    }
+    for (int d = 0; d < 3; d++) {
+        clm_json *axis = clm_json_add_object(list, NULL);
+        clm_json_add_text(axis, "name", name[d]);
+        clm_json_add_text(axis, "type", "space");
+        clm_json_add_text(axis, "unit", "micrometer");
+    }
+}
+
+static void add_scale(clm_json *list, const char *type, const double x[], int n) {
+    clm_json *t = clm_json_add_object(list, NULL);
+    clm_json_add_text(t, "type", type);
+    clm_json_add_numbers(t, type, x, n);
+}
+
+static void add_multiscales(clm_json *parent, const char *name, const clm_level_spec *levels, int n,
+                            bool v04) {
+    clm_json *m = clm_json_add_object(clm_json_add_list(parent, "multiscales"), NULL);
+    if (v04) clm_json_add_text(m, "version", "0.4");
+    clm_json_add_text(m, "name", name);
+    if (n > 1) clm_json_add_text(m, "type", "gaussian");
+    add_axes(m, false);
+    clm_json *datasets = clm_json_add_list(m, "datasets");
+    for (int i = 0; i < n; i++) {
+        clm_json *d = clm_json_add_object(datasets, NULL);
+        clm_json_add_text(d, "path", levels[i].path);
+        clm_json *list = clm_json_add_list(d, "coordinateTransformations");
+        add_scale(list, "scale", levels[i].spacing_um, 3);
+        add_scale(list, "translation", levels[i].origin_um, 3);
+    }
+}
+
+static void xyz_of(const double zyx[3], double out[3]) {
+    for (int d = 0; d < 3; d++) out[d] = zyx[2 - d];
+}
+
+static void factors_of(const clm_level_spec *base, const clm_level_spec *level, double f[3]) {
+    for (int d = 0; d < 3; d++) {
+        f[d] = level->spacing_um[2 - d] / base->spacing_um[2 - d];
+        if (fabs(f[d] - nearbyint(f[d])) < 1e-6 * f[d]) f[d] = nearbyint(f[d]);
+    }
+}
+
+static void add_n5_group(clm_json *v, const clm_level_spec *levels, int n) {
+    double x[3];
+    clm_json *axes = clm_json_add_list(v, "axes"), *units = clm_json_add_list(v, "units");
+    for (int d = 0; d < 3; d++) {
+        clm_json_add_text(axes, NULL, d == 0 ? "x" : d == 1 ? "y" : "z");
+        clm_json_add_text(units, NULL, "um"); /* Neuroglancer takes SI symbols only */
+    }
+    xyz_of(levels[0].spacing_um, x);
+    clm_json_add_numbers(v, "resolution", x, 3);
+    clm_json *table = clm_json_add_list(v, "downsamplingFactors");
+    for (int i = 0; i < n; i++) {
+        factors_of(&levels[0], &levels[i], x);
+        clm_json_add_numbers(table, NULL, x, 3);
+    }
+}
+
+bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
+                           const clm_level_spec *levels, int n, const clm_json *attributes, clm_err *err) {
+    if (n < 1) return clm_fail(err, CLM_E_ARG, "%s: a pyramid without levels", path);
+    clm_json *v = attributes ? clm_json_copy(attributes, err) : clm_json_new_object(err);
+    if (!v) return false;
+    if (format == CLM_FORMAT_N5) {
+        size_t len = strlen(path);
+        while (len > 1 && path[len - 1] == '/') len--;
+        if (is_root(path, len)) clm_json_add_text(v, "n5", "2.0.0");
+        add_n5_group(v, levels, n);
+    } else if (format == CLM_FORMAT_ZARR2) {
+        add_multiscales(v, name, levels, n, true);
+    } else {
+        clm_json *ome = clm_json_add_object(v, "ome");
+        clm_json_add_text(ome, "version", "0.5");
+        add_multiscales(ome, name, levels, n, false);
+    }
+    bool ok = clm_store_make_parents(path, format, err) && clm_node_make_group(path, format, v, err);
+    clm_json_free(v);
+    return ok;
+}
+
+clm_json *clm_n5_level_attributes(const clm_level_spec *base, const clm_level_spec *level, bool bigstream,
+                                  clm_err *err) {
+    double x[3], f[3];
+    bool implied = true;
+    clm_json *v = clm_json_new_object(err);
+    if (!v) return NULL;
+    xyz_of(base->spacing_um, x);
+    factors_of(base, level, f);
+    if (bigstream) {
+        clm_json_add_numbers(v, "pixelResolution", x, 3);
+    } else {
+        clm_json *p = clm_json_add_object(v, "pixelResolution");
+        clm_json_add_text(p, "unit", "um");
+        clm_json_add_numbers(p, "dimensions", x, 3);
+    }
+    clm_json_add_numbers(v, "downsamplingFactors", f, 3);
+    for (int d = 0; d < 3; d++)
+        implied = implied && fabs(level->origin_um[2 - d] - (f[d] - 1) / 2 * x[d]) <= 1e-9 * x[d];
+    if (!implied) { /* the offset that the factors imply is not ours: say it outright */
+        clm_json *t = clm_json_add_object(v, "transform");
+        clm_json *axes = clm_json_add_list(t, "axes");
+        for (int d = 0; d < 3; d++) clm_json_add_text(axes, NULL, d == 0 ? "z" : d == 1 ? "y" : "x");
+        clm_json_add_numbers(t, "scale", level->spacing_um, 3);
+        clm_json_add_numbers(t, "translate", level->origin_um, 3);
+        clm_json *units = clm_json_add_list(t, "units");
+        for (int d = 0; d < 3; d++) clm_json_add_text(units, NULL, "um");
+    }
+    return v;
+}
+
+/* ---- transforms ---- */
+
+static clm_json *add_system(clm_json *multiscale, bool vector_first) {
+    clm_json *s = clm_json_add_object(clm_json_add_list(multiscale, "coordinateSystems"), NULL);
+    clm_json_add_text(s, "name", "physical");
+    add_axes(s, vector_first);
+    return s;
+}
+
+/* A 0.6 multiscale group of one level s0, n axes. */
+static bool write_group_06(const char *path, const char *name, const double spacing[], const double origin[],
+                           int n, clm_err *err) {
+    clm_json *v = clm_json_new_object(err);
+    if (!v) return false;
+    clm_json *ome = clm_json_add_object(v, "ome");
+    clm_json_add_text(ome, "version", "0.6");
+    clm_json *m = clm_json_add_object(clm_json_add_list(ome, "multiscales"), NULL);
+    clm_json_add_text(m, "name", name);
+    add_system(m, n == 4);
+    clm_json *d = clm_json_add_object(clm_json_add_list(m, "datasets"), NULL);
+    clm_json_add_text(d, "path", "s0");
+    clm_json *t = clm_json_add_object(clm_json_add_list(d, "coordinateTransformations"), NULL);
+    clm_json_add_text(t, "type", "sequence");
+    clm_json_add_text(clm_json_add_object(t, "input"), "path", "s0");
+    clm_json_add_text(clm_json_add_object(t, "output"), "name", "physical");
+    clm_json *list = clm_json_add_list(t, "transformations");
+    add_scale(list, "scale", spacing, n);
+    add_scale(list, "translation", origin, n);
+    bool ok = clm_node_make_group(path, CLM_FORMAT_ZARR3, v, err);
+    clm_json_free(v);
+    return ok;
+}
+
+static bool make_array(const char *root, const char *below, clm_array_spec *spec, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_array *a = NULL;
+    static const char *const axes[] = {"d", "z", "y", "x"};
+    for (int d = 0; d < spec->ndim; d++) spec->axes[d] = axes[4 - spec->ndim + d];
+    if (!clm_path_join(path, root, below, err) || !clm_array_create(path, spec, &a, err)) return false;
+    clm_array_close(a);
+    return true;
+}
+
+/* One side: an image without chunks, all fill, that carries the side's grid and names its system. */
+static bool write_frame(const char *root, const char *side, const clm_image_frame *f, clm_err *err) {
+    char path[CLM_PATH_MAX], below[32];
+    clm_array_spec spec = {.ndim = 3, .dtype = CLM_U8};
+    for (int d = 0; d < 3; d++) {
+        spec.shape[d] = f->shape[d];
+        spec.chunk[d] = f->shape[d] < 64 ? f->shape[d] : 64;
+    }
+    (void)snprintf(below, sizeof below, "%s/s0", side);
+    return clm_path_join(path, root, side, err) &&
+           write_group_06(path, side, f->spacing_um, f->origin_um, 3, err) &&
+           make_array(root, below, &spec, err);
+}
+
+static bool write_scene(const char *root, const clm_transform_spec *spec, clm_err *err) {
+    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
+    if (!v) return false;
+    clm_json *ome = clm_json_add_object(v, "ome");
+    clm_json_add_text(ome, "version", "0.6");
+    clm_json *t = clm_json_add_object(
+        clm_json_add_list(clm_json_add_object(ome, "scene"), "coordinateTransformations"), NULL);
+    clm_json_add_text(t, "type", "sequence");
+    clm_json_add_text(t, "name", "fixed_to_moving");
+    clm_json *in = clm_json_add_object(t, "input"), *out = clm_json_add_object(t, "output");
+    clm_json_add_text(in, "path", "fixed");
+    clm_json_add_text(in, "name", "physical");
+    clm_json_add_text(out, "path", "moving");
+    clm_json_add_text(out, "name", "physical");
+    clm_json *list = clm_json_add_list(t, "transformations");
+    clm_json *u = clm_json_add_object(list, NULL), *a = clm_json_add_object(list, NULL);
+    clm_json_add_text(u, "type", "displacements");
+    clm_json_add_text(u, "path", "coordinateTransformations/dfield");
+    clm_json_add_text(u, "interpolation", "linear");
+    clm_json_add_text(a, "type", "affine");
+    clm_json *rows = clm_json_add_list(a, "affine");
+    for (int d = 0; d < 3; d++) clm_json_add_numbers(rows, NULL, spec->affine.m[d], 4);
+    clm_json_add_text(v, "x_extrapolation", "border"); /* the specification leaves it open */
+    bool ok = clm_node_make_group(root, CLM_FORMAT_ZARR3, v, err);
+    clm_json_free(v);
+    return ok;
+}
+
+bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err) {
+    char at[CLM_PATH_MAX];
+    double spacing[4] = {1}, origin[4] = {0};
+    clm_array_spec field = {.ndim = 4, .shape = {3}, .chunk = {3}, .dtype = CLM_F32};
+    clm_array_spec coverage = {.ndim = 3, .dtype = CLM_F32};
+    for (int d = 0; d < 3; d++) {
+        spacing[d + 1] = spec->spacing_um[d];
+        origin[d + 1] = spec->origin_um[d];
+        field.shape[d + 1] = coverage.shape[d] = spec->shape[d];
+        field.chunk[d + 1] = coverage.chunk[d] = spec->chunk[d];
+    }
+    bool ok = clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
+              clm_path_join(at, path, "coordinateTransformations", err) &&
+              clm_node_make_group(at, CLM_FORMAT_ZARR3, NULL, err) &&
+              clm_path_join(at, path, "coordinateTransformations/dfield", err) &&
+              write_group_06(at, "dfield", spacing, origin, 4, err) &&
+              write_frame(path, "fixed", &spec->fixed, err) &&
+              write_frame(path, "moving", &spec->moving, err) &&
+              make_array(path, "coordinateTransformations/dfield/s0", &field, err) &&
+              make_array(path, "coordinateTransformations/coverage", &coverage, err) &&
+              write_scene(path, spec, err);
+    return ok ? true : clm_err_in(err, "transform");
+}

@@ -1,0 +1,137 @@
+#include "collimate/store/zarr.h"
+#include "collimate/base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+void clm_zarr_free(clm_zarr *z) {
+    if (!z) return;
+    clm_pipe_free(z->pipe);
+    clm_shard_table_free(z->indexes);
+    clm_heap_free(z);
+}
+
+static void close_self(void *self) { clm_zarr_free(self); }
+
+static bool chunk_path(const clm_array *a, const int64_t index[], char out[CLM_PATH_MAX], clm_err *err) {
+    const clm_zarr *z = a->self;
+    char text[220] = "";
+    size_t at = 0;
+    if (!z->v2_keys) at += (size_t)snprintf(text, sizeof text, "c");
+    if (z->v2_keys && a->info.ndim == 0) at += (size_t)snprintf(text, sizeof text, "0");
+    for (int d = 0; d < a->info.ndim; d++) {
+        const char gap[2] = {z->v2_keys && d == 0 ? 0 : z->separator, 0};
+        at += (size_t)snprintf(text + at, sizeof text - at, "%s%lld", gap, (long long)index[d]);
+    }
+    return clm_path_format(out, err, "%s/%s", a->path, text);
+}
+
+/* ---- reading ---- */
+
+/* One piece of a shard, without reading the rest. */
+static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, clm_chunk *out,
+                       const char *path, clm_err *err) {
+    const clm_zarr *z = a->self;
+    const clm_pipe *p = z->pipe;
+    int64_t at = 0;
+    uint64_t number = 0, offset = 0, bytes = 0;
+    for (int d = 0; d < a->info.ndim; d++) {
+        int64_t shards = (a->info.shape[d] + a->info.chunk[d] - 1) / a->info.chunk[d];
+        at = at * p->pieces[d] + index[d] % p->pieces[d];
+        number = number * (uint64_t)shards + (uint64_t)(index[d] / p->pieces[d]);
+    }
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
+    if (fd < 0) return clm_fail_os(err, CLM_E_IO, "%s", path);
+    bool ok = clm_shard_find(z->indexes, p, fd, number, at, s, &offset, &bytes, err);
+    if (ok && bytes != UINT64_MAX) {
+        ok = clm_buf_reserve(&s->file, (size_t)bytes + 1, err);
+        for (size_t got = 0; ok && got < bytes;) {
+            ssize_t r = pread(fd, s->file.data + got, (size_t)bytes - got, (off_t)(offset + got));
+            if (r < 0 && errno == EINTR) continue;
+            if (r <= 0)
+                ok = r < 0 ? clm_fail_os(err, CLM_E_IO, "read")
+                           : clm_fail(err, CLM_E_FORMAT, "shard cut short");
+            got += r > 0 ? (size_t)r : 0;
+        }
+        ok = ok && clm_pipe_decode(p->inner, s->file.data, (size_t)bytes, s, into, out, err);
+    }
+    close(fd);
+    return ok ? true : clm_err_in(err, "%s: piece %lld", path, (long long)at);
+}
+
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+                 clm_chunk *out, clm_err *err) {
+    const clm_zarr *z = a->self;
+    const clm_pipe *p = z->partial ? z->pipe->inner : z->pipe;
+    char path[CLM_PATH_MAX];
+    clm_err missing = CLM_ERR_NONE;
+    int64_t n = 1, at[CLM_DIMS_MAX];
+    for (int d = 0; d < a->info.ndim; d++) {
+        n *= p->chunk[d];
+        at[d] = z->partial ? index[d] / z->pipe->pieces[d] : index[d];
+    }
+    size_t whole = (size_t)n * a->size;
+    if (into_bytes != whole || !clm_pipe_is_plain(p)) into = NULL; /* a padded or transposed chunk */
+    if (!chunk_path(a, at, path, err)) return false;
+    if (z->partial) return load_piece(a, index, s, into, out, path, err);
+    size_t most = p->inner ? SIZE_MAX / 2 : whole * 2 + 65536;
+    if (!clm_file_read(path, most, &s->file, &missing)) {
+        if (missing.code == CLM_E_NOTFOUND) return true; /* absent: fill */
+        *err = missing;
+        return false;
+    }
+    if (s->file.n == 0 && whole) return clm_fail(err, CLM_E_FORMAT, "%s: empty chunk file", path);
+    return clm_pipe_decode(p, s->file.data, s->file.n, s, into, out, err) ? true
+                                                                          : clm_err_in(err, "%s", path);
+}
+
+/* ---- writing ---- */
+
+static bool put(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
+    const clm_zarr *z = a->self;
+    char path[CLM_PATH_MAX];
+    int64_t clip[CLM_DIMS_MAX], from[CLM_DIMS_MAX], to[CLM_DIMS_MAX];
+    bool whole = clm_chunk_clip(&a->info, a->info.chunk, index, clip);
+    int64_t n = clm_strides(a->info.ndim, clip, from);
+    if (!chunk_path(a, index, path, err)) return false;
+    if (!a->keep_empty && clm_all_equal(data, n, a->info.fill, a->size)) return clm_file_remove(path, err);
+    if (!whole) { /* edge chunks are stored whole, filled up */
+        int64_t full = clm_strides(a->info.ndim, a->info.chunk, to);
+        if (!clm_buf_reserve(&s->pad, (size_t)full * a->size, err)) return false;
+        clm_fill_block(a->info.ndim, a->info.chunk, s->pad.data, to, a->info.fill, a->size);
+        clm_copy_block(a->info.ndim, clip, data, from, s->pad.data, to, a->size, a->unit, false);
+        data = s->pad.data;
+    }
+    const unsigned char *bytes;
+    size_t bytes_n;
+    if (!clm_pipe_encode(z->pipe, data, a->keep_empty, s, &bytes, &bytes_n, err)) return false;
+    return clm_file_publish(path, bytes, bytes_n, false, err);
+}
+
+static bool has(const clm_array *a, const int64_t index[]) {
+    char path[CLM_PATH_MAX];
+    clm_err ignored = CLM_ERR_NONE;
+    return chunk_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
+}
+
+static const clm_array_ops ops = {load, put, has, close_self};
+
+bool clm_zarr_new(const char *path, const clm_array_info *info, clm_zarr *z, clm_array **out, clm_err *err) {
+    clm_array_info i = *info;
+    const clm_pipe *p = z->pipe;
+    /* pieces of a shard can be read alone when nothing but the pieces is encoded */
+    z->partial = p->inner && p->chain.n == 0 && clm_pipe_is_plain(p);
+    if (z->partial) {
+        z->indexes = clm_shard_table_new(err);
+        if (!z->indexes) return false;
+        memcpy(i.inner, p->inner->chunk, sizeof i.inner);
+    } else {
+        memcpy(i.inner, i.chunk, sizeof i.inner);
+    }
+    clm_chain_describe(p->inner ? &p->inner->chain : &p->chain, i.codec, sizeof i.codec);
+    return clm_array_new(path, &i, &ops, z, out, err);
+}
