@@ -21,7 +21,7 @@ clm_layer(image BELOW core base
   LIBS m)
 
 clm_layer(align BELOW image core base
-  SOURCES blob.c match.c patch.c pose.c ransac.c
+  SOURCES blob.c match.c patch.c pose.c ransac.c refine.c refine_sums.c
   LIBS m)
 
 clm_layer(app BELOW image core base
