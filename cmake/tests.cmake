@@ -40,6 +40,19 @@ function(clm_mpi module)
   endforeach()
 endfunction()
 
+# clm_fuzz(LAYER NAME): tests/fuzz/NAME.c fed with mutated seeds, see tests/support/fuzz.h
+function(clm_fuzz layer name)
+  add_executable(fuzz_${name} tests/fuzz/${name}.c)
+  target_link_libraries(fuzz_${name} PRIVATE clm_testing clm_${layer})
+  if(CLM_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+    return()
+  endif()
+  target_sources(fuzz_${name} PRIVATE tests/support/fuzz_main.c)
+  add_test(NAME fuzz.${name} COMMAND fuzz_${name})
+  set_tests_properties(fuzz.${name} PROPERTIES TIMEOUT 300 LABELS "unit;fuzz")
+endfunction()
+
 # clm_e2e(NAME [PROCESSORS]): tests/e2e/NAME.sh drives the program itself; see tests/e2e/lib.sh.
 function(clm_e2e name)
   if(NOT TARGET collimate OR CLM_SANITIZE)
@@ -89,3 +102,5 @@ target_link_libraries(clm_dump_array PRIVATE clm_store)
 add_test(NAME conformance.arrays
   COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
+clm_fuzz(base json)
+clm_fuzz(cluster wire)
