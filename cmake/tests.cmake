@@ -102,5 +102,6 @@ target_link_libraries(clm_dump_array PRIVATE clm_store)
 add_test(NAME conformance.arrays
   COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
+
 clm_fuzz(base json)
 clm_fuzz(cluster wire)
