@@ -24,11 +24,11 @@ clm_layer(align BELOW image core base
   SOURCES blob.c match.c patch.c pose.c ransac.c refine.c refine_sums.c
   LIBS m)
 
-clm_layer(app BELOW image core base
-  SOURCES font.c picture.c plane.c
-  LIBS PNG::PNG m)
-
 clm_layer(cluster BELOW base
   SOURCES collector.c comm.c comm_local.c comm_mpi.c epoch.c exec_threads.c flight.c journal.c master.c run.c
           sched.c side.c spent.c wire.c worker.c
   LIBS MPI::MPI_C Threads::Threads m)
+
+clm_layer(app BELOW cluster store image plan core base
+  SOURCES demo_check.c demo_write.c font.c picture.c plane.c slices.c truth_json.c
+  LIBS PNG::PNG m)

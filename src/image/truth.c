@@ -69,17 +69,20 @@ static clm_spread spread_of(double *distance, int64_t n) {
                         .max = distance[n - 1]};
 }
 
-bool clm_truth_compare(const clm_work *w, const clm_truth_points *points, clm_map found,
+void clm_truth_map(const clm_truth_points *points, clm_map map, double (*found)[3]) {
+    for (int64_t i = 0; i < points->n; i++) map.at(map.ctx, points->x[i], found[i]);
+}
+
+bool clm_truth_compare(const clm_work *w, const clm_truth_points *points, double (*found)[3],
                        const double spacing[3], clm_truth_error *out, clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
     double *um = clm_take(w->temp, double, points->n, err);
     double *voxels = um ? clm_take(w->temp, double, points->n, err) : NULL;
     if (!voxels) return false;
     for (int64_t i = 0; i < points->n; i++) {
-        double y[3], um2 = 0.0, voxels2 = 0.0;
-        found.at(found.ctx, points->x[i], y);
+        double um2 = 0.0, voxels2 = 0.0;
         for (int d = 0; d < 3; d++) {
-            double e = y[d] - points->y[i][d], v = e / spacing[d];
+            double e = found[i][d] - points->y[i][d], v = e / spacing[d];
             um2 += e * e;
             voxels2 += v * v;
         }

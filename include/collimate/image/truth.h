@@ -40,10 +40,14 @@ typedef struct clm_truth_error {
     int64_t n;
 } clm_truth_error;
 
-/** Errors of `found`. A point where found is not finite counts as infinitely far.
+/** found[i] = map(points->x[i]), [points->n]. */
+void clm_truth_map(const clm_truth_points *points, clm_map map, double (*found)[3]);
+
+/** Errors of where a transform puts the points: found [points->n], moving world micrometres. A point that
+ *  is not finite counts as infinitely far.
  *  Percentiles are the smallest error that at least that part of the points does not exceed.
  *  Errors CLM_E_NOMEM. Memory temp 16 n bytes. */
-CLM_MUST bool clm_truth_compare(const clm_work *w, const clm_truth_points *points, clm_map found,
+CLM_MUST bool clm_truth_compare(const clm_work *w, const clm_truth_points *points, double (*found)[3],
                                 const double spacing[3], clm_truth_error *out, clm_err *err);
 
 #endif

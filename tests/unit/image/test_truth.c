@@ -28,6 +28,18 @@ static void lost(const void *ctx, const double x[3], double y[3]) {
     if (x[2] > *(const double *)ctx) y[0] = NAN;
 }
 
+static clm_truth_error errors_of(const clm_work *w, const clm_truth_points *p, clm_map map) {
+    clm_err err;
+    clm_truth_error e;
+    clm_mark mark = clm_arena_mark(w->keep);
+    double(*found)[3] = clm_arena_take(w->keep, p->n, sizeof *found, &err);
+    assert_non_null(found);
+    clm_truth_map(p, map, found);
+    assert_ok(clm_truth_compare(w, p, found, FIXED.spacing, &e, &err), err);
+    clm_arena_rewind(w->keep, mark);
+    return e;
+}
+
 static void errors_of_known_maps(void **state) {
     (void)state;
     clm_work w = clm_test_work(16);
@@ -39,22 +51,22 @@ static void errors_of_known_maps(void **state) {
     assert_int_equal(p.n, 20 * 20 * 20);
     assert_near(p.x[0][0], 10.0 + 0.5, 1e-12); /* the middle of the first 2 voxels */
     assert_near(p.x[p.n - 1][2], -5.0 + 2.0 * 58.0, 1e-12);
-    assert_ok(clm_truth_compare(&w, &p, (clm_map){identity, NULL}, FIXED.spacing, &e, &err), err);
+    e = errors_of(&w, &p, (clm_map){identity, NULL});
     assert_near(e.um.max, 0.0, 0.0);
     double by[3] = {2.0, 1.0, 2.0};
-    assert_ok(clm_truth_compare(&w, &p, (clm_map){shifted, by}, FIXED.spacing, &e, &err), err);
+    e = errors_of(&w, &p, (clm_map){shifted, by});
     assert_near(e.um.median, 3.0, 1e-9);
     assert_near(e.um.max, 3.0, 1e-9);
     assert_near(e.voxels.mean, 3.0, 1e-9); /* sqrt(2^2 + 2^2 + 1^2) */
     double n = 20.0;
-    assert_ok(clm_truth_compare(&w, &p, (clm_map){ramp, &n}, FIXED.spacing, &e, &err), err);
+    e = errors_of(&w, &p, (clm_map){ramp, &n});
     assert_near(e.um.mean, 9.5, 1e-9);
     assert_near(e.um.median, 9.0, 1e-9);
     assert_near(e.um.p95, 18.0, 1e-9);
     assert_near(e.um.p99, 19.0, 1e-9);
     assert_near(e.voxels.max, 38.0, 1e-9);
     double from = 110.0;
-    assert_ok(clm_truth_compare(&w, &p, (clm_map){lost, &from}, FIXED.spacing, &e, &err), err);
+    e = errors_of(&w, &p, (clm_map){lost, &from});
     assert_true(isinf(e.um.max) && e.um.median == 0.0);
     assert_int_equal(clm_arena_mark(w.temp).used, 0);
     clm_test_work_drop(&w);
