@@ -30,5 +30,5 @@ clm_layer(cluster BELOW base
   LIBS MPI::MPI_C Threads::Threads m)
 
 clm_layer(app BELOW cluster store image plan core base
-  SOURCES demo_check.c demo_write.c font.c picture.c plane.c slices.c truth_json.c
+  SOURCES cmd_phantom.c demo_check.c demo_write.c font.c picture.c plane.c slices.c truth_json.c
   LIBS PNG::PNG m)

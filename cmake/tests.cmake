@@ -103,5 +103,7 @@ add_test(NAME conformance.arrays
   COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
 
+clm_e2e(phantom)
+
 clm_fuzz(base json)
 clm_fuzz(cluster wire)

@@ -102,43 +102,67 @@ static bool open_array(const char *path, clm_format format, const clm_phantom_si
     return ok;
 }
 
-static bool write_side(const char *folder, const char *name, clm_format format, const clm_phantom *p,
-                       clm_phantom_view view, const clm_demo_options *o, clm_err *err) {
-    const clm_phantom_side *s = &p->params.side[view];
-    char group[CLM_PATH_MAX], path[CLM_PATH_MAX], line[200];
-    making m = {.phantom = p, .view = view};
-    clm_level_spec level = {.path = "s0"};
+/* A volume's files. */
+typedef struct volume {
+    const char *name;
+    clm_format format;
+    clm_level_spec level;
+    char group[CLM_PATH_MAX];
+    making making;
+} volume;
+
+static bool open_volume(const char *folder, const clm_phantom *p, int64_t chunk, volume *v, clm_err *err) {
+    const clm_phantom_side *s = &p->params.side[v->making.view];
+    char path[CLM_PATH_MAX];
+    v->making.phantom = p;
+    v->level.path = "s0";
+    memcpy(v->level.spacing_um, s->spacing, sizeof v->level.spacing_um);
+    memcpy(v->level.origin_um, s->origin, sizeof v->level.origin_um);
+    return (clm_path_join(v->group, folder, v->name, err) &&
+            clm_path_join(path, v->group, v->level.path, err) &&
+            open_array(path, v->format, s, chunk, &v->level, &v->making.array, err)) ||
+           clm_err_in(err, "%s", v->name);
+}
+
+static bool make_volume(volume *v, const clm_demo_options *o, clm_err *err) {
+    const clm_phantom_side *s = &v->making.phantom->params.side[v->making.view];
+    char line[200];
     double began = clm_clock_s();
-    memcpy(level.spacing_um, s->spacing, sizeof level.spacing_um);
-    memcpy(level.origin_um, s->origin, sizeof level.origin_um);
-    bool ok = clm_path_join(group, folder, name, err) && clm_path_join(path, group, level.path, err) &&
-              open_array(path, format, s, o->chunk, &level, &m.array, err) && make_all(&m, o->threads, err) &&
-              clm_ome_write_pyramid(group, format, name, &level, 1, NULL, err);
-    clm_array_close(m.array);
-    if (!ok) return clm_err_in(err, "%s", name);
-    (void)snprintf(line, sizeof line, "%-15s %lld x %lld x %lld voxels of %g x %g x %g um, %.1f s", name,
+    if (!make_all(&v->making, o->threads, err) ||
+        !clm_ome_write_pyramid(v->group, v->format, v->name, &v->level, 1, NULL, err))
+        return clm_err_in(err, "%s", v->name);
+    (void)snprintf(line, sizeof line, "%-15s %lld x %lld x %lld voxels of %g x %g x %g um, %.1f s", v->name,
                    (long long)s->shape[0], (long long)s->shape[1], (long long)s->shape[2], s->spacing[0],
                    s->spacing[1], s->spacing[2], clm_clock_s() - began);
     if (o->tell) o->tell(o->ctx, line);
     return true;
 }
 
+static bool write_truth(const char *path, const clm_phantom *p, clm_err *err) {
+    clm_json *truth = NULL;
+    clm_buf text = {0};
+    bool ok = clm_demo_truth_to_json(p, &truth, err) && clm_json_print(truth, true, &text, err) &&
+              clm_file_publish(path, text.data, text.n, false, err);
+    clm_json_free(truth);
+    clm_buf_free(&text);
+    return ok;
+}
+
 bool clm_demo_write(const char *folder, const clm_phantom_params *params, const clm_demo_options *o,
                     clm_err *err) {
     clm_phantom p;
     char path[CLM_PATH_MAX];
-    clm_json *truth = NULL;
-    clm_buf text = {0};
+    volume v[2] = {
+        {.name = "fixed.ome.zarr", .format = CLM_FORMAT_ZARR3, .making = {.view = CLM_PHANTOM_FIXED}},
+        {.name = "moving.n5", .format = CLM_FORMAT_N5, .making = {.view = CLM_PHANTOM_MOVING}},
+    };
     if (o->chunk < 8 || o->chunk > 512)
         return clm_fail(err, CLM_E_ARG, "chunks must be 8 to 512 voxels a side");
-    if (!clm_phantom_make(params, &p, err) || !clm_path_join(path, folder, "truth.json", err) ||
-        !clm_file_remove(path, err) || /* it says that both volumes are complete */
-        !write_side(folder, "fixed.ome.zarr", CLM_FORMAT_ZARR3, &p, CLM_PHANTOM_FIXED, o, err) ||
-        !write_side(folder, "moving.n5", CLM_FORMAT_N5, &p, CLM_PHANTOM_MOVING, o, err))
-        return false;
-    bool ok = clm_demo_truth_to_json(&p, &truth, err) && clm_json_print(truth, true, &text, err) &&
-              clm_file_publish(path, text.data, text.n, false, err);
-    clm_json_free(truth);
-    clm_buf_free(&text);
+    if (!clm_phantom_make(params, &p, err) || !clm_path_join(path, folder, "truth.json", err)) return false;
+    /* the truth goes before the first voxel changes and comes back when all are there */
+    bool ok = open_volume(folder, &p, o->chunk, &v[0], err) &&
+              open_volume(folder, &p, o->chunk, &v[1], err) && clm_file_remove(path, err) &&
+              make_volume(&v[0], o, err) && make_volume(&v[1], o, err) && write_truth(path, &p, err);
+    for (int i = 0; i < 2; i++) clm_array_close(v[i].making.array);
     return ok;
 }

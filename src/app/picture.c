@@ -40,7 +40,7 @@ void clm_picture_text(clm_picture *p, int64_t x, int64_t y, int size, clm_colour
     for (; *text; text++, x += 6 * size) {
         const unsigned char *glyph = clm_font_glyph(*text);
         for (int i = 0; i < 5; i++)
-            for (int j = 0; j < 7; j++)
+            for (int j = 0; j < 8; j++)
                 if (glyph[i] >> j & 1) clm_picture_fill(p, x + i * size, y + j * size, size, size, c);
     }
 }

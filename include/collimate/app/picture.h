@@ -25,8 +25,8 @@ void clm_picture_free(clm_picture *p); /* an empty one is fine */
 void clm_picture_put(clm_picture *p, int64_t x, int64_t y, clm_colour c);
 void clm_picture_fill(clm_picture *p, int64_t x, int64_t y, int64_t width, int64_t height, clm_colour c);
 
-/** Text in a built-in font, 5 x 7 dots of `size` pixels each, 6 dots a character; (x, y) is its upper
- *  left corner. Printable ASCII; other bytes come out as '?'. */
+/** Text in a built-in font, 5 x 7 dots of `size` pixels each and one below the line, 6 dots a character;
+ *  (x, y) is its upper left corner. Printable ASCII; other bytes come out as '?'. */
 void clm_picture_text(clm_picture *p, int64_t x, int64_t y, int size, clm_colour c, const char *text);
 int64_t clm_picture_text_width(int size, const char *text);
 /** The columns of a character, lowest bit the top dot. */
