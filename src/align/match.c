@@ -144,7 +144,7 @@ static bool collect(const clm_work *w, const contest *c, clm_matches *out, clm_e
 
 static bool check(const clm_points *fixed, const clm_patches *f, const clm_points *moving,
                   const clm_patches *m, const clm_match_params *p, clm_err *err) {
-    if (fixed->n != f->n || moving->n != m->n || f->dim != m->dim)
+    if (fixed->n != f->n || moving->n != m->n || f->dim != m->dim || f->samples != m->samples)
         return clm_fail(err, CLM_E_ARG, "%lld and %lld points, %lld and %lld patches of %d and %d bytes",
                         (long long)fixed->n, (long long)moving->n, (long long)f->n, (long long)m->n, f->dim,
                         m->dim);

@@ -5,11 +5,9 @@
 #include <math.h>
 #include <string.h>
 
-#define BALL_MAX (CLM_PATCH_SAMPLES_MAX * CLM_PATCH_SAMPLES_MAX * CLM_PATCH_SAMPLES_MAX)
 #define SMOOTH 0.5 /* standard deviation, in distances of samples: finer detail would alias */
 
-/** Lattice offsets of the ball, in sample distances, z y x order. */
-static int32_t ball_of(int32_t samples, int8_t (*at)[3]) {
+int32_t clm_patch_ball(int32_t samples, int8_t (*at)[3]) {
     int32_t half = samples / 2, n = 0;
     double r2 = (half + 0.5) * (half + 0.5);
     for (int32_t z = -half; z <= half; z++)
@@ -22,7 +20,7 @@ static int32_t ball_of(int32_t samples, int8_t (*at)[3]) {
     return n;
 }
 
-int32_t clm_patch_dim(const clm_patch_params *p) { return (ball_of(p->samples, NULL) + 31) / 32 * 32; }
+int32_t clm_patch_dim(const clm_patch_params *p) { return (clm_patch_ball(p->samples, NULL) + 31) / 32 * 32; }
 
 static double distance_um(const clm_patch_params *p) { return p->radius_um / (p->samples / 2 + 0.5); }
 
@@ -79,25 +77,28 @@ static int32_t sample(const clm_vol *s, const double at[3], const ball *b) {
     return count;
 }
 
-/** Mean out, largest deviation to 127, rounded; returns 1 / length, or 0 for a flat ball. */
-static float encode(const ball *b, int32_t count, int8_t *code, int32_t dim) {
+float clm_patch_encode(int32_t n, float *value, const bool *inside, int8_t *code, int32_t dim) {
     double mean = 0;
     float most = 0, size = 0;
-    for (int32_t i = 0; i < b->n; i++)
-        if (b->inside[i]) mean += (double)b->value[i];
-    mean /= count;
-    for (int32_t i = 0; i < b->n; i++) {
-        if (!b->inside[i]) continue;
-        size = fmaxf(size, fabsf(b->value[i]));
-        b->value[i] = (float)((double)b->value[i] - mean);
-        most = fmaxf(most, fabsf(b->value[i]));
-    }
+    int32_t count = 0;
+    for (int32_t i = 0; i < n; i++)
+        if (!inside || inside[i]) mean += (double)value[i], count++;
     memset(code, 0, (size_t)dim);
+    if (count == 0) return 0;
+    mean /= count;
+    for (int32_t i = 0; i < n; i++) {
+        if (inside && !inside[i]) {
+            value[i] = 0;
+            continue;
+        }
+        size = fmaxf(size, fabsf(value[i]));
+        value[i] = (float)((double)value[i] - mean);
+        most = fmaxf(most, fabsf(value[i]));
+    }
     if (!(most > 1e-5f * size)) return 0; /* flat to rounding */
     int64_t square = 0;
-    for (int32_t i = 0; i < b->n; i++) {
-        if (!b->inside[i]) continue;
-        code[i] = (int8_t)lrintf(b->value[i] / most * 127.0f);
+    for (int32_t i = 0; i < n; i++) {
+        code[i] = (int8_t)lrintf(value[i] / most * 127.0f);
         square += code[i] * code[i];
     }
     return (float)(1.0 / sqrt((double)square));
@@ -114,7 +115,7 @@ static bool describe_all(const clm_vol *s, const clm_points *points, const clm_p
             memset(code, 0, (size_t)out->dim);
             out->norm[i] = 0;
         } else {
-            out->norm[i] = encode(b, count, code, out->dim);
+            out->norm[i] = clm_patch_encode(b->n, b->value, b->inside, code, out->dim);
         }
     }
     return true;
@@ -123,9 +124,9 @@ static bool describe_all(const clm_vol *s, const clm_points *points, const clm_p
 /** The ball's offsets in voxels of the smoothed volume. */
 static bool ball_new(clm_arena *a, const clm_patch_params *p, const double linear[3][3],
                      const double spacing[3], ball *b, clm_err *err) {
-    int8_t(*at)[3] = clm_arena_take(a, BALL_MAX, sizeof *at, err);
+    int8_t(*at)[3] = clm_arena_take(a, CLM_PATCH_BALL_MAX, sizeof *at, err);
     if (!at) return false;
-    b->n = ball_of(p->samples, at);
+    b->n = clm_patch_ball(p->samples, at);
     b->step = clm_arena_take(a, b->n, sizeof *b->step, err);
     if (!b->step) return false;
     b->value = clm_take_zero(a, float, b->n, err);
@@ -157,7 +158,7 @@ bool clm_patch_describe(const clm_work *w, const clm_vol *v, const clm_points *p
                         const clm_patch_params *p, const double linear[3][3], clm_patches *out,
                         clm_err *err) {
     if (!check(v, p, err)) return false;
-    clm_patches made = {.n = points->n, .dim = clm_patch_dim(p)};
+    clm_patches made = {.n = points->n, .samples = p->samples, .dim = clm_patch_dim(p)};
     made.code = clm_arena_take(w->keep, points->n, (size_t)made.dim, err);
     if (!made.code) return false;
     made.norm = clm_take(w->keep, float, points->n, err);

@@ -14,19 +14,28 @@ typedef struct clm_patch_params {
     int32_t samples;   /* across the ball, odd, 3 to 17; 9 gives 389 samples, 11 gives 739         */
     double min_inside; /* share of samples that must lie in the volume                            */
 } clm_patch_params;
-#define CLM_PATCH_DEFAULTS ((clm_patch_params){.radius_um = 24, .samples = 9, .min_inside = 0.6})
+#define CLM_PATCH_DEFAULTS ((clm_patch_params){.radius_um = 30, .samples = 9, .min_inside = 0.6})
 
 /** n patches. Row i, times norm[i], is a vector of length 1 whose samples within the volume have mean 0
  *  (to rounding) and whose samples outside are 0: the correlation of two rows is their dot product. */
 typedef struct clm_patches {
     int64_t n;
-    int32_t dim;  /* bytes a row: samples of the ball, then zeros up to a multiple of 32 */
-    int8_t *code; /* [n][dim]                                                           */
-    float *norm;  /* [n] 1 / length of the row; 0: no usable patch                      */
+    int32_t samples; /* across the ball; 0 when rows are not balls                          */
+    int32_t dim;     /* bytes a row: samples of the ball, then zeros up to a multiple of 32 */
+    int8_t *code;    /* [n][dim]                                                            */
+    float *norm;     /* [n] 1 / length of the row; 0: no usable patch                       */
 } clm_patches;
 
 /** Bytes a row for these parameters. */
 int32_t clm_patch_dim(const clm_patch_params *p);
+
+#define CLM_PATCH_BALL_MAX (CLM_PATCH_SAMPLES_MAX * CLM_PATCH_SAMPLES_MAX * CLM_PATCH_SAMPLES_MAX)
+/** Lattice offsets of a row's samples, in sample distances, z y x; returns how many. `at` [n] or NULL. */
+int32_t clm_patch_ball(int32_t samples, int8_t (*at)[3]);
+
+/** Pack n values: mean out, the largest deviation to 127. inside [n] or NULL; the others become 0.
+ *  value is overwritten. Returns the row's norm, 0 when flat. */
+float clm_patch_encode(int32_t n, float *value, const bool *inside, int8_t *code, int32_t dim);
 
 /** How far outside the points the volume is looked at, in voxels. `linear` as below. */
 void clm_patch_halo(const clm_patch_params *p, const double linear[3][3], const double spacing[3],
