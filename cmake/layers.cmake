@@ -4,7 +4,7 @@ clm_layer(base
 
 clm_layer(core BELOW base
   SOURCES affine.c buckets.c dtype.c field.c linalg.c points.c vol.c
-  LIBS PkgConfig::OPENBLAS ${LAPACKE_LIBRARY} m)
+  LIBS PkgConfig::OPENBLAS m)
 
 clm_layer(store BELOW core base
   SOURCES array.c cache.c chunks.c codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c

@@ -1,4 +1,4 @@
-/* The dense linear algebra we need, over BLAS and LAPACK (single-threaded; the only room of cblas). */
+/* The dense linear algebra we need; products over BLAS (single-threaded; the only room of cblas). */
 #ifndef CLM_CORE_LINALG_H
 #define CLM_CORE_LINALG_H
 
@@ -10,10 +10,12 @@
 void clm_linalg_setup(void);
 
 /** Solve A x = b for a symmetric positive definite A [n][n] (lower triangle read; overwritten), b [n]
- *  overwritten by x. CLM_E_NUMERIC when not positive definite. */
+ *  overwritten by x. The same bytes on every machine.
+ *  Errors CLM_E_NUMERIC not positive definite, or not finite; a and b are then undefined. */
 CLM_MUST bool clm_solve_spd(int n, double *a, double *b, clm_err *err);
 
-/** C [m][n] = A [m][k] * B [n][k]^T, float32, row-major: all pairs of dot products. */
+/** C [m][n] = A [m][k] * B [n][k]^T, float32, row-major: all pairs of dot products. The last bits depend on the
+ *  processor (BLAS picks its kernel at run time): decide nothing by them that must be the same everywhere. */
 void clm_dot_rows(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c);
 
 #endif
