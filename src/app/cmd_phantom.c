@@ -227,9 +227,12 @@ static bool draw_slices(const request *r, clm_err *err) {
     ok = ok && clm_path_join(path, r->path[1], "aligned.ome.zarr", err) &&
          clm_image_open(path, NULL, &im[2], err) && clm_path_join(path, r->path[1], "pictures", err) &&
          clm_slices_write(im[0], im[1], im[2], path, err);
+    char errors[CLM_PATH_MAX];
+    ok = ok && clm_path_join(errors, path, "errors.png", err) &&
+         clm_demo_draw_errors(r->path[0], r->path[1], errors, err);
     for (int i = 0; i < 3; i++) clm_image_close(im[i]);
     if (ok && !r->quiet && !r->json)
-        (void)printf("\npictures: %s/slice_z.png, slice_y.png, slice_x.png\n", path);
+        (void)printf("\npictures: %s/slice_z.png, slice_y.png, slice_x.png, errors.png\n", path);
     return ok;
 }
 

@@ -1,4 +1,5 @@
 #include "collimate/app/demo.h"
+#include "collimate/app/picture.h"
 #include "collimate/base/file.h"
 #include "collimate/store/ome.h"
 
@@ -65,27 +66,118 @@ static bool compare(const clm_work *w, const clm_phantom *phantom, const clm_tra
     return clm_truth_compare(w, &p, found, fixed.spacing, &out->field, err);
 }
 
-bool clm_demo_check(const char *folder, const char *run, clm_demo_errors *out, clm_err *err) {
+/* Along the middle plane of z: how far the affine alone and the whole transform are from the truth. */
+static bool map_errors(const clm_work *w, const clm_phantom *phantom, const clm_transform *t, double z_um,
+                       const clm_plane *plane, float *by_affine, float *by_field, clm_err *err) {
+    const clm_phantom_side *s = &phantom->params.side[CLM_PHANTOM_FIXED];
+    clm_frame moving = frame_of(&phantom->params.side[CLM_PHANTOM_MOVING]);
+    clm_field planes;
+    if (t->field && !read_planes(w, t, z_um, &planes, err)) return false;
+    for (int64_t i = 0; i < plane->rows * plane->columns; i++) {
+        double row = (double)(i / plane->columns) + 0.5, column = (double)(i % plane->columns) + 0.5;
+        double x[3] = {z_um, s->origin[1] - 0.5 * s->spacing[1] + row * plane->spacing[0],
+                       s->origin[2] - 0.5 * s->spacing[2] + column * plane->spacing[1]};
+        double y[3], a[3], f[3], ea = 0.0, ef = 0.0;
+        clm_phantom_truth(phantom, x, y);
+        clm_affine_apply(&t->affine, x, a);
+        clm_transform_point(&t->affine, t->field ? &planes : NULL, x, f);
+        for (int d = 0; d < 3; d++) {
+            ea += (a[d] - y[d]) * (a[d] - y[d]);
+            ef += (f[d] - y[d]) * (f[d] - y[d]);
+        }
+        bool seen = clm_frame_has(&moving, y);
+        by_affine[i] = seen ? (float)sqrt(ea) : NAN;
+        by_field[i] = seen ? (float)sqrt(ef) : NAN;
+    }
+    return true;
+}
+
+static bool draw_errors(const clm_plane *by_affine, const clm_plane *by_field, const char *path,
+                        clm_err *err) {
+    enum { PANEL = 480, MARGIN = 14, SIZE = 2, HEAD = 8 * SIZE + MARGIN, LEGEND = 120 };
+    const clm_colour ground = {24, 24, 28}, ink = {225, 225, 225};
+    const clm_plane *planes[2] = {by_affine, by_field};
+    static const char *const titles[2] = {"error after affine, um", "after field, um"};
+    double high = (double)by_affine->rows * by_affine->spacing[0],
+           wide = (double)by_affine->columns * by_affine->spacing[1], um = fmax(high, wide) / PANEL;
+    int64_t width, height;
+    clm_window window;
+    clm_picture p;
+    clm_plane_size(by_affine, um, &width, &height);
+    if (!clm_plane_window(by_affine, 0.0, 0.99, &window, err)) return false;
+    window.lo = 0.0;
+    if (!clm_picture_new(4 * MARGIN + 2 * width + LEGEND, 2 * MARGIN + HEAD + height, ground, &p, err))
+        return false;
+    for (int i = 0; i < 2; i++) {
+        int64_t left = MARGIN + i * (width + MARGIN);
+        clm_picture_text(&p, left, MARGIN, SIZE, ink, titles[i]);
+        clm_picture_map(&p, left, MARGIN + HEAD, um, CLM_ZOOM_LINEAR, planes[i], window, CLM_PALETTE_HEAT);
+        clm_picture_scale_bar(&p, left + width - MARGIN, HEAD + height, width / 3, um, SIZE, CLM_WHITE);
+    }
+    clm_picture_legend(&p, 3 * MARGIN + 2 * width, MARGIN + HEAD, height, window, CLM_PALETTE_HEAT, SIZE,
+                       ink);
+    bool ok = clm_picture_write_png(&p, path, err);
+    clm_picture_free(&p);
+    return ok;
+}
+
+static bool draw_map(const clm_work *w, const clm_phantom *phantom, const clm_transform *t, const char *path,
+                     clm_err *err) {
+    const clm_phantom_side *s = &phantom->params.side[CLM_PHANTOM_FIXED];
+    double high = (double)s->shape[1] * s->spacing[1], wide = (double)s->shape[2] * s->spacing[2];
+    double step = fmax(high, wide) / 120.0, z = s->origin[0] + (double)(s->shape[0] / 2) * s->spacing[0];
+    clm_plane a = {.rows = (int64_t)ceil(high / step), .columns = (int64_t)ceil(wide / step)};
+    a.spacing[0] = high / (double)a.rows;
+    a.spacing[1] = wide / (double)a.columns;
+    float *v = clm_take(w->keep, float, 2 * a.rows * a.columns, err);
+    if (!v) return false;
+    clm_plane f = a;
+    a.data = v;
+    f.data = v + a.rows * a.columns;
+    return map_errors(w, phantom, t, z, &a, v, v + a.rows * a.columns, err) && draw_errors(&a, &f, path, err);
+}
+
+/* What a check needs: the truth, the run's transform, memory. */
+typedef struct opened {
+    clm_phantom phantom;
+    clm_transform transform;
+    clm_work work;
+} opened;
+
+static bool open_both(const char *folder, const char *run, opened *o, clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_json *truth = NULL;
-    clm_phantom phantom;
-    clm_transform t = {0};
-    clm_work w = {0};
-    bool ok = false;
     if (!clm_path_join(path, folder, "truth.json", err) || !clm_json_read(path, &truth, err)) return false;
-    ok = clm_demo_truth_from_json(truth, &phantom, err) || clm_err_in(err, "%s", path);
+    bool ok = clm_demo_truth_from_json(truth, &o->phantom, err) || clm_err_in(err, "%s", path);
     clm_json_free(truth);
     if (!ok || !clm_path_join(path, run, "transform.ome.zarr", err)) return false;
     if (clm_path_kind_of(path) == CLM_PATH_NONE)
         return clm_fail(err, CLM_E_NOTFOUND, "%s: not there; is %s a run folder, and has its run ended?",
                         path, run);
-    if (!clm_transform_open(path, false, &t, err)) return false;
-    size_t planes = t.field ? (size_t)(t.shape[1] * t.shape[2]) * 32 : 0;
-    ok = clm_arena_open(planes + ((size_t)64 << 20), &w.keep, err) &&
-         clm_arena_open((size_t)64 << 20, &w.temp, err) && compare(&w, &phantom, &t, out, err);
-    clm_arena_close(w.keep);
-    clm_arena_close(w.temp);
-    clm_transform_close(&t);
+    if (!clm_transform_open(path, false, &o->transform, err)) return false;
+    const clm_transform *t = &o->transform;
+    size_t planes = t->field ? (size_t)(t->shape[1] * t->shape[2]) * 32 : 0;
+    return clm_arena_open(planes + ((size_t)64 << 20), &o->work.keep, err) &&
+           clm_arena_open((size_t)64 << 20, &o->work.temp, err);
+}
+
+static void close_both(opened *o) {
+    clm_arena_close(o->work.keep);
+    clm_arena_close(o->work.temp);
+    clm_transform_close(&o->transform);
+}
+
+bool clm_demo_check(const char *folder, const char *run, clm_demo_errors *out, clm_err *err) {
+    opened o = {0};
+    bool ok = open_both(folder, run, &o, err) && compare(&o.work, &o.phantom, &o.transform, out, err);
+    close_both(&o);
+    return ok;
+}
+
+bool clm_demo_draw_errors(const char *folder, const char *run, const char *path, clm_err *err) {
+    opened o = {0};
+    bool ok = open_both(folder, run, &o, err) && draw_map(&o.work, &o.phantom, &o.transform, path, err);
+    close_both(&o);
     return ok;
 }
 

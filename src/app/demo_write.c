@@ -96,6 +96,7 @@ static bool open_array(const char *path, clm_format format, const clm_phantom_si
         attributes = clm_n5_level_attributes(level, level, false, err);
         if (!attributes) return false;
         spec.attributes = attributes;
+        spec.level = 1; /* noise does not shrink further */
     }
     bool ok = clm_array_create(path, &spec, out, err);
     clm_json_free(attributes);

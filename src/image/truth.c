@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_inside(const clm_frame *f, const double y[3]) {
+bool clm_frame_has(const clm_frame *f, const double y[3]) {
     for (int d = 0; d < 3; d++) {
         double at = (y[d] - f->origin[d]) / f->spacing[d];
         if (!(at >= 0.0 && at <= (double)(f->shape[d] - 1))) return false;
@@ -33,7 +33,7 @@ bool clm_truth_sample(const clm_work *w, clm_map truth, const clm_frame *fixed, 
             x[p.n][d] = fixed->origin[d] + fixed->spacing[d] * (part * (double)fixed->shape[d] - 0.5);
         }
         truth.at(truth.ctx, x[p.n], y[p.n]);
-        if (is_inside(moving, y[p.n])) p.n++;
+        if (clm_frame_has(moving, y[p.n])) p.n++;
     }
     if (p.n == 0)
         return clm_fail(err, CLM_E_NODATA, "no point of the fixed volume maps inside the moving volume");

@@ -34,6 +34,8 @@ typedef struct clm_demo_errors {
 /** Compare run/transform.ome.zarr with folder/truth.json. Memory: two planes of the run's lattice.
  *  Errors CLM_E_NOTFOUND, CLM_E_FORMAT, CLM_E_IO of either. */
 CLM_MUST bool clm_demo_check(const char *folder, const char *run, clm_demo_errors *out, clm_err *err);
+/** A picture of the errors in the middle plane of z: after the affine left, after the field right. */
+CLM_MUST bool clm_demo_draw_errors(const char *folder, const char *run, const char *path, clm_err *err);
 /** The table, for people. */
 CLM_MUST bool clm_demo_errors_print(const clm_demo_errors *e, clm_buf *out, clm_err *err);
 /** The same figures: {"points", "before": {"um": {"median", ...}, "voxels": {...}}, "affine", "field"}. */

@@ -16,6 +16,9 @@ typedef struct clm_frame {
     double spacing[3], origin[3]; /* micrometres, z y x */
 } clm_frame;
 
+/** Is y within, faces included? */
+bool clm_frame_has(const clm_frame *f, const double y[3]);
+
 typedef struct clm_truth_points {
     int64_t n;
     double (*x)[3]; /* [n] fixed world micrometres            */

@@ -217,6 +217,13 @@ static void known_transforms_have_known_errors(void **state) {
     assert_near(x, e.field.um.median, 0.0);
     clm_json_free(v);
     clm_buf_free(&text);
+    char path[CLM_PATH_MAX];
+    clm_buf b = {0};
+    assert_ok(clm_path_join(path, folder, "errors.png", &err), err);
+    assert_ok(clm_demo_draw_errors(folder, folder, path, &err), err);
+    assert_ok(clm_file_read(path, (size_t)1 << 24, &b, &err), err);
+    assert_true(b.n > 2000);
+    clm_buf_free(&b);
     clm_test_folder_drop(folder);
 }
 
