@@ -106,12 +106,13 @@ void clm_picture_overlay(clm_picture *p, int64_t x, int64_t y, double um_per_pix
 
 void clm_picture_map(clm_picture *p, int64_t x, int64_t y, double um_per_pixel, clm_zoom zoom,
                      const clm_plane *plane, clm_window window, clm_palette palette) {
+    const clm_colour nothing = {88, 92, 96};
     int64_t width, height;
     clm_plane_size(plane, um_per_pixel, &width, &height);
     for (int64_t j = 0; j < height; j++)
         for (int64_t i = 0; i < width; i++) {
             double v = pixel(plane, zoom, um_per_pixel, i, j);
-            clm_colour c = isnan(v) ? CLM_BLACK : clm_palette_at(palette, in_window(window, v));
+            clm_colour c = isnan(v) ? nothing : clm_palette_at(palette, in_window(window, v));
             clm_picture_put(p, x + i, y + j, c);
         }
 }

@@ -39,7 +39,7 @@ void clm_picture_scale_bar(clm_picture *p, int64_t right, int64_t bottom, int64_
 
 /** A slice: values on rows and columns, with the size of one in micrometres. Owns nothing. */
 typedef struct clm_plane {
-    const float *data; /* [rows][columns]; NaN: outside, drawn black */
+    const float *data; /* [rows][columns]; NaN: outside, black in overlays, grey in maps */
     int64_t rows, columns;
     double spacing[2]; /* micrometres between rows, between columns */
 } clm_plane;

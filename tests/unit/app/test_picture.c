@@ -186,6 +186,10 @@ static void overlay_shows_magenta_green_and_white(void **state) {
     assert_int_equal(at(&p, 6, 12).r, 0);  /* NaN is black */
     assert_int_equal(at(&p, 7, 5).r, 255); /* nothing beyond */
     assert_int_equal(at(&p, 3, 13).r, 255);
+    clm_picture_map(&p, 3, 5, 0.5, CLM_ZOOM_NEAREST, &f, (clm_window){0, 10}, CLM_PALETTE_HEAT);
+    assert_int_equal(at(&p, 6, 12).g, 92); /* grey: no colour of the palette */
+    assert_int_equal(at(&p, 3, 5).g, 0);
+    assert_int_equal(at(&p, 6, 5).g, 255);
     clm_picture_free(&p);
 }
 
