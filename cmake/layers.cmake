@@ -21,7 +21,7 @@ clm_layer(image BELOW core base
   LIBS m)
 
 clm_layer(align BELOW image core base
-  SOURCES blob.c global.c match.c patch.c pose.c ransac.c refine.c refine_sums.c turn.c
+  SOURCES blob.c global.c lattice.c lattice_field.c lattice_solve.c match.c patch.c pose.c ransac.c refine.c refine_sums.c turn.c
   LIBS m)
 
 clm_layer(cluster BELOW base
