@@ -8,7 +8,7 @@ clm_layer(core BELOW base
 
 clm_layer(store BELOW core base
   SOURCES array.c cache.c chunks.c codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c
-    codec_lz4.c codec_xz.c codec_zstd.c dump.c image.c memory.c n5.c node.c ome.c pipe.c scale_n5.c
+    codec_lz4.c codec_xz.c codec_zstd.c describe.c dump.c image.c memory.c n5.c node.c ome.c pipe.c scale_n5.c
     scale_ome.c shard.c spill.c transform.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
     Threads::Threads m)

@@ -99,6 +99,8 @@ endif()
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)
 target_link_libraries(clm_dump_array PRIVATE clm_store)
+add_executable(clm_store_bench tests/tools/store_bench.c)
+target_link_libraries(clm_store_bench PRIVATE clm_store)
 add_test(NAME conformance.arrays
   COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
