@@ -19,14 +19,14 @@ clm_path_kind clm_path_kind_of(const char *path) {
     return S_ISDIR(st.st_mode) ? CLM_PATH_FOLDER : CLM_PATH_OTHER;
 }
 
-static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
+static bool read_all(int fd, size_t max_bytes, bool head, clm_buf *b, clm_err *err) {
     struct stat st;
     if (fstat(fd, &st) != 0) return clm_fail_os(err, CLM_E_IO, "stat");
     if (!S_ISREG(st.st_mode)) return clm_fail(err, CLM_E_FORMAT, "not a regular file");
-    if ((uint64_t)st.st_size > max_bytes)
+    if ((uint64_t)st.st_size > max_bytes && !head)
         return clm_fail(err, CLM_E_FORMAT, "%lld bytes, at most %zu make sense here", (long long)st.st_size,
                         max_bytes);
-    size_t want = (size_t)st.st_size;
+    size_t want = (uint64_t)st.st_size > max_bytes ? max_bytes : (size_t)st.st_size;
     if (!clm_buf_reserve(b, want + 1, err)) return false;
     b->n = 0;
     while (b->n < want) {
@@ -40,14 +40,22 @@ static bool read_all(int fd, size_t max_bytes, clm_buf *b, clm_err *err) {
     return true;
 }
 
-bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err) {
+static bool read_path(const char *path, size_t max_bytes, bool head, clm_buf *b, clm_err *err) {
     /* not blocking: a pipe left in place of a chunk is an error, not a wait */
     int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
-    bool ok = read_all(fd, max_bytes, b, err);
+    bool ok = read_all(fd, max_bytes, head, b, err);
     close(fd);
     return ok ? true : clm_err_in(err, "%s", path);
+}
+
+bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err) {
+    return read_path(path, max_bytes, false, b, err);
+}
+
+bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err) {
+    return read_path(path, n, true, b, err);
 }
 
 /* One folder. File systems may refuse to make what is already there by EROFS or EACCES, too. */

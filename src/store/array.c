@@ -44,6 +44,7 @@ bool clm_array_new(const char *path, const clm_array_info *info, const clm_array
 void clm_array_close(clm_array *a) {
     if (!a) return;
     if (a->ops->close) a->ops->close(a->self);
+    clm_heap_free(a->place);
     clm_heap_free(a->path);
     clm_heap_free(a);
 }
@@ -67,13 +68,29 @@ static bool open_folder(const char *path, clm_array **out, clm_err *err) {
     }
 }
 
+/* A file on the way, "scan.h5/group/data": what follows it is a path inside. */
+static bool open_inside(const char *path, clm_array **out, clm_err *err) {
+    char file[CLM_PATH_MAX];
+    if (!clm_path_format(file, err, "%s", path)) return false;
+    for (char *slash = strrchr(file, '/'); slash && slash != file; slash = strrchr(file, '/')) {
+        *slash = 0;
+        clm_path_kind kind = clm_path_kind_of(file);
+        if (kind == CLM_PATH_FILE) return clm_file_array_open(file, path + (slash - file) + 1, out, err);
+        if (kind != CLM_PATH_NONE) break;
+    }
+    return clm_fail(err, CLM_E_NOTFOUND, "no such file or folder");
+}
+
 bool clm_array_open(const char *path, clm_array **out, clm_err *err) {
+    bool ok = false;
     *out = NULL;
     switch (clm_path_kind_of(path)) {
-    case CLM_PATH_FOLDER: return open_folder(path, out, err) ? true : clm_err_in(err, "%s", path);
-    case CLM_PATH_NONE: return clm_fail(err, CLM_E_NOTFOUND, "%s: no such file or folder", path);
-    default: return clm_fail(err, CLM_E_UNSUPPORTED, "%s: not a folder of N5 or Zarr", path);
+    case CLM_PATH_FOLDER: ok = open_folder(path, out, err); break;
+    case CLM_PATH_FILE: ok = clm_file_array_open(path, "", out, err); break;
+    case CLM_PATH_NONE: ok = open_inside(path, out, err); break;
+    default: ok = clm_fail(err, CLM_E_UNSUPPORTED, "neither a file nor a folder"); break;
     }
+    return ok ? true : clm_err_in(err, "%s", path);
 }
 
 bool clm_array_open_write(const char *path, clm_array **out, clm_err *err) {

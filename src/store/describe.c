@@ -127,24 +127,29 @@ static bool put_value(const clm_json *v, const char *gap, clm_buf *b, clm_err *e
     return true;
 }
 
-static bool is_numbers(const char *key) { return strcmp(key, "shape") == 0 || strcmp(key, "chunk") == 0 || strcmp(key, "inner") == 0; }
+static bool is_numbers(const char *key) {
+    return strcmp(key, "shape") == 0 || strcmp(key, "chunk") == 0 || strcmp(key, "inner") == 0;
+}
 
 static bool put_lines(const clm_json *object, int indent, clm_buf *b, clm_err *err) {
     for (const clm_json *k = clm_json_first(object); k; k = clm_json_next(k)) {
         const char *key = clm_json_key(k);
-        bool rows = clm_json_kind_of(k) == CLM_JSON_LIST && clm_json_kind_of(clm_json_first(k)) == CLM_JSON_OBJECT;
+        bool rows =
+            clm_json_kind_of(k) == CLM_JSON_LIST && clm_json_kind_of(clm_json_first(k)) == CLM_JSON_OBJECT;
         if (clm_json_kind_of(k) == CLM_JSON_OBJECT || rows) {
             int64_t i = 0;
             const clm_json *e = rows ? clm_json_first(k) : k;
             for (; e; e = rows ? clm_json_next(e) : NULL, i++) {
                 if (!clm_buf_printf(b, err, "%*s%s", indent, "", key)) return false;
-                if (!(rows ? clm_buf_printf(b, err, " %lld\n", (long long)i) : clm_buf_printf(b, err, "\n"))) return false;
+                if (!(rows ? clm_buf_printf(b, err, " %lld\n", (long long)i) : clm_buf_printf(b, err, "\n")))
+                    return false;
                 if (!put_lines(e, indent + 2, b, err)) return false;
             }
             continue;
         }
         if (!clm_buf_printf(b, err, "%*s%-*s ", indent, "", 12 - indent, key)) return false;
-        if (!put_value(k, is_numbers(key) ? " x " : ", ", b, err) || !clm_buf_printf(b, err, "\n")) return false;
+        if (!put_value(k, is_numbers(key) ? " x " : ", ", b, err) || !clm_buf_printf(b, err, "\n"))
+            return false;
     }
     return true;
 }

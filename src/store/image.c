@@ -11,6 +11,7 @@ struct clm_image {
     clm_image_info info;
     clm_array *array[CLM_LEVELS_MAX];
     int axis[3];                 /* array axes of z y x            */
+    bool flip[3];                /* ... run backwards              */
     int64_t fixed[CLM_DIMS_MAX]; /* index on the axes that are not */
     char uri[CLM_PATH_MAX];
 };
@@ -219,20 +220,47 @@ static bool set_shapes(clm_image *im, clm_err *err) {
     return true;
 }
 
-static bool open_at(clm_image *im, const char *path, const clm_image_options *o, clm_err *err) {
-    clm_scales s = {0};
-    clm_path_kind kind = clm_path_kind_of(path);
-    if (kind == CLM_PATH_NONE) return clm_fail(err, CLM_E_NOTFOUND, "no such file or folder");
-    bool array = kind != CLM_PATH_FOLDER || clm_node_is_array(clm_node_kind_of(path));
-    bool ok = array ? scales_of_array(path, &s, err) : scales_of_group(path, &s, err);
+/* What a file format that knows geometry says of its one array. */
+static bool scales_of_file(clm_image *im, clm_scales *s, bool given, clm_err *err) {
+    const clm_place *p = im->array[0]->place;
+    if (!p || given) return true;
+    if (p->problem[0]) return clm_fail(err, CLM_E_UNSUPPORTED, "%s", p->problem);
+    s->ndim = im->array[0]->info.ndim;
+    s->channel_axis = p->channel_axis;
+    s->time_axis = p->time_axis;
+    s->level[0].known = true;
+    for (int d = 0; d < 3; d++) {
+        s->axis[d] = p->axis[d];
+        im->flip[d] = p->flip[d];
+        s->level[0].spacing[d] = p->spacing_um[d];
+        s->level[0].origin[d] = p->origin_um[d];
+    }
+    memcpy(s->dialect, p->dialect, sizeof s->dialect);
+    memcpy(s->unit, p->unit, sizeof s->unit);
+    return true;
+}
+
+/* A folder of N5 or Zarr: its metadata say the levels. */
+static bool scales_of_folder(const char *path, const clm_image_options *o, clm_scales *s, clm_err *err) {
+    bool array = clm_node_is_array(clm_node_kind_of(path));
+    if (array ? scales_of_array(path, s, err) : scales_of_group(path, s, err)) return true;
     /* metadata that make no sense do not matter when the caller says better, if this is one array */
-    if (!ok && array && o->has_spacing && err->code == CLM_E_ARG) s = (clm_scales){.n = 1}, ok = true;
-    if (!ok && err->code == CLM_E_ARG)
-        return clm_err_in(err, "no usable spacing; give %s z,y,x in micrometres",
-                          o->option ? o->option : "--fixed-spacing");
-    if (!ok || !open_levels(im, &s, path, err) || !set_axes(im, &s, o, err) || !set_shapes(im, err))
-        return false;
-    if (!place(im, &s, o, err)) return false;
+    if (array && o->has_spacing && err->code == CLM_E_ARG) {
+        *s = (clm_scales){.n = 1};
+        return true;
+    }
+    return err->code == CLM_E_ARG ? clm_err_in(err, "no usable spacing; give %s z,y,x in micrometres",
+                                               o->option ? o->option : "--fixed-spacing")
+                                  : false;
+}
+
+static bool open_at(clm_image *im, const char *path, const clm_image_options *o, clm_err *err) {
+    clm_scales s = {.n = 1};
+    bool folder = clm_path_kind_of(path) == CLM_PATH_FOLDER;
+    if (folder && !scales_of_folder(path, o, &s, err)) return false;
+    if (!open_levels(im, &s, path, err)) return false;
+    if (!folder && !scales_of_file(im, &s, o->has_spacing, err)) return false;
+    if (!set_axes(im, &s, o, err) || !set_shapes(im, err) || !place(im, &s, o, err)) return false;
     sort_levels(im);
     return true;
 }
@@ -257,6 +285,25 @@ bool clm_image_open(const char *uri, const clm_image_options *options, clm_image
 
 /* ---- reading ---- */
 
+/* A piece on the image's own axes. */
+typedef struct part {
+    const unsigned char *data; /* element at lo */
+    int64_t lo[3], hi[3], stride[3];
+} part;
+
+static part part_of(const clm_image *im, const clm_array *a, const clm_piece *p) {
+    part k = {.data = p->data};
+    for (int d = 0; d < 3; d++) {
+        int axis = im->axis[d];
+        int64_t n = a->info.shape[axis], extent = p->hi[axis] - p->lo[axis];
+        k.lo[d] = im->flip[d] ? n - p->hi[axis] : p->lo[axis];
+        k.hi[d] = k.lo[d] + extent;
+        k.stride[d] = im->flip[d] ? -p->stride[axis] : p->stride[axis];
+        if (im->flip[d] && p->data) k.data += (extent - 1) * p->stride[axis] * (int64_t)a->size;
+    }
+    return k;
+}
+
 typedef struct target {
     const clm_image *im;
     clm_box box;
@@ -267,29 +314,31 @@ typedef struct target {
 /* One decoded chunk's part into float32 rows; other byte orders and strides go through a row buffer. */
 static bool convert(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err) {
     const target *t = ctx;
-    const int *ax = t->im->axis;
+    part k = part_of(t->im, a, p);
     clm_dtype type = a->info.dtype == CLM_BOOL ? CLM_U8 : a->info.dtype;
-    int64_t n = p->hi[ax[2]] - p->lo[ax[2]], step = p->stride[ax[2]];
-    bool direct = p->data && step == 1 && !p->swap;
+    int64_t n = k.hi[2] - k.lo[2], step = k.stride[2];
+    bool direct = k.data && step == 1 && !p->swap;
+    bool scaled = a->place && (a->place->slope != 1 || a->place->inter != 0);
     float blank = 0;
-    if (!p->data) clm_dtype_to_f32(type, a->info.fill, &blank, 1);
-    if (!direct && p->data && !clm_buf_reserve(&t->scratch->row, (size_t)n * a->size, err)) return false;
-    for (int64_t z = p->lo[ax[0]]; z < p->hi[ax[0]]; z++)
-        for (int64_t y = p->lo[ax[1]]; y < p->hi[ax[1]]; y++) {
-            float *row =
-                clm_vol_row(t->vol, z - t->box.lo[0], y - t->box.lo[1]) + (p->lo[ax[2]] - t->box.lo[2]);
-            if (!p->data) {
+    if (!k.data) clm_dtype_to_f32(type, a->info.fill, &blank, 1);
+    if (!direct && k.data && !clm_buf_reserve(&t->scratch->row, (size_t)n * a->size, err)) return false;
+    for (int64_t z = k.lo[0]; z < k.hi[0]; z++)
+        for (int64_t y = k.lo[1]; y < k.hi[1]; y++) {
+            float *row = clm_vol_row(t->vol, z - t->box.lo[0], y - t->box.lo[1]) + (k.lo[2] - t->box.lo[2]);
+            if (!k.data) {
                 for (int64_t i = 0; i < n; i++) row[i] = blank;
                 continue;
             }
-            int64_t offset = (z - p->lo[ax[0]]) * p->stride[ax[0]] + (y - p->lo[ax[1]]) * p->stride[ax[1]];
-            const unsigned char *src = p->data + offset * (int64_t)a->size;
+            int64_t offset = (z - k.lo[0]) * k.stride[0] + (y - k.lo[1]) * k.stride[1];
+            const unsigned char *src = k.data + offset * (int64_t)a->size;
             if (!direct) {
                 clm_copy_block(1, &n, src, &step, t->scratch->row.data, (const int64_t[]){1}, a->size,
                                a->unit, p->swap);
                 src = t->scratch->row.data;
             }
             clm_dtype_to_f32(type, src, row, n);
+            for (int64_t i = 0; scaled && i < n; i++)
+                row[i] = (float)(a->place->slope * (double)row[i] + a->place->inter);
         }
     return true;
 }
@@ -299,7 +348,11 @@ static bool range_of(const clm_image *im, int level, clm_box box, int64_t lo[], 
         return clm_fail(err, CLM_E_ARG, "%s: no level %d", im->uri, level);
     const clm_array_info *a = clm_array_info_of(im->array[level]);
     for (int d = 0; d < a->ndim; d++) lo[d] = im->fixed[d], hi[d] = lo[d] + 1;
-    for (int d = 0; d < 3; d++) lo[im->axis[d]] = box.lo[d], hi[im->axis[d]] = box.hi[d];
+    for (int d = 0; d < 3; d++) {
+        int64_t n = a->shape[im->axis[d]];
+        lo[im->axis[d]] = im->flip[d] ? n - box.hi[d] : box.lo[d];
+        hi[im->axis[d]] = im->flip[d] ? n - box.lo[d] : box.hi[d];
+    }
     return true;
 }
 
@@ -321,18 +374,17 @@ bool clm_image_read(const clm_image *im, int level, clm_box box, clm_vol *dst, c
 static bool reorder(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err) {
     const target *t = ctx;
     (void)err;
-    int64_t extent[3], from[3], to[3], shape[3], offset = 0;
+    part k = part_of(t->im, a, p);
+    int64_t extent[3], to[3], shape[3], offset = 0;
     for (int d = 0; d < 3; d++) shape[d] = t->box.hi[d] - t->box.lo[d];
     (void)clm_strides(3, shape, to);
     for (int d = 0; d < 3; d++) {
-        int k = t->im->axis[d];
-        extent[d] = p->hi[k] - p->lo[k];
-        from[d] = p->stride[k];
-        offset += (p->lo[k] - t->box.lo[d]) * to[d];
+        extent[d] = k.hi[d] - k.lo[d];
+        offset += (k.lo[d] - t->box.lo[d]) * to[d];
     }
     unsigned char *dst = (unsigned char *)t->vol->data + offset * (int64_t)a->size;
-    if (p->data)
-        clm_copy_block(3, extent, p->data, from, dst, to, a->size, a->unit, p->swap);
+    if (k.data)
+        clm_copy_block(3, extent, k.data, k.stride, dst, to, a->size, a->unit, p->swap);
     else
         clm_fill_block(3, extent, dst, to, a->info.fill, a->size);
     return true;
@@ -341,7 +393,8 @@ static bool reorder(void *ctx, const clm_array *a, const clm_piece *p, clm_err *
 bool clm_image_read_raw(const clm_image *im, int level, clm_box box, void *dst, clm_err *err) {
     int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
     if (!range_of(im, level, box, lo, hi, err)) return false;
-    if (im->axis[0] < im->axis[1] && im->axis[1] < im->axis[2])
+    bool flipped = im->flip[0] || im->flip[1] || im->flip[2];
+    if (!flipped && im->axis[0] < im->axis[1] && im->axis[1] < im->axis[2])
         return clm_array_read(im->array[level], lo, hi, dst, err);
     clm_vol v = {.data = dst};
     target t = {.im = im, .box = box, .vol = &v};

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static void line(const char *what, double bytes, double s) { printf("%-28s %8.1f MB/s  %.3f s\n", what, bytes / s / 1e6, s); }
+static void line(const char *what, double bytes, double s) {
+    printf("%-28s %8.1f MB/s  %.3f s\n", what, bytes / s / 1e6, s);
+}
 
 int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
@@ -33,7 +35,8 @@ int main(int argc, char **argv) {
         line(k ? "read whole, cached" : "read whole, filling cache", bytes, clm_clock_thread_s() - t);
     }
     clm_array_spec spec = {.ndim = i->ndim, .dtype = i->dtype};
-    for (int d = 0; d < i->ndim; d++) spec.shape[d] = i->shape[d], spec.chunk[d] = i->shape[d] < 64 ? i->shape[d] : 64;
+    for (int d = 0; d < i->ndim; d++)
+        spec.shape[d] = i->shape[d], spec.chunk[d] = i->shape[d] < 64 ? i->shape[d] : 64;
     if (argc < 3 || !clm_array_create(argv[2], &spec, &b, &err)) goto done;
     int64_t grid[CLM_DIMS_MAX], at[CLM_DIMS_MAX] = {0}, lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
     int64_t chunks = clm_array_chunk_grid(b, grid);

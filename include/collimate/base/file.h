@@ -13,6 +13,8 @@ clm_path_kind clm_path_kind_of(const char *path);
 /** Read a whole regular file into b (b->n set; one spare zero byte follows).
  *  Errors CLM_E_NOTFOUND no such file; CLM_E_IO; CLM_E_FORMAT larger than max_bytes. */
 CLM_MUST bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err);
+/** At most n bytes from its beginning into b. Errors as clm_file_read. */
+CLM_MUST bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err);
 /** Write and rename; parent folders are made. durable: fsync file and folder, too. */
 CLM_MUST bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err);
 CLM_MUST bool clm_folder_make(const char *path, clm_err *err); /* with parents; fine if there */

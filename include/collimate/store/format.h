@@ -25,6 +25,18 @@ typedef struct clm_array_ops {
     void (*close)(void *self);
 } clm_array_ops;
 
+/** Where a file format that knows geometry puts its voxels: world axes z y x in micrometres. */
+typedef struct clm_place {
+    int axis[3];                 /* array axes that run along world z, y, x                       */
+    bool flip[3];                /* ... against it: element 0 is the last                         */
+    int channel_axis, time_axis; /* -1: none                                           */
+    double spacing_um[3];
+    double origin_um[3]; /* of the element that comes first after flipping             */
+    double slope, inter; /* value = slope * stored + inter                             */
+    char dialect[40], unit[24];
+    char problem[160]; /* why there is no usable geometry, ""                          */
+} clm_place;
+
 struct clm_array {
     clm_array_info info;
     const clm_array_ops *ops;
@@ -36,6 +48,7 @@ struct clm_array {
     bool keep_empty;
     clm_cache *cache;
     uint64_t cache_id;
+    clm_place *place; /* NULL: the format does not know; owned */
 };
 
 /** A handle with path copied and sizes set from info; the format fills ops and self. Checks the shape. */
@@ -46,6 +59,23 @@ CLM_MUST bool clm_array_new(const char *path, const clm_array_info *info, const 
 CLM_MUST bool clm_n5_open(const char *path, clm_array **out, clm_err *err);
 CLM_MUST bool clm_zarr2_open(const char *path, clm_array **out, clm_err *err);
 CLM_MUST bool clm_zarr3_open(const char *path, clm_array **out, clm_err *err);
+/** Files rather than folders; `inside` is the path of a dataset in them, "" if none. */
+CLM_MUST bool clm_file_array_open(const char *file, const char *inside, clm_array **out, clm_err *err);
+CLM_MUST bool clm_nifti_open(const char *file, clm_array **out, clm_err *err);
+CLM_MUST bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_err *err);
+CLM_MUST bool clm_tiff_open(const char *file, clm_array **out, clm_err *err);
+CLM_MUST bool clm_nrrd_open(const char *file, clm_array **out, clm_err *err);
+/** flat.c: elements that stand one after the other in a file from `offset` on, or in data (taken over;
+ *  data->data NULL: in the file). info: shape and dtype; chunks are chosen here. */
+CLM_MUST bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int64_t offset,
+                            clm_buf *data, clm_array **out, clm_err *err);
+/** Undo gzip of a whole file in memory; b is replaced. */
+CLM_MUST bool clm_gunzip(clm_buf *b, clm_err *err);
+/** Geometry from axis vectors: direction[k] is one element's step along the file's k-th fastest space axis,
+ *  which is array axis axis_of[k]; x y z, micrometres. Fails softly: out->problem. */
+void clm_place_axes(clm_place *out, const double direction[3][3], const double origin[3],
+                    const int axis_of[3], const int64_t shape[]);
+
 /** Metadata text of a new array. */
 CLM_MUST bool clm_n5_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err);
 CLM_MUST bool clm_zarr2_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err);

@@ -1,0 +1,235 @@
+#include "support/near.h"
+#include "support/temp.h"
+
+#include "collimate/base/file.h"
+#include "collimate/store/image.h"
+
+#include <hdf5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <tiffio.h>
+
+/* Images in one file: NIfTI, NRRD, TIFF, HDF5. Voxel (z,y,x) of the file holds 100 z + 10 y + x. */
+
+enum { NZ = 3, NY = 4, NX = 5 };
+
+static char folder[CLM_PATH_MAX];
+static uint16_t voxels[NZ * NY * NX];
+
+static int set_up(void **state) {
+    (void)state;
+    clm_test_folder(folder);
+    for (int i = 0; i < NZ * NY * NX; i++)
+        voxels[i] = (uint16_t)(100 * (i / (NY * NX)) + 10 * (i / NX % NY) + i % NX);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    clm_test_folder_drop(folder);
+    return 0;
+}
+
+static void write_file(char path[CLM_PATH_MAX], const char *name, const void *head, size_t head_n) {
+    clm_err err = CLM_ERR_NONE;
+    clm_buf b = {0};
+    assert_ok(clm_path_join(path, folder, name, &err), err);
+    assert_ok(clm_buf_reserve(&b, head_n + sizeof voxels, &err), err);
+    memcpy(b.data, head, head_n);
+    memcpy(b.data + head_n, voxels, sizeof voxels);
+    assert_ok(clm_file_publish(path, b.data, head_n + sizeof voxels, false, &err), err);
+    clm_buf_free(&b);
+}
+
+/* The value at image voxel (z,y,x), and where it stands in the world. */
+static float value_at(const char *path, int64_t z, int64_t y, int64_t x, double where[3]) {
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    float out = 0;
+    clm_vol v = {.data = &out, .shape = {1, 1, 1}, .stride = {1, 1}};
+    assert_ok(clm_image_open(path, NULL, &im, &err), err);
+    assert_ok(clm_image_read(im, 0, (clm_box){{z, y, x}, {z + 1, y + 1, x + 1}}, &v, &err), err);
+    memcpy(where, v.origin, 3 * sizeof where[0]);
+    uint16_t raw = 0;
+    assert_ok(clm_image_read_raw(im, 0, (clm_box){{z, y, x}, {z + 1, y + 1, x + 1}}, &raw, &err), err);
+    assert_near(out, raw, 0);
+    clm_image_close(im);
+    return out;
+}
+
+static void put16(unsigned char *p, int x) { p[0] = (unsigned char)x, p[1] = (unsigned char)(x >> 8); }
+static void putf(unsigned char *p, float x) { memcpy(p, &x, sizeof x); }
+
+static void nifti_header(unsigned char h[352], const float sform[12], int unit) {
+    memset(h, 0, 352);
+    put16(h, 348);
+    put16(h + 40, 3);
+    put16(h + 42, NX), put16(h + 44, NY), put16(h + 46, NZ), put16(h + 48, 1);
+    put16(h + 70, 512);
+    put16(h + 72, 16);
+    for (int i = 0; i < 4; i++) putf(h + 76 + 4 * i, 1);
+    putf(h + 108, 352);
+    h[123] = (unsigned char)unit;
+    put16(h + 254, 1);
+    for (int i = 0; i < 12; i++) putf(h + 280 + 4 * i, sform[i]);
+    memcpy(h + 344, "n+1", 4);
+}
+
+static void nifti_axes(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    unsigned char h[352];
+    double where[3];
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    /* ITK's axes exactly: left, posterior, superior */
+    nifti_header(h, (const float[]){-2, 0, 0, -10, 0, -3, 0, -20, 0, 0, 4, 30}, 3);
+    write_file(path, "a.nii", h, sizeof h);
+    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], 30 + 2 * 4, 1e-6);
+    assert_near(where[1], 20 + 1 * 3, 1e-6);
+    assert_near(where[2], 10 + 3 * 2, 1e-6);
+    /* x runs to the right: the image turns it round, each voxel keeps its place in the world */
+    nifti_header(h, (const float[]){2, 0, 0, -10, 0, -3, 0, -20, 0, 0, 4, 30}, 2);
+    write_file(path, "b.nii", h, sizeof h);
+    assert_near(value_at(path, 2, 1, 0, where), 214, 0);
+    assert_near(where[2], -(-10 + 4 * 2) * 1e3, 1e-6);
+    /* the file's slow axis runs along x: axes change places */
+    nifti_header(h, (const float[]){0, 0, -4, 0, -1, 0, 0, 0, 0, 1, 0, 0}, 3);
+    write_file(path, "c.nii", h, sizeof h);
+    assert_near(value_at(path, 1, 3, 2, where), 213, 0); /* image z = file y, y = file x, x = file z */
+    assert_near(where[2], 8, 1e-6);
+    nifti_header(h, (const float[]){1, 0.2f, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 3);
+    write_file(path, "d.nii", h, sizeof h);
+    assert_fails(CLM_E_UNSUPPORTED, clm_image_open(path, NULL, &im, &err), err);
+    assert_non_null(strstr(err.text, "oblique"));
+    nifti_header(h, (const float[]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 3);
+    put16(h + 46, NZ + 1);
+    write_file(path, "e.nii", h, sizeof h);
+    assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
+    assert_non_null(strstr(err.text, "cut short"));
+}
+
+static void nrrd_axes(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    double where[3];
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    const char *head =
+        "NRRD0005\n# made\ntype: uint16\ndimension: 3\nspace dimension: 3\nsizes: 5 4 3\n"
+        "space directions: (2,0,0) (0,3,0) (0,0,4)\nspace origin: (7,8,9)\nendian: little\nencoding: raw\n"
+        "space units: \"um\" \"um\" \"um\"\n\n";
+    write_file(path, "a.nrrd", head, strlen(head));
+    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], 9 + 8, 1e-9);
+    assert_near(where[1], 8 + 3, 1e-9);
+    assert_near(where[2], 7 + 6, 1e-9);
+    head = "NRRD0004\ntype: unsigned short\ndimension: 3\nspace: right-anterior-superior\nsizes: 5 4 3\n"
+           "space directions: (1,0,0) (0,1,0) (0,0,1)\nencoding: raw\nendian: little\n\n";
+    write_file(path, "b.nrrd", head, strlen(head));
+    assert_near(value_at(path, 2, 0, 0, where), 234, 0); /* both turned */
+    head = "NRRD0004\ntype: uint16\ndimension: 3\nsizes: 5 4 3\nencoding: raw\nendian: little\n\n";
+    write_file(path, "c.nrrd", head, strlen(head));
+    assert_fails(CLM_E_UNSUPPORTED, clm_image_open(path, NULL, &im, &err), err);
+    head = "NRRD0004\ntype: block\ndimension: 3\nsizes: 5 4 3\nencoding: raw\n\n";
+    write_file(path, "d.nrrd", head, strlen(head));
+    assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
+}
+
+static void tiff_stack(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    double where[3];
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    assert_ok(clm_path_join(path, folder, "a.tif", &err), err);
+    TIFF *t = TIFFOpen(path, "w");
+    assert_non_null(t);
+    for (int z = 0; z < NZ; z++) {
+        (void)TIFFSetField(t, TIFFTAG_IMAGEWIDTH, NX);
+        (void)TIFFSetField(t, TIFFTAG_IMAGELENGTH, NY);
+        (void)TIFFSetField(t, TIFFTAG_BITSPERSAMPLE, 16);
+        (void)TIFFSetField(t, TIFFTAG_SAMPLESPERPIXEL, 1);
+        (void)TIFFSetField(t, TIFFTAG_ROWSPERSTRIP, 2);
+        (void)TIFFSetField(t, TIFFTAG_COMPRESSION, COMPRESSION_LZW);
+        (void)TIFFSetField(t, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        (void)TIFFSetField(t, TIFFTAG_XRESOLUTION, 4.0);
+        (void)TIFFSetField(t, TIFFTAG_YRESOLUTION, 2.0);
+        if (z == 0)
+            (void)TIFFSetField(t, TIFFTAG_IMAGEDESCRIPTION,
+                               "ImageJ=1.53\nimages=3\nslices=3\nunit=um\nspacing=1.5\n");
+        for (int y = 0; y < NY; y++) (void)TIFFWriteScanline(t, &voxels[(z * NY + y) * NX], (uint32_t)y, 0);
+        (void)TIFFWriteDirectory(t);
+    }
+    TIFFClose(t);
+    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], 3, 1e-6);
+    assert_near(where[1], 0.5, 1e-6);
+    assert_near(where[2], 0.75, 1e-6);
+    clm_buf b = {0}; /* cut anywhere it is refused, or what is left is read; never a crash */
+    assert_ok(clm_file_read(path, 1 << 20, &b, &err), err);
+    for (size_t n = 4; n < b.n; n += 7) {
+        assert_ok(clm_file_publish(path, b.data, n, false, &err), err);
+        uint16_t got[NZ * NY * NX];
+        if (!clm_image_open(path, NULL, &im, &err)) continue;
+        const int64_t *shape = clm_image_info_of(im)->level[0].shape;
+        bool ok = shape[0] <= NZ && clm_image_read_raw(im, 0, clm_box_of(shape), got, &err);
+        if (ok) assert_memory_equal(got, voxels, (size_t)(shape[0] * NY * NX) * 2);
+        clm_image_close(im);
+    }
+    clm_buf_free(&b);
+}
+
+static void hdf5_datasets(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX], below[CLM_PATH_MAX];
+    double where[3];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    const hsize_t shape[3] = {NZ, NY, NX}, chunk[3] = {2, 2, 2}, three = 3;
+    const double size[3] = {3, 2, 1};
+    assert_ok(clm_path_join(path, folder, "a.h5", &err), err);
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), s = H5Screate_simple(3, shape, NULL);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE), g = H5Gcreate2(f, "g", H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    (void)H5Pset_chunk(list, 3, chunk);
+    (void)H5Pset_deflate(list, 4);
+    hid_t d = H5Dcreate2(g, "data", H5T_STD_U16BE, s, H5P_DEFAULT, list, H5P_DEFAULT);
+    (void)H5Dwrite(d, H5T_NATIVE_UINT16, H5S_ALL, H5S_ALL, H5P_DEFAULT, voxels);
+    hid_t as = H5Screate_simple(1, &three, NULL),
+          at = H5Acreate2(d, "element_size_um", H5T_NATIVE_DOUBLE, as, H5P_DEFAULT, H5P_DEFAULT);
+    (void)H5Awrite(at, H5T_NATIVE_DOUBLE, size);
+    (void)H5Aclose(at), (void)H5Sclose(as), (void)H5Dclose(d), (void)H5Gclose(g), (void)H5Pclose(list),
+        (void)H5Sclose(s), (void)H5Fclose(f);
+    assert_ok(clm_path_join(below, path, "g/data", &err), err);
+    assert_near(value_at(below, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], 6, 0);
+    assert_fails(CLM_E_ARG, clm_array_open(path, &a, &err), err);
+    assert_ok(clm_path_join(below, path, "g/none", &err), err);
+    assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
+    assert_ok(clm_path_join(below, path, "g", &err), err);
+    assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
+}
+
+static void other_files_are_refused(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX], below[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    write_file(path, "a.txt", "hello", 5);
+    assert_fails(CLM_E_UNSUPPORTED, clm_array_open(path, &a, &err), err);
+    assert_non_null(strstr(err.text, path));
+    assert_ok(clm_path_join(below, path, "x/y", &err), err);
+    assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nifti_axes),
+        cmocka_unit_test(nrrd_axes),
+        cmocka_unit_test(tiff_stack),
+        cmocka_unit_test(hdf5_datasets),
+        cmocka_unit_test(other_files_are_refused),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
