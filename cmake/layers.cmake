@@ -18,11 +18,14 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES cells.c filter.c lncc.c metric.c noise.c phantom.c reduce.c rowmap.c scene.c truth.c tubes.c warp.c
+  SOURCES cells.c filter.c jacobian.c lncc.c metric.c noise.c phantom.c reduce.c rowmap.c scene.c truth.c tubes.c
+    warp.c
   LIBS m)
 
 clm_layer(align BELOW image core base
   SOURCES blob.c global.c lattice.c lattice_field.c lattice_solve.c match.c patch.c pose.c ransac.c refine.c refine_sums.c turn.c
+    deform.c deform_floor.c deform_lncc.c deform_pass.c deform_sample.c deform_solve.c deform_splat.c
+    deform_window.c
   LIBS m)
 
 clm_layer(cluster BELOW base

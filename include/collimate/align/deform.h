@@ -1,0 +1,78 @@
+/* Deformable alignment of one pair of blocks at one resolution: refines the displacement field under a
+ * given affine by second-order descent on a local similarity, regularised, free of folds.
+ * Coarse-to-fine schedules and overlapping blocks are the job's. */
+#ifndef CLM_ALIGN_DEFORM_H
+#define CLM_ALIGN_DEFORM_H
+
+#include "collimate/base/work.h"
+#include "collimate/core/field.h"
+
+typedef enum clm_deform_metric {
+    CLM_DEFORM_LNCC, /* correlation in a window around every voxel: blind to slow changes of gain and offset */
+    CLM_DEFORM_NCC, /* correlation over the whole block: one gain and offset                                */
+    CLM_DEFORM_SSD  /* mean squares: intensities mean the same in both                                      */
+} clm_deform_metric;
+
+typedef struct clm_deform_params {
+    clm_deform_metric metric;
+    int32_t radius_vox;  /* LNCC: the window is (2 r + 1)^3 voxels of this level                       */
+    int32_t iterations;  /* at most so many linear solves; each costs one pass over the voxels         */
+    double stiffness;    /* weight of the squared strain of u against 1 - similarity; no unit, the same
+                                   at every spacing and pitch                                                 */
+    double max_step_vox; /* no node moves farther in one iteration, in voxels of the fixed grid        */
+    double
+        max_displacement_um; /* |u| never exceeds this; 0: no limit                                        */
+    double min_jacobian;     /* det(I + grad u) stays at or above this everywhere; 0 <= x < 1              */
+    double min_contrast;     /* LNCC: windows whose standard deviation is below this share of the whole
+                                   block's carry no weight                                                    */
+    double min_gain;         /* stop when an iteration improves the mean similarity by less                */
+} clm_deform_params;
+#define CLM_DEFORM_DEFAULTS                          \
+    ((clm_deform_params){.metric = CLM_DEFORM_LNCC,  \
+                         .radius_vox = 4,            \
+                         .iterations = 6,            \
+                         .stiffness = 0.7,           \
+                         .max_step_vox = 2.0,        \
+                         .max_displacement_um = 0.0, \
+                         .min_jacobian = 0.32,        \
+                         .min_contrast = 1e-3,       \
+                         .min_gain = 2e-4})
+
+typedef struct clm_deform_fit {
+    double before, after; /* mean similarity over the voxels compared: correlation (LNCC, NCC), or
+                                   1 - half the mean square over the fixed variance (SSD)                     */
+    double covered;       /* share of the fixed voxels that could be compared, at the end               */
+    double min_jacobian;  /* of the full map A(x + u), physical units                                   */
+    double
+        max_displacement_um; /* largest |u|                                                                */
+    int32_t iterations;      /* solves done                                                                */
+    int32_t rejected;        /* steps that had to be shortened because the metric fell                     */
+    int64_t limited;         /* node increments shortened by the Jacobian floor, all iterations            */
+} clm_deform_fit;
+
+/** Refine `field` so that moving(A(x + u(x))) looks like fixed(x).
+ *
+ *  fixed    float32, any grid; its voxels are what is compared. NaN: not to be compared
+ *  moving   float32, at least clm_warp_box of fixed under A and field plus clm_deform_halo; voxels that map
+ *           outside it, or onto NaN, are not compared, nor are windows that hold one
+ *  A        fixed -> moving world
+ *  field    in: the start (zero or from the level below), a lattice that covers fixed with a pitch of about
+ *           four voxels; out: refined. Nodes far from anything comparable are filled by stiffness alone
+ *  out      figures; also set when it fails with CLM_E_NODATA
+ *  Same input, same bytes.
+ *  Errors   CLM_E_NODATA  fewer than 0.1 % of the voxels can be compared: no overlap, NaN, or constant
+ *           CLM_E_ARG     a parameter out of range, a field not finite
+ *           field is untouched when false is returned
+ *  Memory   temp: clm_deform_bytes
+ *  Source   own; see docs/algorithms/deform.md */
+CLM_MUST bool clm_deform(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
+                         clm_field *field, const clm_deform_params *p, clm_deform_fit *out, clm_err *err);
+
+/** Voxels of fixed around a block whose values can change the field inside it noticeably: the window, and
+ *  the reach of the regularised solve. */
+int64_t clm_deform_halo(const clm_deform_params *p);
+/** Temp bytes of one call. */
+int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t fixed_shape[3],
+                         const int64_t lattice_shape[3]);
+
+#endif

@@ -1,0 +1,117 @@
+#include "deform_parts.h"
+
+#include "collimate/base/simd.h"
+
+#include <math.h>
+
+/* The two global metrics share one sweep: derivative e and curvature h of the energy by J are linear in
+ * I and J with coefficients known beforehand. */
+typedef struct linear {
+    double of_i, of_j, constant; /* e = of_i I + of_j J + constant */
+    double curvature;
+} linear;
+
+CLM_CLONES static void apply_linear(const float *restrict I, const float *restrict J,
+                                    const float *restrict bad, linear c, int64_t n, float *restrict e,
+                                    float *restrict h) {
+    float i = (float)c.of_i, j = (float)c.of_j, k = (float)c.constant, w = (float)c.curvature;
+    for (int64_t x = 0; x < n; x++) {
+        e[x] = bad[x] > 0.0f ? 0.0f : i * I[x] + j * J[x] + k;
+        h[x] = bad[x] > 0.0f ? 0.0f : w;
+    }
+}
+
+typedef struct moments {
+    double n, i, j, ii, jj, ij;
+} moments;
+
+static void add_moments(moments *m, const float *I, const float *J, const float *bad, int64_t n) {
+    double s[6] = {0};
+    for (int64_t x = 0; x < n; x++) {
+        double keep = bad[x] > 0.0f ? 0.0 : 1.0, i = keep * (double)I[x], j = keep * (double)J[x];
+        s[0] += keep, s[1] += i, s[2] += j, s[3] += i * i, s[4] += j * j, s[5] += i * j;
+    }
+    m->n += s[0], m->i += s[1], m->j += s[2], m->ii += s[3], m->jj += s[4], m->ij += s[5];
+}
+
+typedef struct rows {
+    float *J, *G[3], *bad, *e, *h;
+} rows;
+
+static bool make_rows(clm_arena *a, int64_t nx, rows *r, clm_err *err) {
+    float *p = clm_take(a, float, 7 * nx, err);
+    if (!p) return false;
+    *r = (rows){p, {p + nx, p + 2 * nx, p + 3 * nx}, p + 4 * nx, p + 5 * nx, p + 6 * nx};
+    return true;
+}
+
+/* fixed NaN count as bad as well */
+static void sample(const level *l, sampler *s, int64_t z, int64_t y, rows *r, bool slope) {
+    sampler_row(s, z, y, r->J, slope ? r->G : NULL, r->bad);
+    if (l->fixed_whole) return;
+    const float *raw = clm_vol_row(l->fixed, z, y);
+    for (int64_t x = 0; x < l->fixed->shape[2]; x++)
+        if (!isfinite(raw[x])) r->bad[x] = 1.0f;
+}
+
+static void gather_moments(const level *l, sampler *s, rows *r, moments *m) {
+    const int64_t *n = l->fixed->shape;
+    for (int64_t z = 0; z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++) {
+            sample(l, s, z, y, r, false);
+            add_moments(m, l->I + (z * n[1] + y) * n[2], r->J, r->bad, n[2]);
+        }
+}
+
+/* E = n (1 - rho): dE/dJ = -(I^ - rho J^) / sJ, I^ and J^ standardised */
+static linear ncc_linear(const moments *m, double *rho) {
+    double mi = m->i / m->n, mj = m->j / m->n, vi = m->ii / m->n - mi * mi, vj = m->jj / m->n - mj * mj;
+    *rho = 0.0;
+    if (!(m->n > 1 && vi > 1e-12 && vj > 1e-12)) return (linear){0, 0, 0, 0};
+    double si = sqrt(vi), sj = sqrt(vj), r = (m->ij / m->n - mi * mj) / (si * sj);
+    *rho = r;
+    return (linear){.of_i = -1.0 / (si * sj),
+                    .of_j = r / vj,
+                    .constant = mi / (si * sj) - r * mj / vj,
+                    .curvature = fmax(r, 0.1) / vj};
+}
+
+static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
+                        pass_sum *out, clm_err *err) {
+    const int64_t *n = l->fixed->shape;
+    rows r;
+    splat *to = NULL;
+    if (!make_rows(w->temp, n[2], &r, err) || (eq && !splat_make(w->temp, l->fixed, f, eq, &to, err)))
+        return false;
+    moments m = {0};
+    linear c = {.of_i = -1.0, .of_j = 1.0, .constant = 0.0, .curvature = 1.0};
+    gather_moments(l, s, &r, &m);
+    if (l->p->metric == CLM_DEFORM_NCC) {
+        double rho;
+        c = ncc_linear(&m, &rho);
+        *out = (pass_sum){(1.0 - rho) * m.n, rho * m.n, c.curvature > 0 ? m.n : 0.0};
+    } else {
+        double half = 0.5 * (m.ii - 2.0 * m.ij + m.jj);
+        *out = (pass_sum){half, m.n - half, m.n};
+    }
+    for (int64_t z = 0; to && z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++) {
+            sample(l, s, z, y, &r, true);
+            apply_linear(l->I + (z * n[1] + y) * n[2], r.J, r.bad, c, n[2], r.e, r.h);
+            splat_row(to, z, y, r.e, r.h, r.G);
+        }
+    if (to) splat_end(to);
+    return true;
+}
+
+bool pass_run(const clm_work *w, const level *l, const clm_field *f, const normal *eq, pass_sum *out,
+              clm_err *err) {
+    clm_mark mark = clm_arena_mark(w->temp);
+    sampler s = {.moving = l->moving, .mean = (float)l->moving_mean, .scale = (float)l->moving_scale};
+    bool ok = clm_rowmap_make(w->temp, l->fixed, l->moving, l->A, f, &s.map, err);
+    if (ok)
+        ok = l->p->metric == CLM_DEFORM_LNCC ? pass_lncc(w, l, &s, f, eq, out, err)
+                                             : pass_global(w, l, &s, f, eq, out, err);
+    clm_arena_rewind(w->temp, mark);
+    return ok;
+}
