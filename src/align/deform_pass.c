@@ -63,17 +63,22 @@ static void gather_moments(const level *l, sampler *s, rows *r, moments *m) {
         }
 }
 
-/* E = n (1 - rho): dE/dJ = -(I^ - rho J^) / sJ, I^ and J^ standardised */
-static linear ncc_linear(const moments *m, double *rho) {
+/* E = n d, d = sqrt(1 + NOISE - max(rho, 0)^2), as each window of the local metric has it:
+ * dE/dJ = -(I^ - rho J^) t / sJ, I^ and J^ standardised, t = rho / d. No agreement yet: rho counts as LEAST. */
+#define NOISE 0.05
+#define LEAST 0.1
+
+static linear ncc_linear(const moments *m, double *rho, double *energy) {
     double mi = m->i / m->n, mj = m->j / m->n, vi = m->ii / m->n - mi * mi, vj = m->jj / m->n - mj * mj;
-    *rho = 0.0;
+    *rho = 0.0, *energy = 0.0;
     if (!(m->n > 1 && vi > 1e-12 && vj > 1e-12)) return (linear){0, 0, 0, 0};
     double si = sqrt(vi), sj = sqrt(vj), r = (m->ij / m->n - mi * mj) / (si * sj);
-    *rho = r;
-    return (linear){.of_i = -1.0 / (si * sj),
-                    .of_j = r / vj,
-                    .constant = mi / (si * sj) - r * mj / vj,
-                    .curvature = fmax(r, 0.1) / vj};
+    double d = sqrt(1.0 + NOISE - fmin(1.0, fmax(r, 0.0) * fmax(r, 0.0))), t = fmax(r, LEAST) / d;
+    *rho = r, *energy = d * m->n;
+    return (linear){.of_i = -t / (si * sj),
+                    .of_j = t * r / vj,
+                    .constant = t * (mi / (si * sj) - r * mj / vj),
+                    .curvature = t * fmax(r, LEAST) / vj};
 }
 
 static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
@@ -87,9 +92,9 @@ static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm
     linear c = {.of_i = -1.0, .of_j = 1.0, .constant = 0.0, .curvature = 1.0};
     gather_moments(l, s, &r, &m);
     if (l->p->metric == CLM_DEFORM_NCC) {
-        double rho;
-        c = ncc_linear(&m, &rho);
-        *out = (pass_sum){(1.0 - rho) * m.n, rho * m.n, c.curvature > 0 ? m.n : 0.0};
+        double rho, energy;
+        c = ncc_linear(&m, &rho, &energy);
+        *out = (pass_sum){energy, rho * m.n, c.curvature > 0 ? m.n : 0.0};
     } else {
         double half = 0.5 * (m.ii - 2.0 * m.ij + m.jj);
         *out = (pass_sum){half, m.n - half, m.n};

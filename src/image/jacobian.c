@@ -105,6 +105,7 @@ static double centre_of(const float coef[27][LANE], int i) {
 typedef struct tally {
     double lo, hi, sum;
     int64_t folds, folded, cells;
+    bool broken; /* a determinant was not finite */
     int64_t bin[BINS];
 } tally;
 
@@ -115,7 +116,8 @@ static void count_lane(tally *t, const float coef[27][LANE], int n) {
         double centre = centre_of(coef, i), worst = centre;
         for (int q = 0; q < 8; q++)
             worst = fmin(worst, (double)coef[(q >> 2) * 18 + (q >> 1 & 1) * 6 + (q & 1) * 2][i]);
-        t->lo = lo[i] == lo[i] ? fmin(t->lo, (double)lo[i]) : NAN;
+        if (!isfinite(lo[i]) || !isfinite(hi[i])) t->broken = true;
+        t->lo = fmin(t->lo, (double)lo[i]);
         t->hi = fmax(t->hi, (double)hi[i]);
         t->sum += centre;
         t->folds += !(lo[i] > 0.0f);
@@ -123,7 +125,6 @@ static void count_lane(tally *t, const float coef[27][LANE], int n) {
         double bin = centre * PER_UNIT;
         t->bin[bin > 0 ? bin < BINS - 1 ? (int)bin : BINS - 1 : 0]++;
         t->cells++;
-        if (!(t->lo == t->lo)) return;
     }
 }
 
@@ -155,14 +156,14 @@ bool clm_jacobian_measure(const clm_work *w, const clm_affine *A, const clm_fiel
     int64_t n[3];
     float coef[27][LANE];
     for (int d = 0; d < 3; d++) n[d] = clm_jacobian_cell_count(f->shape[d]);
-    for (int64_t k = 0; k < n[0] && t->lo == t->lo; k++)
+    for (int64_t k = 0; k < n[0] && !t->broken; k++)
         for (int64_t j = 0; j < n[1]; j++)
             for (int64_t i = 0; i < n[2]; i += LANE) {
                 int m = (int)(n[2] - i < LANE ? n[2] - i : LANE);
                 bernstein(f, (k * f->shape[1] + j) * f->shape[2] + i, m, coef);
                 count_lane(t, (const float(*)[LANE])coef, m);
             }
-    bool ok = isfinite(t->lo) && isfinite(t->hi);
+    bool ok = !t->broken;
     if (ok) {
         bool flip = det < 0;
         *out = (clm_jacobian_stats){.min = det * (flip ? t->hi : t->lo),

@@ -31,10 +31,10 @@ typedef struct clm_deform_params {
     ((clm_deform_params){.metric = CLM_DEFORM_LNCC,  \
                          .radius_vox = 4,            \
                          .iterations = 6,            \
-                         .stiffness = 0.7,           \
+                         .stiffness = 0.5,           \
                          .max_step_vox = 2.0,        \
                          .max_displacement_um = 0.0, \
-                         .min_jacobian = 0.32,        \
+                         .min_jacobian = 0.32,       \
                          .min_contrast = 1e-3,       \
                          .min_gain = 2e-4})
 

@@ -24,14 +24,15 @@ static double texture(const double x[3]) {
     return 100.0 + 10.0 * v;
 }
 
-/* the truth: up to 2 um either way over some 40 um */
+/* the truth: up to 2 um either way over some 60 um */
 static void truth(const double x[3], double u[3]) {
-    u[0] = 1.4 * sin(0.15 * x[1] + 0.4) * cos(0.11 * x[2]);
-    u[1] = 1.6 * sin(0.13 * x[2] + 0.07 * x[0]);
-    u[2] = 1.5 * cos(0.12 * x[0] - 0.1 * x[1] + 1.0);
+    u[0] = 1.4 * sin(0.11 * x[1] + 0.4) * cos(0.08 * x[2]);
+    u[1] = 1.6 * sin(0.10 * x[2] + 0.05 * x[0]);
+    u[2] = 1.5 * cos(0.09 * x[0] - 0.08 * x[1] + 1.0);
 }
 
-static const clm_affine TILT = {{{1.01, 0.02, -0.01, 1.5}, {-0.02, 0.98, 0.03, -1.0}, {0.01, -0.02, 1.02, 0.7}}};
+static const clm_affine TILT = {
+    {{1.01, 0.02, -0.01, 1.5}, {-0.02, 0.98, 0.03, -1.0}, {0.01, -0.02, 1.02, 0.7}}};
 
 typedef struct pair {
     clm_vol fixed, moving;
@@ -85,7 +86,8 @@ static clm_field field_over(clm_work *w, const clm_vol *v, double pitch_vox) {
 
 static pair make_pair(clm_work *w, int64_t n, double noise) {
     const double fixed_origin[3] = {2, -1, 3}, moving_origin[3] = {-4, -8, -4};
-    pair p = {.fixed = grid(w, n, n + 2, n + 5, fixed_origin), .moving = grid(w, n + 16, n + 18, n + 24, moving_origin)};
+    pair p = {.fixed = grid(w, n, n + 2, n + 5, fixed_origin),
+              .moving = grid(w, n + 16, n + 18, n + 24, moving_origin)};
     fill(&p.fixed, true, noise, 1);
     fill(&p.moving, false, noise, 2);
     p.field = field_over(w, &p.fixed, 4.0);
@@ -109,7 +111,8 @@ static double error_at(const pair *p, int64_t margin, double share, int64_t x_en
                 place(v, z, y, x, at);
                 truth(at, want);
                 clm_field_at(&p->field, at, got);
-                for (int c = 0; c < 3; c++) e += (want[c] - got[c]) * (want[c] - got[c]) / v->spacing[c] / v->spacing[c];
+                for (int c = 0; c < 3; c++)
+                    e += (want[c] - got[c]) * (want[c] - got[c]) / v->spacing[c] / v->spacing[c];
                 error[n++] = sqrt(e);
             }
     qsort(error, (size_t)n, sizeof *error, by_size);
@@ -131,7 +134,7 @@ static void known_warp_is_found(void **state) {
         assert_true(before > 1.0);
         assert_true(error_at(&p, 4, 0.5, p.fixed.shape[2] - 4) < 0.1);
         assert_true(error_at(&p, 4, 0.99, p.fixed.shape[2] - 4) < 0.5);
-        assert_true(fit.after > 0.95 && fit.before < 0.85 && fit.iterations >= 2);
+        assert_true(fit.after > 0.98 && fit.before < 0.92 && fit.iterations >= 2);
         assert_true(fit.covered > 0.9 && fit.covered <= 1.0);
         assert_true(fit.min_jacobian > 0.5 && fit.max_displacement_um > 1.5 && fit.max_displacement_um < 6.0);
         const int64_t *n = p.field.shape;
@@ -147,13 +150,14 @@ static void gain_and_offset_do_not_matter(void **state) {
     clm_err err;
     clm_deform_fit fit;
     clm_deform_params params = CLM_DEFORM_DEFAULTS;
-    pair p = make_pair(&w, 28, 1.0);
-    for (int64_t i = 0; i < clm_vol_count(&p.moving); i++) { /* a gain that drifts along x, and a large offset */
+    pair p = make_pair(&w, 36, 1.0);
+    for (int64_t i = 0; i < clm_vol_count(&p.moving);
+         i++) { /* a gain that drifts along x, and a large offset */
         double x = (double)(i % p.moving.shape[2]) / (double)p.moving.shape[2];
-        p.moving.data[i] = (float)(30000.0 + (20.0 + 30.0 * x) * (double)p.moving.data[i]);
+        p.moving.data[i] = (float)(30000.0 + (20.0 + 30.0 * x) * ((double)p.moving.data[i] - 100.0));
     }
     assert_ok(clm_deform(&w, &p.fixed, &p.moving, &TILT, &p.field, &params, &fit, &err), err);
-    assert_true(error_at(&p, 4, 0.5, p.fixed.shape[2] - 4) < 0.15);
+    assert_true(error_at(&p, 4, 0.5, p.fixed.shape[2] - 4) < 0.1);
     clm_test_work_drop(&w);
 }
 
@@ -212,11 +216,13 @@ static void nothing_to_align_by(void **state) {
             clm_vol *v = what < 2 ? &p.fixed : &p.moving;
             params.metric = (clm_deform_metric)metric;
             clm_affine A = TILT;
-            if (what == 3) A.m[1][3] += 1000.0;
+            if (what == 3)
+                A.m[1][3] += 1000.0;
             else
                 for (int64_t i = 0; i < clm_vol_count(v); i++) v->data[i] = what == 1 ? 5.0f : NAN;
             p.field.u[0][3] = 0.25f;
-            assert_fails(CLM_E_NODATA, clm_deform(&w, &p.fixed, &p.moving, &A, &p.field, &params, &fit, &err), err);
+            assert_fails(CLM_E_NODATA, clm_deform(&w, &p.fixed, &p.moving, &A, &p.field, &params, &fit, &err),
+                         err);
             assert_near((double)p.field.u[0][3], 0.25, 0.0);
             assert_near(fit.covered, 0.0, 0.0);
             assert_int_equal(clm_arena_mark(w.temp).used, 0);
@@ -253,7 +259,8 @@ static void floor_holds_on_a_hard_case(void **state) {
     for (uint64_t i = 0; i < 20000; i++) {
         double x[3];
         for (int d = 0; d < 3; d++)
-            x[d] = p.field.origin[d] + clm_rng_uniform(8, i, (uint64_t)d) * p.field.spacing[d] * (double)(p.field.shape[d] - 1);
+            x[d] = p.field.origin[d] +
+                   clm_rng_uniform(8, i, (uint64_t)d) * p.field.spacing[d] * (double)(p.field.shape[d] - 1);
         assert_true(clm_jacobian_at(&TILT, &p.field, x) >= 0.4 * det - 1e-5);
     }
     clm_test_work_drop(&w);

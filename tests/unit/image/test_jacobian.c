@@ -27,8 +27,9 @@ static void shear(clm_field *f, const double g[3][3]) {
         for (int64_t j = 0; j < f->shape[1]; j++)
             for (int64_t i = 0; i < f->shape[2]; i++, n++)
                 for (int c = 0; c < 3; c++)
-                    f->u[c][n] = (float)(g[c][0] * (double)k * f->spacing[0] + g[c][1] * (double)j * f->spacing[1] +
-                                         g[c][2] * (double)i * f->spacing[2]);
+                    f->u[c][n] =
+                        (float)(g[c][0] * (double)k * f->spacing[0] + g[c][1] * (double)j * f->spacing[1] +
+                                g[c][2] * (double)i * f->spacing[2]);
 }
 
 static void one_slope_is_exact(void **state) {
