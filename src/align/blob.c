@@ -1,4 +1,5 @@
 #include "collimate/align/blob.h"
+#include "collimate/align/spots.h"
 #include "collimate/core/buckets.h"
 #include "collimate/image/filter.h"
 
@@ -25,7 +26,6 @@ typedef struct peak {
     double radius_um;
     float score;
     bool in_core;
-    int64_t bucket, rank;
 } peak;
 
 typedef struct chunk {
@@ -290,23 +290,12 @@ static bool find_peaks(search *s, int j, clm_err *err) {
     return true;
 }
 
-static int by_place(const peak *a, const peak *b) {
+static int by_score(const void *pa, const void *pb) {
+    const peak *a = pa, *b = pb;
+    if (a->score != b->score) return a->score > b->score ? -1 : 1;
     for (int d = 0; d < 3; d++)
         if (a->pos[d] != b->pos[d]) return a->pos[d] < b->pos[d] ? -1 : 1;
     return a->radius_um < b->radius_um ? -1 : a->radius_um > b->radius_um;
-}
-
-static int by_score(const void *pa, const void *pb) {
-    const peak *a = pa, *b = pb;
-    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
-    if (a->score != b->score) return a->score > b->score ? -1 : 1;
-    return by_place(a, b);
-}
-
-static int by_bucket(const void *pa, const void *pb) {
-    const peak *a = pa, *b = pb;
-    if (a->bucket != b->bucket) return a->bucket < b->bucket ? -1 : 1;
-    return by_score(pa, pb);
 }
 
 /** Peaks of the core that no clearer peak stands close to. Whether that one is itself outdone does not
@@ -319,7 +308,7 @@ static bool thin_out(search *s, peak **out, int64_t *n_out, clm_err *err) {
     if (!p || !pos || !near) return false;
     int64_t n = 0, kept = 0;
     for (const chunk *c = s->found; c; c = c->next)
-        for (int64_t i = 0; i < c->n; i++) p[n] = c->p[i], p[n].rank = 0, n++;
+        for (int64_t i = 0; i < c->n; i++) p[n++] = c->p[i];
     qsort(p, (size_t)n, sizeof *p, by_score);
     for (int64_t i = 0; i < n; i++) memcpy(pos[i], p[i].pos, sizeof *pos);
     clm_buckets cells;
@@ -334,24 +323,6 @@ static bool thin_out(search *s, peak **out, int64_t *n_out, clm_err *err) {
     return true;
 }
 
-/** Rank every peak within its bucket, then sort: all first ones, all second ones ... */
-static void spread_out(const search *s, peak *p, int64_t n) {
-    double side = s->p->bucket_um, volume = 1;
-    for (int d = 0; d < 3; d++) volume *= (double)(s->core.hi[d] - s->core.lo[d]) * s->v->spacing[d];
-    if (side == 0) side = cbrt(volume * 4 / (double)s->p->max_spots);
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t key = 0;
-        for (int d = 0; d < 3; d++) {
-            int64_t at = (int64_t)floor(p[i].pos[d] / side);
-            key = key << 21 | ((uint64_t)(at + (1 << 20)) & 0x1fffffu);
-        }
-        p[i].bucket = (int64_t)key, p[i].rank = 0;
-    }
-    qsort(p, (size_t)n, sizeof *p, by_bucket);
-    for (int64_t i = 1; i < n; i++) p[i].rank = p[i].bucket == p[i - 1].bucket ? p[i - 1].rank + 1 : 0;
-    qsort(p, (size_t)n, sizeof *p, by_score);
-}
-
 static bool put_out(search *s, clm_points *out, clm_err *err) {
     peak *p = NULL;
     int64_t n = 0;
@@ -361,19 +332,20 @@ static bool put_out(search *s, clm_points *out, clm_err *err) {
                         "no blob of %g to %g um: the clearest stands %.2f spreads out, %g are asked (%lld "
                         "peaks outside the core or outdone)",
                         s->p->radius_min_um, s->p->radius_max_um, s->best, s->p->min_signal, (long long)s->n);
-    if (s->p->max_spots && n > s->p->max_spots) {
-        spread_out(s, p, n);
-        n = s->p->max_spots;
-    }
-    clm_points points;
-    if (!clm_points_new(s->w->keep, n, &points, err)) return false;
+    clm_points all;
+    if (!clm_points_new(s->w->temp, n, &all, err)) return false;
     for (int64_t i = 0; i < n; i++) {
-        memcpy(points.pos[i], p[i].pos, sizeof p[i].pos);
-        points.radius_um[i] = (float)p[i].radius_um;
-        points.score[i] = p[i].score;
+        memcpy(all.pos[i], p[i].pos, sizeof p[i].pos);
+        all.radius_um[i] = (float)p[i].radius_um;
+        all.score[i] = p[i].score;
     }
-    *out = points;
-    return true;
+    double side = s->p->bucket_um, volume = 1;
+    for (int d = 0; d < 3; d++) volume *= (double)(s->core.hi[d] - s->core.lo[d]) * s->v->spacing[d];
+    if (side == 0 && s->p->max_spots) side = cbrt(volume * 4 / (double)s->p->max_spots);
+    clm_work sub = clm_work_flip(s->w);
+    int64_t *index;
+    return clm_spots_choose(&sub, &all, s->p->max_spots, side, &index, &n, err) &&
+           clm_spots_take(s->w->keep, &all, index, n, out, err);
 }
 
 bool clm_blob_find(const clm_work *w, const clm_vol *v, clm_box core, const clm_blob_params *p,

@@ -8,6 +8,17 @@
 #define SIGNATURE_LEAST 0.3
 #define TURN_LEAST 0.03 /* patches turned by less need no turning */
 
+void clm_global_sizes(const double fixed_spacing[3], const double moving_spacing[3], clm_blob_params *blob,
+                      clm_patch_params *patch, clm_global_params *global) {
+    double b = 0;
+    for (int d = 0; d < 3; d++) b = fmax(b, fmax(fixed_spacing[d], moving_spacing[d]));
+    if (blob->radius_min_um == 0) blob->radius_min_um = 2.2 * b;
+    if (blob->radius_max_um == 0) blob->radius_max_um = 2.5 * blob->radius_min_um;
+    if (patch->radius_um == 0) patch->radius_um = 20 * b;
+    if (global->ransac.max_error_um == 0) global->ransac.max_error_um = 5 * b;
+    if (global->match.distinct_um == 0) global->match.distinct_um = blob->radius_min_um;
+}
+
 typedef struct both {
     const clm_points *fixed, *moving;
     const clm_patches *f, *m;

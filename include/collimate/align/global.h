@@ -3,6 +3,7 @@
 #ifndef CLM_ALIGN_GLOBAL_H
 #define CLM_ALIGN_GLOBAL_H
 
+#include "collimate/align/blob.h"
 #include "collimate/align/match.h"
 #include "collimate/align/ransac.h"
 
@@ -18,6 +19,12 @@ typedef struct clm_global_fit {
     clm_matches matches; /* the final ones                               */
     bool turned;         /* found by signatures                          */
 } clm_global_fit;
+
+/** Fill in the sizes left at 0 (blob radii, patch radius, max_error_um, distinct_um) from the voxels of the
+ *  level worked on: b, the coarsest spacing of either volume along any axis. Blobs of 2.2 b to 5.5 b, patches
+ *  of 20 b, errors of 5 b. Both volumes must be searched with the same sizes. */
+void clm_global_sizes(const double fixed_spacing[3], const double moving_spacing[3], clm_blob_params *blob,
+                      clm_patch_params *patch, clm_global_params *global);
 
 /** Find fixed -> moving from spots and their patches.
  *

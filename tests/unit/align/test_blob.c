@@ -1,4 +1,5 @@
 #include "collimate/align/blob.h"
+#include "collimate/align/spots.h"
 #include "collimate/base/rng.h"
 #include "support/near.h"
 #include "support/speckle.h"
@@ -137,6 +138,34 @@ static void dim_places_get_spots_too(void **state) {
     clm_test_work_drop(&w);
 }
 
+static void choosing_does_not_depend_on_order(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(16);
+    clm_err err = CLM_ERR_NONE;
+    clm_points p, q, a, b;
+    assert_ok(clm_points_new(w.keep, 500, &p, &err), err);
+    assert_ok(clm_points_new(w.keep, 500, &q, &err), err);
+    for (int64_t i = 0; i < 500; i++) {
+        for (uint64_t d = 0; d < 3; d++)
+            p.pos[i][d] = q.pos[499 - i][d] = 100 * clm_rng_uniform(1, d, (uint64_t)i) - 50;
+        p.score[i] = q.score[499 - i] = (float)clm_rng_below(1, 3, (uint64_t)i, 20); /* many ties */
+        p.radius_um[i] = q.radius_um[499 - i] = (float)i;
+    }
+    static const int64_t counts[] = {0, 1, 60, 499, 500, 900};
+    for (size_t c = 0; c < 6; c++) {
+        int64_t *i, *j, n, m, want = counts[c] == 0 || counts[c] > 500 ? 500 : counts[c];
+        assert_ok(clm_spots_choose(&w, &p, counts[c], 0, &i, &n, &err), err);
+        assert_ok(clm_spots_choose(&w, &q, counts[c], 0, &j, &m, &err), err);
+        assert_int_equal(n, want);
+        assert_int_equal(m, want);
+        assert_ok(clm_spots_take(w.keep, &p, i, n, &a, &err), err);
+        assert_ok(clm_spots_take(w.keep, &q, j, n, &b, &err), err);
+        assert_memory_equal(a.radius_um, b.radius_um, (size_t)n * sizeof(float));
+        assert_memory_equal(a.pos, b.pos, (size_t)n * sizeof *a.pos);
+    }
+    clm_test_work_drop(&w);
+}
+
 static void nothing_is_said_to_be_nothing(void **state) {
     (void)state;
     clm_work w = clm_test_work(64);
@@ -169,6 +198,7 @@ int main(void) {
         cmocka_unit_test(gain_and_offset_do_not_matter),
         cmocka_unit_test(blocks_together_find_the_spots_of_the_whole),
         cmocka_unit_test(dim_places_get_spots_too),
+        cmocka_unit_test(choosing_does_not_depend_on_order),
         cmocka_unit_test(nothing_is_said_to_be_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

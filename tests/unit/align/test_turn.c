@@ -149,6 +149,21 @@ static void upright_needs_no_signatures(void **state) {
     clm_test_work_drop(&w);
 }
 
+static void sizes_follow_the_voxels(void **state) {
+    (void)state;
+    clm_blob_params b = CLM_BLOB_DEFAULTS;
+    clm_patch_params p = CLM_PATCH_DEFAULTS;
+    clm_global_params g = CLM_GLOBAL_DEFAULTS;
+    b.radius_min_um = b.radius_max_um = p.radius_um = g.match.distinct_um = 0;
+    const double fine[3] = {1, 1, 1}, coarse[3] = {4, 10, 10};
+    clm_global_sizes(fine, coarse, &b, &p, &g);
+    assert_near(b.radius_min_um, 22, 1e-9);
+    assert_near(b.radius_max_um, 55, 1e-9);
+    assert_near(p.radius_um, 200, 1e-9);
+    assert_near(g.match.distinct_um, 22, 1e-9);
+    assert_near(g.ransac.max_error_um, 10, 0); /* was given: stays */
+}
+
 static void strangers_do_not_match(void **state) {
     (void)state;
     clm_work w = clm_test_work(256);
@@ -177,6 +192,7 @@ int main(void) {
         cmocka_unit_test(turning_patches_is_describing_turned),
         cmocka_unit_test(any_rotation_is_found),
         cmocka_unit_test(upright_needs_no_signatures),
+        cmocka_unit_test(sizes_follow_the_voxels),
         cmocka_unit_test(strangers_do_not_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
