@@ -1,5 +1,6 @@
 #include "collimate/cluster/journal.h"
 #include "collimate/base/crc.h"
+#include "collimate/base/fault.h"
 #include "collimate/base/file.h"
 #include "collimate/cluster/wire.h"
 
@@ -153,7 +154,7 @@ void clm_journal_unpack(const clm_buf *b, const clm_journal_reader *reader) {
 
 static bool read_some(int fd, clm_buf *b, int64_t at, clm_err *err) {
     for (;;) {
-        ssize_t got = pread(fd, b->data + b->n, READ_BYTES - b->n, at);
+        ssize_t got = clm_fault("read") ? -1 : pread(fd, b->data + b->n, READ_BYTES - b->n, at);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
         b->n += (size_t)got;
@@ -204,7 +205,7 @@ static bool lock_file(int fd, const char *folder, bool *locked, clm_err *err) {
 
 static bool write_all(int fd, const unsigned char *p, size_t n, int64_t at, clm_err *err) {
     while (n) {
-        ssize_t put = pwrite(fd, p, n, at);
+        ssize_t put = clm_fault("write") ? -1 : pwrite(fd, p, n, at);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
         p += put;
@@ -224,7 +225,7 @@ static void keep_room(clm_journal *j) {
 static bool begin_new(clm_journal *j, const unsigned char *head, size_t n, clm_err *err) {
     if (ftruncate(j->fd, 0) != 0) return clm_fail_os(err, CLM_E_WRITE, "truncate");
     if (!write_all(j->fd, head, n, 0, err)) return false;
-    if (fsync(j->fd) != 0) return clm_fail_os(err, CLM_E_WRITE, "fsync");
+    if (clm_fault("fsync") || fsync(j->fd) != 0) return clm_fail_os(err, CLM_E_WRITE, "fsync");
     j->bytes = (int64_t)n;
     keep_room(j);
     return true;
@@ -281,7 +282,7 @@ bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journa
     j->fd = -1;
     bool ok = clm_path_join(j->path, folder, CLM_JOURNAL_NAME, err);
     if (ok) {
-        j->fd = open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        j->fd = clm_fault("create") ? -1 : open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
         ok = j->fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "%s", j->path);
     }
     ok = ok && lock_file(j->fd, folder, &info->locked, err) &&
@@ -295,7 +296,7 @@ bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journa
 
 bool clm_journal_append(clm_journal *j, const clm_buf *records, clm_err *err) {
     bool ok = write_all(j->fd, records->data, records->n, j->bytes, err) &&
-              (fdatasync(j->fd) == 0 || clm_fail_os(err, CLM_E_WRITE, "fdatasync"));
+              ((!clm_fault("fsync") && fdatasync(j->fd) == 0) || clm_fail_os(err, CLM_E_WRITE, "fdatasync"));
     if (ok) {
         j->bytes += (int64_t)records->n;
         keep_room(j);

@@ -155,6 +155,7 @@ static void end_run(clm_master *m, const clm_err *why, double now_s) {
     clm_sched_stop(m->sched);
     m->has_held = false;
     enter(m, STOPPING, now_s + m->o.grace_s + drain_margin_s);
+    m->progress_s = now_s + progress_every_s;
     post_all(m, CLM_MSG_STOP);
 }
 
@@ -216,7 +217,10 @@ static void epoch_tick(clm_master *m, double now_s) {
     bool force = m->phase == FLUSHING;
     if (m->broken || m->phase > FLUSHING || !clm_epoch_due(m->epoch, now_s, force) || host_gone(m)) return;
     clm_stamp stamp = {.kind = CLM_STAMP_EPOCH, .unix_s = unix_now(), .ranks = m->size};
-    if (!clm_epoch_hold_stamp(m->epoch, &stamp, &err)) break_off(m, &err, now_s);
+    if (!clm_epoch_hold_stamp(m->epoch, &stamp, &err)) {
+        break_off(m, &err, now_s);
+        return;
+    }
     m->epoch_number = clm_epoch_begin(m->epoch, now_s);
     bool asked = false;
     for (int h = 0; h < m->size; h++) {
@@ -279,10 +283,7 @@ static void heard(clm_master *m, int from, double now_s) {
 static void outcome(clm_master *m, int from, const clm_outcome *o, double now_s) {
     clm_err err;
     clm_verdict v = clm_sched_outcome(m->sched, from, o);
-    if (v == CLM_VERDICT_STOPS) {
-        err = *clm_sched_error(m->sched);
-        end_run(m, &err, now_s);
-    }
+    if (clm_sched_error(m->sched)->code != CLM_OK) end_run(m, clm_sched_error(m->sched), now_s);
     m->sum.retried += v == CLM_VERDICT_RETRY;
     m->sum.duplicates += v == CLM_VERDICT_DUPLICATE;
     m->sum.busy_seconds += o->seconds;
@@ -349,8 +350,15 @@ static bool flushed(const clm_master *m) { return m->broken || clm_epoch_empty(m
 
 void clm_master_tick(clm_master *m, double now_s) {
     clm_sched_tick(m->sched, now_s);
+    if (clm_sched_error(m->sched)->code != CLM_OK) end_run(m, clm_sched_error(m->sched), now_s);
     for (int r = 1; r < m->size && m->phase < QUITTING; r++)
         if (!m->rank[r].lost && now_s - m->rank[r].heard_s > m->o.silence_s) lose(m, r, now_s);
+    if (m->phase == STOPPING &&
+        now_s >= m->progress_s) { /* said again: sending may have failed for want of memory */
+        m->progress_s = now_s + progress_every_s;
+        for (int r = 0; r < m->size; r++)
+            if (!m->rank[r].drained) post_to(m, r, CLM_MSG_STOP);
+    }
     if (m->phase == STOPPING && (all_drained(m) || now_s > m->phase_until_s))
         enter(m, FLUSHING, now_s + m->o.silence_s);
     epoch_tick(m, now_s);

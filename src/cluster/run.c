@@ -3,10 +3,11 @@
 #include "collimate/cluster/master.h"
 #include "collimate/cluster/worker.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MESSAGES_A_TURN = 256 };
-static const double alive_every_s = 2.0;
+static const double alive_every_s = 2.0;    /* or four times within silence_s */
 static const double master_patience = 10.0; /* times silence_s before a rank gives its master up */
 static const double most_gap_s = 1.0;
 static const double alone_wait_s = 0.05; /* one rank: only the stop flag and retries are polled */
@@ -122,7 +123,8 @@ static bool worker_turn(rank_run *r, bool *busy, clm_msg *msg, clm_err *err) {
         msg->kind = CLM_MSG_FAULT;
         clm_fail(&msg->err, CLM_E_CANCELLED, "asked to stop; the same command resumes");
     }
-    if (msg->kind == CLM_MSG_FAULT || r->clock.now_s - r->sent_s > alive_every_s)
+    if (msg->kind == CLM_MSG_FAULT ||
+        r->clock.now_s - r->sent_s > fmin(alive_every_s, r->options->silence_s / 4))
         return send_message(r, 0, msg, err);
     return true;
 }
@@ -148,6 +150,11 @@ static bool run_worker(rank_run *r, clm_run_summary *summary, clm_err *err) {
         }
         rest(r, busy, &nap_s);
     }
+    /* the master may still hear: then the run ends now, not when this rank has been silent for long */
+    clm_err unsent;
+    clm_msg fault = {.kind = CLM_MSG_FAULT, .err = *err}, drained = {.kind = CLM_MSG_DRAINED};
+    if (send_message(r, 0, &fault, &unsent) && send_message(r, 0, &drained, &unsent))
+        (void)!clm_comm_flush(r->comm, 1, &unsent);
     summary->clean = false;
     return false;
 }
@@ -171,13 +178,10 @@ static bool agree(clm_comm *comm, uint64_t hash, bool mine, clm_err *err) {
     unsigned char bytes[CLM_MESSAGE_MAX];
     clm_msg view = {.kind = CLM_MSG_QUIT, .count = (int64_t)(hash >> 1)};
     if (!mine) view.err = *err;
-    clm_buf blob = {0};
     clm_err second;
     size_t n = clm_wire_pack(&view, bytes);
-    bool met = clm_buf_reserve(&blob, CLM_MESSAGE_MAX, &second);
-    if (met) memcpy(blob.data, bytes, blob.n = n);
-    met = met && clm_comm_share(comm, &blob, &second) && clm_wire_unpack(blob.data, blob.n, &view, &second);
-    clm_buf_free(&blob);
+    clm_buf blob = {.data = bytes, .n = n, .cap = sizeof bytes}; /* large enough: never grown, never freed */
+    bool met = clm_comm_share(comm, &blob, &second) && clm_wire_unpack(bytes, blob.n, &view, &second);
     bool ok = mine;
     if (ok && !met) {
         *err = second;

@@ -28,7 +28,7 @@ bool clm_worker_open(const clm_comm *comm, const clm_cluster_options *options, c
     if (ok)
         *out = w;
     else
-        (void)clm_worker_close(w, 0);
+        (void)clm_worker_close(w, 10);
     return ok;
 }
 
@@ -63,6 +63,7 @@ void clm_worker_take(clm_worker *w, const clm_msg *m) {
         begin_sync(w);
         break;
     case CLM_MSG_STOP:
+        if (w->stopping) break;
         w->stopping = true;
         w->stop_until_s = clm_clock_s() + m->seconds;
         (void)clm_exec_drop(w->exec);

@@ -3,11 +3,12 @@
 #include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 #include "collimate/cluster/journal.h"
-#include "support/near.h"
+#include "support/fault.h"
 #include "support/temp.h"
 #include "support/toy.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -293,6 +294,59 @@ static void test_no_rank_hangs_when_one_cannot_start(void **state) {
     clm_test_folder_drop(folder);
 }
 
+#ifdef CLM_FAULTS
+/* The k-th write of a run is refused, wherever that is (a task's file, the journal): the run stops with
+ * exit 4 and the same folder goes on to the same files. */
+static void test_every_write_refused(void **state) {
+    (void)state;
+    uint64_t want = undisturbed(3);
+    bool met = true;
+    for (int k = 1; met; k++) {
+        char folder[CLM_PATH_MAX], spec[64];
+        toy t;
+        rank_arg a[MOST_RANKS];
+        clm_test_folder(folder);
+        toy_make(&t, folder, 3);
+        (void)snprintf(spec, sizeof spec, "write:%d:ENOSPC", k);
+        assert_true(clm_fault_arm(spec));
+        run_ranks(&t, &(launch){.ranks = 1 + k % 2, .slots = 1}, a);
+        met = clm_fault_count() >= k;
+        assert_true(clm_fault_arm(NULL));
+        assert_int_equal(a[0].ok, !met);
+        if (met) {
+            assert_int_equal(clm_cluster_exit_code(false, &a[0].sum, &a[0].err), 4);
+            run_ranks(&t, &(launch){.ranks = 2 - k % 2, .slots = 1}, a);
+        }
+        assert_ok(a[0].ok, a[0].err);
+        assert_int_equal(a[0].sum.ended, plan_tasks(&t));
+        assert_true(toy_digest(&t) == want);
+        clm_test_folder_drop(folder);
+        assert_true(met || k > 40);
+    }
+}
+
+/* No memory at the k-th call: the run ends, well or not, and leaves nothing behind (see LeakSanitizer). */
+static void test_every_allocation_refused(void **state) {
+    (void)state;
+    bool met = true;
+    for (int k = 1; met; k++) {
+        char folder[CLM_PATH_MAX], spec[64];
+        toy t;
+        rank_arg a[MOST_RANKS];
+        clm_test_folder(folder);
+        toy_make(&t, folder, 2);
+        (void)snprintf(spec, sizeof spec, "heap:%d:ENOMEM", k + 8); /* beyond opening the local comm */
+        assert_true(clm_fault_arm(spec));
+        run_ranks(&t, &(launch){.ranks = 2, .slots = 1, .silence_s = 0.1}, a);
+        met = clm_fault_count() >= k + 8;
+        assert_true(clm_fault_arm(NULL));
+        if (!met) assert_ok(a[0].ok, a[0].err);
+        clm_test_folder_drop(folder);
+        assert_true(met || k > 40);
+    }
+}
+#endif
+
 int main(void) {
     /* Runs sync their file system often: on a busy disk that takes a second, and it is not tested here. */
     if (access("/dev/shm", W_OK) == 0) assert_int_equal(setenv("TMPDIR", "/dev/shm", 1), 0);
@@ -305,6 +359,10 @@ int main(void) {
         cmocka_unit_test(test_fatal_stage_ends_the_run),
         cmocka_unit_test(test_full_disk_stops_at_once),
         cmocka_unit_test(test_no_rank_hangs_when_one_cannot_start),
+#ifdef CLM_FAULTS
+        cmocka_unit_test(test_every_write_refused),
+        cmocka_unit_test(test_every_allocation_refused),
+#endif
     };
     return cmocka_run_group_tests_name("cluster.run", tests, NULL, NULL);
 }
