@@ -20,7 +20,7 @@ static const char help[] =
     "  --spacing Z,Y,X         micrometres a voxel of the fixed volume (1,0.8,0.8)\n"
     "  --moving-spacing Z,Y,X  of the moving volume (1.2,0.9,0.9)\n"
     "  --seed N                another scene and another warp; the same seed gives the same voxels (1)\n"
-    "  --warp UM               bound of the smooth deformation; typical is a third of it (14)\n"
+    "  --warp UM               bound of the smooth deformation; typical is a third of it (16)\n"
     "  --warp-pitch UM         width of its bumps, at least about 3 times --warp (64)\n"
     "  --shift UM              shift of the centre (14)\n"
     "  --rotation DEG          rotation about a random axis (4)\n"

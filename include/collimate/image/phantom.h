@@ -50,7 +50,7 @@ typedef struct clm_phantom_params {
               .gamma = 0.85, .shading = 0.25}},                                                       \
     .cell_um = 3.4, .density = 1.0,                                                                   \
     .rotation_deg = 4.0, .stretch = 0.03, .shear = 0.015, .shift_um = 14.0,                           \
-    .warp_um = {14.0, 1.6}, .warp_pitch_um = {64.0, 24.0},                                            \
+    .warp_um = {16.0, 1.4}, .warp_pitch_um = {64.0, 24.0},                                            \
     .counts_per_photon = 1.5, .read_counts = 4.0, .noise = 1.0})
 /* clang-format on */
 
