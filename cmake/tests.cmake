@@ -6,7 +6,7 @@ target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
 
 # Tests that start threads: these alone are built and run under ThreadSanitizer (target clm_tsan).
 set(CLM_TSAN_LAYERS cluster)
-set(CLM_TSAN_MODULES fft file)
+set(CLM_TSAN_MODULES array fft file)
 add_custom_target(clm_tsan)
 
 # clm_unit(LAYER MODULE...): one executable tests/unit/LAYER/test_MODULE.c a module, ctest unit.LAYER.MODULE
@@ -100,6 +100,8 @@ endif()
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)
 target_link_libraries(clm_dump_array PRIVATE clm_store)
+add_executable(clm_rewrite_array tests/tools/rewrite.c)
+target_link_libraries(clm_rewrite_array PRIVATE clm_store)
 add_executable(clm_store_bench tests/tools/store_bench.c)
 target_link_libraries(clm_store_bench PRIVATE clm_store)
 add_test(NAME conformance.arrays
