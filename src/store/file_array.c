@@ -1,5 +1,6 @@
 #include "collimate/base/file.h"
 #include "collimate/store/format.h"
+#include "collimate/store/scale.h"
 
 #include <string.h>
 
@@ -24,4 +25,24 @@ bool clm_file_array_open(const char *file, const char *inside, clm_array **out, 
     if (nrrd) return clm_nrrd_open(file, out, err);
     if (tiff) return clm_tiff_open(file, out, err);
     return clm_fail(err, CLM_E_UNSUPPORTED, "not a file of a known kind (HDF5, TIFF, NIfTI, NRRD)");
+}
+
+bool clm_scales_of_pyramid_file(const char *path, int64_t time, int64_t channel, clm_scales *out,
+                                clm_err *err) {
+    char file[CLM_PATH_MAX];
+    clm_buf head = {0};
+    out->n = 0;
+    if (!clm_path_format(file, err, "%s", path)) return false;
+    while (clm_path_kind_of(file) == CLM_PATH_NONE) {
+        char *slash = strrchr(file, '/');
+        if (!slash || slash == file) return true;
+        *slash = 0;
+    }
+    if (clm_path_kind_of(file) != CLM_PATH_FILE) return true;
+    bool ok = clm_file_head(file, 8, &head, err), hdf5 = ok && begins(&head, "\x89HDF\r\n\x1a\n", 8);
+    clm_buf_free(&head);
+    const char *inside = path + strlen(file);
+    return ok && hdf5
+               ? clm_hdf5_pyramid(file, inside[0] == '/' ? inside + 1 : inside, time, channel, out, err)
+               : ok;
 }

@@ -1,5 +1,7 @@
 #include "collimate/store/format.h"
+#include "collimate/base/file.h"
 #include "collimate/store/hdf5_filter.h"
+#include "collimate/store/hdf5_levels.h"
 #include "collimate/store/scale.h"
 
 #include <hdf5.h>
@@ -185,7 +187,7 @@ static void imaris(const h5 *f, const char *path, clm_array_info *info, clm_plac
     if (image > 0) (void)H5Gclose(image);
 }
 
-static void set_place(const h5 *f, const char *path, clm_array_info *info, clm_place *p) {
+static void set_place(const h5 *f, const char *file, const char *path, clm_array_info *info, clm_place *p) {
     double size[3];
     int n = info->ndim;
     for (int d = 0; d < 3; d++) p->axis[d] = n - 3 + d;
@@ -201,6 +203,7 @@ static void set_place(const h5 *f, const char *path, clm_array_info *info, clm_p
         (void)snprintf(p->unit, sizeof p->unit, "um");
         p->problem[0] = 0;
     }
+    if (is_bdv(path) && n == 3) clm_hdf5_place_bdv(f->file, file, path, p);
     if (strstr(path, "ResolutionLevel ") && clm_text_ends(path, "/Data")) imaris(f, path, info, p);
 }
 
@@ -222,7 +225,8 @@ static void chunks_of(hid_t data, clm_array_info *i) {
     if (list > 0) (void)H5Pclose(list);
 }
 
-static bool inspect(h5 *f, const char *path, clm_array_info *i, clm_place *p, clm_err *err) {
+static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i, clm_place *p,
+                    clm_err *err) {
     hsize_t shape[H5S_MAX_RANK];
     f->data = H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0 || H5Lexists(f->file, path, H5P_DEFAULT) > 0
                   ? H5Dopen2(f->file, path, H5P_DEFAULT)
@@ -240,7 +244,7 @@ static bool inspect(h5 *f, const char *path, clm_array_info *i, clm_place *p, cl
     for (int d = 0; d < i->ndim; d++) i->shape[d] = (int64_t)shape[d];
     if (ok) {
         chunks_of(f->data, i);
-        set_place(f, path, i, p);
+        set_place(f, file, path, i, p);
     }
     if (space > 0) (void)H5Sclose(space);
     if (type > 0) (void)H5Tclose(type);
@@ -259,7 +263,7 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
     lock();
     f->file = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
     bool ok = f->file > 0 || h5_fail(err, CLM_E_FORMAT, "file cannot be opened");
-    ok = ok && inspect(f, inside, &info, &place, err);
+    ok = ok && inspect(f, file, inside, &info, &place, err);
     if (!ok) close_ids(f);
     unlock();
     if (!ok) {
@@ -275,4 +279,15 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
     clm_heap_free(own);
     close_self(f);
     return false;
+}
+
+bool clm_hdf5_pyramid(const char *file, const char *inside, int64_t time, int64_t channel, clm_scales *out,
+                      clm_err *err) {
+    lock();
+    hid_t f = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
+    bool ok = f > 0 ? clm_hdf5_levels(f, inside, time, channel, out, err)
+                    : h5_fail(err, CLM_E_FORMAT, "file cannot be opened");
+    if (f > 0) (void)H5Fclose(f);
+    unlock();
+    return ok;
 }

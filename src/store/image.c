@@ -220,23 +220,27 @@ static bool set_shapes(clm_image *im, clm_err *err) {
     return true;
 }
 
-/* What a file format that knows geometry says of its one array. */
+/* What a file format that knows geometry says of its arrays: one, or the levels of a pyramid. */
 static bool scales_of_file(clm_image *im, clm_scales *s, bool given, clm_err *err) {
-    const clm_place *p = im->array[0]->place;
-    if (!p || given) return true;
-    if (p->problem[0]) return clm_fail(err, CLM_E_UNSUPPORTED, "%s", p->problem);
-    s->ndim = im->array[0]->info.ndim;
-    s->channel_axis = p->channel_axis;
-    s->time_axis = p->time_axis;
-    s->level[0].known = true;
-    for (int d = 0; d < 3; d++) {
-        s->axis[d] = p->axis[d];
-        im->flip[d] = p->flip[d];
-        s->level[0].spacing[d] = p->spacing_um[d];
-        s->level[0].origin[d] = p->origin_um[d];
+    for (int i = 0; i < s->n; i++) {
+        const clm_place *p = im->array[i]->place;
+        if (!p || (p->problem[0] && given)) continue;
+        bool oblique = strstr(p->problem, "oblique") != NULL;
+        if (p->problem[0]) return clm_fail(err, oblique ? CLM_E_UNSUPPORTED : CLM_E_ARG, "%s", p->problem);
+        if (given && s->n == 1) return true;
+        s->ndim = im->array[i]->info.ndim;
+        s->channel_axis = p->channel_axis;
+        s->time_axis = p->time_axis;
+        s->level[i].known = true;
+        for (int d = 0; d < 3; d++) {
+            s->axis[d] = p->axis[d];
+            im->flip[d] = p->flip[d];
+            s->level[i].spacing[d] = p->spacing_um[d];
+            s->level[i].origin[d] = p->origin_um[d];
+        }
+        memcpy(s->dialect, p->dialect, sizeof s->dialect);
+        memcpy(s->unit, p->unit, sizeof s->unit);
     }
-    memcpy(s->dialect, p->dialect, sizeof s->dialect);
-    memcpy(s->unit, p->unit, sizeof s->unit);
     return true;
 }
 
@@ -258,9 +262,14 @@ static bool open_at(clm_image *im, const char *path, const clm_image_options *o,
     clm_scales s = {.n = 1};
     bool folder = clm_path_kind_of(path) == CLM_PATH_FOLDER;
     if (folder && !scales_of_folder(path, o, &s, err)) return false;
+    bool pyramid = !folder && clm_path_kind_of(path) != CLM_PATH_OTHER;
+    if (pyramid && !clm_scales_of_pyramid_file(path, o->time, o->channel, &s, err)) return false;
+    clm_image_options chosen = *o; /* a pyramid's datasets are of one channel and time already */
+    if (pyramid && s.n > 0) chosen.channel = chosen.time = -1;
+    if (s.n == 0) s.n = 1;
     if (!open_levels(im, &s, path, err)) return false;
     if (!folder && !scales_of_file(im, &s, o->has_spacing, err)) return false;
-    if (!set_axes(im, &s, o, err) || !set_shapes(im, err) || !place(im, &s, o, err)) return false;
+    if (!set_axes(im, &s, &chosen, err) || !set_shapes(im, err) || !place(im, &s, o, err)) return false;
     sort_levels(im);
     return true;
 }

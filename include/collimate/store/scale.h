@@ -27,4 +27,11 @@ CLM_MUST bool clm_scales_of_ome(const clm_json *attrs, clm_scales *out, clm_err 
 CLM_MUST bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char *name,
                               clm_scales *out, int k, clm_err *err);
 
+/** Levels of a pyramid inside a file, "scan.h5/t00000/s00" or "scan.ims": only their paths. out->n 0: it is
+ *  no pyramid (but perhaps an array). */
+CLM_MUST bool clm_scales_of_pyramid_file(const char *path, int64_t time, int64_t channel, clm_scales *out,
+                                         clm_err *err);
+CLM_MUST bool clm_hdf5_pyramid(const char *file, const char *inside, int64_t time, int64_t channel,
+                               clm_scales *out, clm_err *err);
+
 #endif

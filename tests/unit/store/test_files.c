@@ -131,7 +131,7 @@ static void nrrd_axes(void **state) {
     assert_near(value_at(path, 2, 0, 0, where), 234, 0); /* both turned */
     head = "NRRD0004\ntype: uint16\ndimension: 3\nsizes: 5 4 3\nencoding: raw\nendian: little\n\n";
     write_file(path, "c.nrrd", head, strlen(head));
-    assert_fails(CLM_E_UNSUPPORTED, clm_image_open(path, NULL, &im, &err), err);
+    assert_fails(CLM_E_ARG, clm_image_open(path, NULL, &im, &err), err);
     head = "NRRD0004\ntype: block\ndimension: 3\nsizes: 5 4 3\nencoding: raw\n\n";
     write_file(path, "d.nrrd", head, strlen(head));
     assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
@@ -211,6 +211,90 @@ static void hdf5_datasets(void **state) {
     assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
 }
 
+static void add_dataset(hid_t f, const char *path, hid_t type, int ndim, const hsize_t shape[], hid_t memory,
+                        const void *data) {
+    hid_t list = H5Pcreate(H5P_LINK_CREATE), s = H5Screate_simple(ndim, shape, NULL);
+    (void)H5Pset_create_intermediate_group(list, 1);
+    hid_t d = H5Dcreate2(f, path, type, s, list, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(d > 0);
+    (void)H5Dwrite(d, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    (void)H5Dclose(d), (void)H5Sclose(s), (void)H5Pclose(list);
+}
+
+/* BigDataViewer: levels, factors in the file, voxel size in the XML, voxels above 32767 kept as negative. */
+static void bdv_pyramid(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX], xml[CLM_PATH_MAX], setup[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    uint16_t bright[NZ * NY * NX];
+    const double factor[2][3] = {{1, 1, 1}, {2, 2, 1}}; /* x y z */
+    const hsize_t fine[3] = {NZ, NY, NX}, coarse[3] = {NZ, 2, 2}, table[2] = {2, 3};
+    for (int i = 0; i < NZ * NY * NX; i++) bright[i] = (uint16_t)(voxels[i] + 40000);
+    assert_ok(clm_path_join(path, folder, "b.h5", &err), err);
+    assert_ok(clm_path_join(xml, folder, "b.xml", &err), err);
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    add_dataset(f, "t00000/s00/0/cells", H5T_STD_I16LE, 3, fine, H5T_NATIVE_INT16, bright);
+    add_dataset(f, "t00000/s00/1/cells", H5T_STD_I16LE, 3, coarse, H5T_NATIVE_INT16, bright);
+    add_dataset(f, "s00/resolutions", H5T_NATIVE_DOUBLE, 2, table, H5T_NATIVE_DOUBLE, factor);
+    (void)H5Fclose(f);
+    assert_fails(CLM_E_ARG, clm_image_open(path, NULL, &im, &err), err); /* no XML yet */
+    const char *text =
+        "<SpimData><ViewSetup><id>0</id><voxelSize><unit>nm</unit><size>200 300 1000</size></voxelSize></ViewSetup></SpimData>";
+    assert_ok(clm_file_publish(xml, text, strlen(text), false, &err), err);
+    assert_ok(clm_path_join(setup, path, "t00000/s00", &err), err);
+    for (int k = 0; k < 2; k++) {
+        assert_ok(clm_image_open(k ? setup : path, NULL, &im, &err), err);
+        const clm_image_info *i = clm_image_info_of(im);
+        assert_int_equal(i->n_levels, 2);
+        assert_int_equal(i->dtype, CLM_U16);
+        assert_near(i->level[1].spacing_um[0], 1, 1e-12);
+        assert_near(i->level[1].spacing_um[1], 0.6, 1e-12);
+        assert_near(i->level[1].origin_um[2], 0.1, 1e-12);
+        clm_image_close(im);
+        double where[3];
+        assert_near(value_at(k ? setup : path, 2, 1, 3, where), 40213, 0);
+    }
+}
+
+static void put_letters(hid_t g, const char *name, const char *text) {
+    const hsize_t n = strlen(text);
+    hid_t type = H5Tcopy(H5T_C_S1), s = H5Screate_simple(1, &n, NULL);
+    hid_t a = H5Acreate2(g, name, type, s, H5P_DEFAULT, H5P_DEFAULT);
+    (void)H5Awrite(a, type, text);
+    (void)H5Aclose(a), (void)H5Sclose(s), (void)H5Tclose(type);
+}
+
+/* Imaris: data padded beyond the true size, attributes as lists of letters. */
+static void imaris_file(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    double where[3];
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    const hsize_t shape[3] = {NZ, NY, NX};
+    assert_ok(clm_path_join(path, folder, "a.ims", &err), err);
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), list = H5Pcreate(H5P_LINK_CREATE);
+    (void)H5Pset_create_intermediate_group(list, 1);
+    add_dataset(f, "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0/Data", H5T_STD_U16LE, 3, shape,
+                H5T_NATIVE_UINT16, voxels);
+    hid_t c = H5Gopen2(f, "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0", H5P_DEFAULT);
+    hid_t g = H5Gcreate2(f, "DataSetInfo/Image", list, H5P_DEFAULT, H5P_DEFAULT);
+    put_letters(c, "ImageSizeX", "4"), put_letters(c, "ImageSizeY", "4"), put_letters(c, "ImageSizeZ", "3");
+    static const char *const name[] = {"ExtMin0", "ExtMin1", "ExtMin2", "ExtMax0",
+                                       "ExtMax1", "ExtMax2", "Unit"};
+    static const char *const text[] = {"10", "0", "-3", "18", "2", "3", "um"};
+    for (int i = 0; i < 7; i++) put_letters(g, name[i], text[i]);
+    (void)H5Gclose(c), (void)H5Gclose(g), (void)H5Pclose(list), (void)H5Fclose(f);
+    assert_ok(clm_image_open(path, NULL, &im, &err), err);
+    assert_int_equal(clm_image_info_of(im)->level[0].shape[2], 4);
+    clm_image_close(im);
+    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], -3 + 2.5 * 2, 1e-9);
+    assert_near(where[1], 1.5 * 0.5, 1e-9);
+    assert_near(where[2], 10 + 3.5 * 2, 1e-9);
+}
+
 static void other_files_are_refused(void **state) {
     (void)state;
     char path[CLM_PATH_MAX], below[CLM_PATH_MAX];
@@ -229,6 +313,8 @@ int main(void) {
         cmocka_unit_test(nrrd_axes),
         cmocka_unit_test(tiff_stack),
         cmocka_unit_test(hdf5_datasets),
+        cmocka_unit_test(bdv_pyramid),
+        cmocka_unit_test(imaris_file),
         cmocka_unit_test(other_files_are_refused),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

@@ -1,0 +1,15 @@
+/* Pyramids inside HDF5 files. For hdf5.c only, which holds the lock; `file` is its hid_t. */
+#ifndef CLM_STORE_HDF5_LEVELS_H
+#define CLM_STORE_HDF5_LEVELS_H
+
+#include "collimate/store/format.h"
+#include "collimate/store/scale.h"
+
+/** Datasets of a BigDataViewer or Imaris pyramid at `inside` ("" for the file's only one); out->n 0: none.
+ *  Only level[].path is filled, below `inside`. Errors CLM_E_ARG several to choose from. */
+CLM_MUST bool clm_hdf5_levels(int64_t file, const char *inside, int64_t time, int64_t channel,
+                              clm_scales *out, clm_err *err);
+/** Spacing and origin of dataset `path`, t.../s../level/cells. */
+void clm_hdf5_place_bdv(int64_t file, const char *h5_file, const char *path, clm_place *p);
+
+#endif
