@@ -71,10 +71,12 @@ static bool look_again(const clm_work *w, const both *b, const clm_affine *prior
     }
     clm_match_params near = p->match;
     near.max_distance_um = NEAR * p->ransac.max_error_um;
+    clm_ransac_params r = p->ransac;
+    r.gate_um = near.max_distance_um;
     clm_global_fit next = {.turned = io->turned};
     clm_affine at = io->fit.affine;
     if (!clm_match(w, b->fixed, again.f, b->moving, again.m, &at, &near, &next.matches, err) ||
-        !agree(w, b, &next.matches, &p->ransac, &next.fit, err))
+        !agree(w, b, &next.matches, &r, &next.fit, err))
         return false;
     *io = next;
     return true;
@@ -87,10 +89,12 @@ bool clm_global_find(const clm_work *w, const clm_points *fixed, const clm_patch
     clm_global_fit found = {0}, turned = {0};
     clm_affine none = CLM_AFFINE_IDENTITY;
     clm_match_params how = p->match;
+    clm_ransac_params r = p->ransac;
     clm_err why = CLM_ERR_NONE, other = CLM_ERR_NONE;
     if (!prior) how.max_distance_um = 0;
+    r.gate_um = how.max_distance_um;
     bool ok = clm_match(w, fixed, f, moving, m, prior ? prior : &none, &how, &found.matches, &why) &&
-              agree(w, &b, &found.matches, &p->ransac, &found.fit, &why) &&
+              agree(w, &b, &found.matches, &r, &found.fit, &why) &&
               (look_again(w, &b, prior, p, &found, &why) || why.code == CLM_E_NODATA);
     if (ok) why = CLM_ERR_NONE; /* a second round without an answer leaves the first */
     if (p->any_rotation && !prior && (ok || why.code == CLM_E_NODATA)) {

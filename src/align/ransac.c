@@ -150,6 +150,7 @@ static int64_t trials_needed(const rung *g, int64_t n) {
 static void search(const clm_work *w, rung *g, const pairs *x) {
     int k = clm_model_pairs(g->model);
     int64_t limit = g->r->max_trials, pick[4];
+    if (k == 1 && limit > 4 * x->n) limit = 4 * x->n; /* nearly every match has been asked by then */
     g->cost = (double)x->n, g->inliers = 0;
     for (g->trials = 0; g->trials < limit; g->trials++) {
         double p[4][3], q[4][3];
@@ -167,6 +168,15 @@ static void search(const clm_work *w, rung *g, const pairs *x) {
         polish(g, x, POLISH);
         limit = trials_needed(g, x->n);
     }
+}
+
+int64_t clm_ransac_least(const clm_ransac_params *r, int64_t n) {
+    double least = fmax((double)r->min_inliers, r->min_share * (double)n);
+    if (r->gate_um > 0) {
+        double c = (double)n * fmin(1, pow(r->max_error_um / r->gate_um, 3));
+        least = fmax(least, fmin(2 * c + 4 * sqrt(c) + 12, fmax(12, 0.8 * (double)n)));
+    }
+    return (int64_t)ceil(fmin(least, 1e15));
 }
 
 /** The answer of this model, or why there is none. */
@@ -190,7 +200,7 @@ static bool conclude(rung *g, const pairs *x, clm_ransac_fit *out) {
     }
     double rms = g->inliers ? sqrt(sum / (double)g->inliers) : 0;
     double thin = g->model == CLM_MODEL_AFFINE ? spread[2] : spread[1];
-    if (g->inliers < r->min_inliers || (double)g->inliers < r->min_share * (double)x->n)
+    if (g->inliers < clm_ransac_least(r, x->n))
         snprintf(g->lacks, sizeof g->lacks, "%lld agree", (long long)g->inliers);
     else if (g->refused > 2 * g->inliers) /* the few that agree are a slice of a larger truth */
         snprintf(g->lacks, sizeof g->lacks, "%lld agree, %lld at a stretch of %.3g %.3g %.3g",
@@ -228,7 +238,7 @@ static bool check(int64_t n, const clm_ransac_params *r, clm_err *err) {
                         clm_model_name(r->model), clm_model_name(r->model_min));
     if (!(r->max_error_um > 0) || !isfinite(r->max_error_um) || !(r->confidence > 0) ||
         !(r->confidence < 1) || r->max_trials < 1 || !(r->min_stretch > 0) || !(r->min_stretch <= 1) ||
-        !(r->max_stretch >= 1) || !(r->min_share >= 0) || !(r->min_share <= 1))
+        !(r->max_stretch >= 1) || !(r->gate_um >= 0) || !(r->min_share >= 0) || !(r->min_share <= 1))
         return clm_fail(
             err, CLM_E_ARG,
             "error %g um, confidence %g, %lld trials, stretch %g to %g (1 must lie in it), share %g",

@@ -13,6 +13,7 @@ typedef struct clm_ransac_params {
     double confidence;   /* stop when a better consensus has been missed with less than 1 - this   */
     int64_t max_trials;  /* samples drawn a model at most                                          */
     int64_t min_inliers; /* fewer are no consensus                                                 */
+    double gate_um;      /* matches were sought within this of a prior: by chance some agree; 0: anywhere */
     double min_share;    /* nor is a smaller share of the matches; 0 to 1                          */
     double min_stretch;  /* bounds on the singular values of the linear part                       */
     double max_stretch;
@@ -35,6 +36,11 @@ typedef struct clm_ransac_fit {
     int64_t trials;      /* samples drawn, all models                            */
     uint8_t *agrees;     /* [n] 1 or 0, in w->keep                               */
 } clm_ransac_fit;
+
+/** Matches that must agree: min_inliers, min_share of n, and with a gate more than wrong matches, spread evenly
+ *  over it, would bring together for the luckiest model: 2 c + 4 sqrt(c) + 12, c = n (max_error / gate)^3,
+ *  but never more than 12 or .8 n for that reason. */
+int64_t clm_ransac_least(const clm_ransac_params *p, int64_t n);
 
 /** Fit a transform to matches of which most may be wrong.
  *

@@ -153,6 +153,45 @@ static void chance_is_no_consensus(void **state) {
     clm_test_work_drop(&w);
 }
 
+static void chance_within_a_gate_is_no_consensus(void **state) {
+    (void)state;
+    static made m;
+    clm_work w = clm_test_work(4);
+    clm_ransac_params p = CLM_RANSAC_DEFAULTS;
+    p.max_trials = 5000;
+    static const double errors[] = {3, 5, 10};
+    static const int64_t counts[] = {60, 300, N};
+    for (uint64_t i = 0; i < N; i++) { /* wrong by anything in a ball of 25 um */
+        double r2 = 1e9, off[3];
+        for (uint64_t k = 0; r2 > 625; k++) {
+            r2 = 0;
+            for (uint64_t d = 0; d < 3; d++) {
+                off[d] = 50 * clm_rng_uniform(4, i, 3 * k + d) - 25;
+                r2 += off[d] * off[d];
+            }
+        }
+        for (uint64_t d = 0; d < 3; d++) {
+            m.p[i][d] = 200 * clm_rng_uniform(5, d, i);
+            m.q[i][d] = m.p[i][d] + off[d];
+        }
+    }
+    for (int e = 0; e < 3; e++)
+        for (int c = 0; c < 3; c++) {
+            clm_err err = CLM_ERR_NONE;
+            clm_ransac_fit f;
+            p.max_error_um = errors[e], p.gate_um = 25;
+            assert_fails(CLM_E_NODATA,
+                         clm_ransac_affine(&w, counts[c], (const double(*)[3])m.p, (const double(*)[3])m.q,
+                                           &p, &f, &err),
+                         err);
+        }
+    p.gate_um = 0; /* without knowing the gate, the last of them passes */
+    clm_err err = CLM_ERR_NONE;
+    clm_ransac_fit f;
+    assert_ok(fit(&w, &m, &p, &f, &err), err);
+    clm_test_work_drop(&w);
+}
+
 static void every_model_fits_its_own_kind(void **state) {
     (void)state;
     static made m;
@@ -192,6 +231,7 @@ int main(void) {
         cmocka_unit_test(flat_matches_get_a_simpler_model),
         cmocka_unit_test(unbelievable_stretch_is_refused),
         cmocka_unit_test(chance_is_no_consensus),
+        cmocka_unit_test(chance_within_a_gate_is_no_consensus),
         cmocka_unit_test(every_model_fits_its_own_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
