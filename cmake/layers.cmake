@@ -33,6 +33,32 @@ clm_layer(cluster BELOW base
           sched.c side.c spent.c wire.c worker.c
   LIBS MPI::MPI_C Threads::Threads m)
 
-clm_layer(app BELOW cluster store image plan core base
-  SOURCES cmd_phantom.c demo_check.c demo_write.c font.c picture.c plane.c slices.c truth_json.c
-  LIBS PNG::PNG m)
+# The presets of config/presets/ become part of the program.
+set(PRESET_NAMES "")
+set(PRESET_TEXTS "")
+foreach(preset IN ITEMS expansion)
+  set(file ${PROJECT_SOURCE_DIR}/config/presets/${preset}.json)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(READ ${file} text)
+  string(REPLACE "\\" "\\\\" text "${text}")
+  string(REPLACE "\"" "\\\"" text "${text}")
+  string(REPLACE "\n" "\\n" text "${text}")
+  string(APPEND PRESET_NAMES "\"${preset}\", ")
+  string(APPEND PRESET_TEXTS "\"${text}\", ")
+endforeach()
+configure_file(src/job/presets.c.in presets.c @ONLY)
+
+clm_layer(job BELOW plan align image store core base
+  SOURCES config.c feature_params.c folder.c job.c job_apply.c job_deform.c job_finish.c job_global.c job_lattice.c
+          job_local.c job_measure.c job_spots.c job_stitch.c run.c shared.c view.c
+  LIBS m)
+target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
+
+clm_layer(app BELOW cluster job plan align image store core base
+  SOURCES cmd_align.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c options.c picture.c
+          plane.c slices.c tally.c truth_json.c
+  LIBS PNG::PNG Threads::Threads m)
+
+add_executable(collimate src/app/main.c)
+target_link_libraries(collimate PRIVATE clm_app)
+install(TARGETS collimate)

@@ -112,3 +112,8 @@ clm_e2e(phantom)
 
 clm_fuzz(base json)
 clm_fuzz(cluster wire)
+clm_unit(job config)
+clm_e2e(bad_input)
+clm_e2e(expansion)
+clm_e2e(ranks 4)
+clm_e2e(resume)

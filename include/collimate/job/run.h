@@ -1,0 +1,99 @@
+/* A run, opened: configuration, images, geometry of every stage, and the files between the stages.
+ * All ranks open the same run; tasks only read it. */
+#ifndef CLM_JOB_RUN_H
+#define CLM_JOB_RUN_H
+
+#include "collimate/align/lattice.h"
+#include "collimate/base/text.h"
+#include "collimate/job/config.h"
+#include "collimate/job/view.h"
+#include "collimate/plan/stitch.h"
+#include "collimate/store/array.h"
+
+#define CLM_PASS_MAX CLM_LIST_MAX
+#define CLM_PYRAMID_MAX 16
+#define CLM_STAGE_MAX 48
+
+/* in the run folder */
+#define CLM_RUN_TRANSFORM "transform.ome.zarr"
+#define CLM_RUN_ALIGNED "aligned.ome.zarr"
+
+typedef enum clm_job_kind {
+    CLM_JOB_SPOTS,   /* blobs, their patches and the coarse volume, per block of both images   */
+    CLM_JOB_GLOBAL,  /* one task: matches, RANSAC, intensity refinement -> affine.json         */
+    CLM_JOB_LOCAL,   /* matches per block under the global affine                              */
+    CLM_JOB_LATTICE, /* one task: the block affines solved together                            */
+    CLM_JOB_DEFORM,  /* a block's displacement field at one pass                               */
+    CLM_JOB_STITCH,  /* one chunk of a pass's field, by the collector's word                   */
+    CLM_JOB_MEASURE, /* metrics of every stage's transform on one block                        */
+    CLM_JOB_APPLY,   /* one chunk of the aligned volume                                        */
+    CLM_JOB_PYRAMID, /* one chunk of a coarser level of it                                     */
+    CLM_JOB_FINISH,  /* one task: metrics summed, the transform's metadata                     */
+    CLM_JOB_KINDS
+} clm_job_kind;
+
+/** One coarse-to-fine pass of the deformable stage. */
+typedef struct clm_pass {
+    clm_view fixed, moving;
+    clm_lattice_plan lattice;
+    clm_grid chunks;       /* of the field's nodes */
+    clm_array *field;      /* [3][Z][Y][X] float32 micrometres; open from the pass's stitch on */
+    clm_array *coverage;   /* [Z][Y][X] float32, last pass only, else NULL */
+} clm_pass;
+
+typedef struct clm_run {
+    const clm_config *config; /* not owned */
+    char folder[CLM_PATH_MAX];
+    clm_cache *cache;
+    clm_image *fixed, *moving;
+
+    clm_view coarse_fixed, coarse_moving; /* what the global stage works on */
+    clm_grid spots_fixed, spots_moving;
+    clm_view local_fixed, local_moving;
+    clm_grid local_blocks;
+    int n_passes;
+    clm_pass pass[CLM_PASS_MAX];
+    clm_view measure_fixed, measure_moving;
+    clm_grid measure_blocks;
+    int n_levels; /* of the aligned pyramid; 0 when not wanted */
+    clm_grid level[CLM_PYRAMID_MAX];
+    int64_t level_factor[CLM_PYRAMID_MAX][3]; /* against level 0 */
+    clm_array *aligned[CLM_PYRAMID_MAX];
+
+    clm_plan plan;
+    clm_stage stage[CLM_STAGE_MAX];
+    clm_job_kind kind[CLM_STAGE_MAX];
+    int part[CLM_STAGE_MAX]; /* pass or pyramid level of a stage */
+
+    /* known once their stages have ended (clm_run_stage_begin) */
+    clm_affine affine;
+    bool has_affine;
+    clm_lattice lattice; /* local affines; n 0 without local stage */
+    clm_arena *store;    /* holds `lattice` */
+} clm_run;
+
+/** Open the images and lay the plan. Reads metadata only.
+ *  Errors   CLM_E_ARG configuration; CLM_E_NOTFOUND, CLM_E_FORMAT, CLM_E_UNSUPPORTED the images */
+CLM_MUST bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err);
+void clm_run_close(clm_run *run); /* NULL is fine */
+
+/** Rank 0, once, before any task: make the run folder with the resolved job.json and empty outputs, or accept
+ *  the folder of this same plan. CLM_E_ARG for the folder of another plan; CLM_E_WRITE. */
+CLM_MUST bool clm_run_prepare(clm_run *run, clm_err *err);
+
+/** Every rank, before it runs the first task of a stage: open what earlier stages made. */
+CLM_MUST bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err);
+
+/** "FOLDER/NAME" of a file of the run. */
+CLM_MUST bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+/** Where a task of a stage leaves its result for later stages. */
+CLM_MUST bool clm_run_spill_path(const clm_run *run, int stage, int64_t index, char out[CLM_PATH_MAX],
+                                 clm_err *err);
+/** The stage of a kind and part; -1 when the plan has none. */
+int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
+
+/** Most arena memory (bytes) that one task of a stage is expected to need. */
+double clm_run_task_bytes(const clm_run *run, int stage);
+
+#endif

@@ -1,0 +1,32 @@
+/* An image at the spacing a stage works at: a stored pyramid level, reduced by whole factors on reading.
+ * Only the asked box is ever in memory. */
+#ifndef CLM_JOB_VIEW_H
+#define CLM_JOB_VIEW_H
+
+#include "collimate/base/work.h"
+#include "collimate/core/vol.h"
+#include "collimate/store/image.h"
+
+typedef struct clm_view {
+    const clm_image *image; /* not owned */
+    int level;              /* of the stored pyramid */
+    int64_t factor[3];      /* block mean of so many voxels of that level */
+    int64_t shape[3];       /* working voxels */
+    double spacing[3];      /* micrometres */
+    double origin[3];       /* world micrometres of working voxel (0,0,0) */
+} clm_view;
+
+/** The view whose voxels are nearest to `spacing_um` on every axis, never finer than stored, from the
+ *  coarsest stored level that is fine enough. An axis is not reduced to fewer than 8 voxels. */
+clm_view clm_view_make(const clm_image *image, double spacing_um);
+
+/** A stored level as it is. */
+clm_view clm_view_level(const clm_image *image, int level);
+
+/** Read working voxels [box) (clipped by the caller to the view) into w->keep. */
+CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
+
+/** The geometry of a view as a volume without voxels (data NULL), for functions that ask for a grid. */
+clm_vol clm_view_grid(const clm_view *v);
+
+#endif

@@ -1,0 +1,83 @@
+#include "collimate/app/commands.h"
+#include "collimate/base/log.h"
+#include "collimate/base/text.h"
+#include "collimate/core/linalg.h"
+
+#include <stdio.h>
+#include <string.h>
+
+typedef struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} command;
+
+static const command commands[] = {
+    {"phantom", clm_cmd_phantom, "make a microscopy-like pair with a known warp, or check a result against it"},
+    {"info", clm_cmd_info, "what is this array: format, shape, spacing, origin, unit, pyramid, codec"},
+    {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
+    {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
+    {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},
+    {"dump", clm_cmd_dump, "a whole array as raw C-order little-endian bytes on stdout"},
+};
+#define COMMAND_COUNT ((int)(sizeof commands / sizeof commands[0]))
+
+clm_exit clm_exit_of(clm_code code) {
+    switch (code) {
+    case CLM_OK: return CLM_EXIT_DONE;
+    case CLM_E_ARG:
+    case CLM_E_NOMEM: return CLM_EXIT_USAGE;
+    case CLM_E_WRITE: return CLM_EXIT_OUTPUT;
+    case CLM_E_PEER:
+    case CLM_E_CANCELLED: return CLM_EXIT_INTERRUPTED;
+    default: return CLM_EXIT_INPUT;
+    }
+}
+
+int clm_command_fails(const char *name, const clm_err *err) {
+    (void)fprintf(stderr, "collimate %s: %s\n", name, err->text);
+    return (int)clm_exit_of(err->code);
+}
+
+static void print_help(FILE *to) {
+    (void)fprintf(to, "Usage: collimate COMMAND [OPTIONS]\n\n"
+                      "Align (register) chunked volumes of any size: N5 and OME-Zarr in, OME-Zarr out.\n\n"
+                      "Commands:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        (void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    (void)fprintf(to, "\nOptions:\n"
+                      "  --help     this text; after a command, that command's own\n"
+                      "  --version  the version\n\n"
+                      "Examples:\n"
+                      "  collimate phantom demo\n"
+                      "  mpirun -n 2 collimate align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out demo/out\n"
+                      "  collimate info volume.n5/lowres\n\n"
+                      "Exit codes: 0 done; 1 done, but blocks failed; 2 usage or configuration; 3 input unreadable or\n"
+                      "unusable; 4 output cannot be written; 5 interrupted, the same command resumes.\n");
+}
+
+int main(int argc, char **argv) {
+    clm_log_setup(CLM_LOG_INFO, -1);
+    clm_linalg_setup();
+    if (argc < 2) {
+        print_help(stderr);
+        return CLM_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return CLM_EXIT_DONE;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        (void)printf("collimate %s\n", CLM_VERSION);
+        return CLM_EXIT_DONE;
+    }
+    const char *names[COMMAND_COUNT];
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(argv[1], names[i]) == 0) return commands[i].run(argc - 1, argv + 1);
+    }
+    const char *near = clm_text_nearest(argv[1], names, COMMAND_COUNT);
+    (void)fprintf(stderr, "collimate: unknown command \"%s\"%s%s%s; see collimate --help\n", argv[1],
+                  near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
+    return CLM_EXIT_USAGE;
+}

@@ -1,0 +1,15 @@
+/* What the feature stages ask of blobs, patches and matches, from configuration and voxel size. */
+#ifndef CLM_JOB_FEATURE_PARAMS_H
+#define CLM_JOB_FEATURE_PARAMS_H
+
+#include "collimate/align/blob.h"
+#include "collimate/align/patch.h"
+#include "collimate/job/run.h"
+
+double clm_feature_voxel_um(const clm_view *view); /* least spacing */
+clm_blob_params clm_feature_blobs(const clm_run *run, const clm_view *view, bool local);
+clm_patch_params clm_feature_patches(const clm_run *run, const clm_view *view, bool local);
+/** Voxels around a block that its blobs and patches look at. */
+void clm_feature_halo(const clm_run *run, const clm_view *view, bool local, int64_t halo[3]);
+
+#endif

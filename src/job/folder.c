@@ -1,0 +1,166 @@
+/* The run folder: what stands in it before the first task, and what a stage opens. */
+#include "collimate/base/file.h"
+#include "collimate/store/ome.h"
+#include "jobs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool last_pass(const clm_run *run, int k) { return k == run->n_passes - 1; }
+
+/* passes before the last leave their fields among the spills; the last one's is the result */
+static bool field_path(const clm_run *run, int k, char out[CLM_PATH_MAX], clm_err *err) {
+    if (!last_pass(run, k)) return clm_run_path(run, out, err, "spill/field.%d.zarr", k + 1);
+    return clm_run_path(run, out, err, CLM_RUN_TRANSFORM "/coordinateTransformations/dfield/s0");
+}
+
+static bool coverage_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err) {
+    return clm_run_path(run, out, err, CLM_RUN_TRANSFORM "/coordinateTransformations/coverage");
+}
+
+static bool create(const char *path, const clm_array_spec *spec, clm_err *err) {
+    clm_array *a = NULL;
+    if (!clm_array_create(path, spec, &a, err)) return false;
+    clm_array_close(a);
+    return true;
+}
+
+/* the arrays only: the scene that makes the transform whole comes with the last task */
+static bool create_field(const clm_run *run, int k, clm_err *err) {
+    const clm_pass *p = &run->pass[k];
+    char path[CLM_PATH_MAX];
+    clm_array_spec field = {.ndim = 4, .dtype = CLM_F32, .shape = {3}, .chunk = {3}, .axes = {"d", "z", "y", "x"}};
+    clm_array_spec coverage = {.ndim = 3, .dtype = CLM_F32, .axes = {"z", "y", "x"}};
+    for (int d = 0; d < 3; d++) {
+        field.shape[d + 1] = coverage.shape[d] = p->lattice.shape[d];
+        field.chunk[d + 1] = coverage.chunk[d] = p->chunks.block[d];
+    }
+    if (last_pass(run, k) && (!coverage_path(run, path, err) || !create(path, &coverage, err))) return false;
+    return field_path(run, k, path, err) && create(path, &field, err);
+}
+
+static bool create_aligned(const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    for (int k = 0; k < run->n_levels; k++) {
+        clm_array_spec s = {.ndim = 3, .axes = {"z", "y", "x"}, .dtype = clm_image_info_of(run->moving)->dtype};
+        for (int d = 0; d < 3; d++) {
+            s.shape[d] = run->level[k].extent[d];
+            s.chunk[d] = run->level[k].block[d];
+        }
+        if (!clm_run_path(run, path, err, CLM_RUN_ALIGNED "/s%d", k) || !create(path, &s, err)) return false;
+    }
+    return true;
+}
+
+static bool write_job(const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX], hash[32];
+    clm_json *v = NULL;
+    clm_buf b = {0};
+    bool ok = clm_run_path(run, path, err, "job.json") && clm_config_to_json(run->config, &v, err);
+    if (ok) {
+        clm_json *about = clm_json_add_object(v, "collimate");
+        (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)run->plan.hash);
+        clm_json_add_text(about, "version", CLM_VERSION);
+        clm_json_add_text(about, "plan", hash);
+        ok = clm_json_print(v, true, &b, err) && clm_file_publish(path, b.data, b.n, true, err);
+    }
+    clm_json_free(v);
+    clm_buf_free(&b);
+    return ok;
+}
+
+/* an existing folder must hold this plan, or nothing of ours */
+static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
+    char path[CLM_PATH_MAX], want[32];
+    clm_json *v = NULL;
+    *fresh = true;
+    if (clm_path_kind_of(run->folder) == CLM_PATH_NONE) return true;
+    if (clm_path_kind_of(run->folder) != CLM_PATH_FOLDER)
+        return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the run folder; give another --out", run->folder);
+    if (!clm_run_path(run, path, err, "job.json")) return false;
+    if (clm_path_kind_of(path) == CLM_PATH_NONE) {
+        clm_names names;
+        if (!clm_folder_list(run->folder, &names, err)) return false;
+        const bool empty = names.n == 0;
+        char first[80] = "";
+        if (!empty) (void)snprintf(first, sizeof first, "%.79s", names.name[0]);
+        clm_names_free(&names);
+        if (empty) return true;
+        return clm_fail(err, CLM_E_ARG, "%s: is not empty (%s, ...) and holds no job.json: not a run folder; give another --out",
+                        run->folder, first);
+    }
+    if (!clm_json_read(path, &v, err)) return false;
+    const char *have = clm_json_text(clm_json_get(clm_json_get(v, "collimate"), "plan"));
+    (void)snprintf(want, sizeof want, "%016llx", (unsigned long long)run->plan.hash);
+    bool same = have && strcmp(have, want) == 0;
+    clm_json_free(v);
+    if (!same)
+        return clm_fail(err, CLM_E_ARG, "%s: holds the run of another job (other images or settings, see its job.json); "
+                        "give another --out, or remove it to begin anew", run->folder);
+    *fresh = false;
+    return true;
+}
+
+bool clm_run_prepare(clm_run *run, clm_err *err) {
+    bool fresh;
+    if (!accept_folder(run, &fresh, err)) return false;
+    if (!fresh) return true;
+    char path[CLM_PATH_MAX];
+    if (!clm_folder_make(run->folder, err) || !clm_run_path(run, path, err, "spill") || !clm_folder_make(path, err))
+        return false;
+    for (int k = 0; k < run->n_passes; k++)
+        if (!create_field(run, k, err)) return false;
+    return create_aligned(run, err) && write_job(run, err); /* job.json last: a folder with it is complete */
+}
+
+/* ---- what a stage needs of earlier ones ---- */
+
+static bool load_affine(clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *v = NULL;
+    if (run->has_affine) return true;
+    if (!clm_run_path(run, path, err, "affine.json") || !clm_json_read(path, &v, err)) return false;
+    bool ok = true;
+    for (int i = 0; ok && i < 3; i++)
+        ok = clm_json_numbers(clm_json_at(clm_json_get(v, "affine"), i), 4, run->affine.m[i]);
+    clm_json_free(v);
+    run->has_affine = ok;
+    return ok || clm_fail(err, CLM_E_FORMAT, "%s: affine: must be 3 rows of 4 numbers", path);
+}
+
+static bool load_lattice(clm_run *run, clm_err *err) {
+    int stage = clm_run_stage_of(run, CLM_JOB_LATTICE, 0);
+    if (stage < 0 || run->store) return true;
+    clm_spill spill;
+    bool failed;
+    if (!clm_arena_open((size_t)256 << 20, &run->store, err)) return false;
+    return clm_job_get(run, stage, 0, run->store, &spill, &failed, err) &&
+           clm_job_lattice_of(run, &spill, &run->lattice, err);
+}
+
+static bool open_field(clm_run *run, int k, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_pass *p = &run->pass[k];
+    if (p->field) return true;
+    if (!field_path(run, k, path, err) || !clm_array_open_write(path, &p->field, err)) return false;
+    if (!last_pass(run, k)) return true;
+    return coverage_path(run, path, err) && clm_array_open_write(path, &p->coverage, err);
+}
+
+bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
+    clm_job_kind kind = run->kind[stage];
+    if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
+    if (kind > CLM_JOB_LATTICE && !load_lattice(run, err)) return false;
+    int passes = kind == CLM_JOB_DEFORM ? run->part[stage] : kind == CLM_JOB_STITCH ? run->part[stage] + 1 : run->n_passes;
+    for (int k = 0; kind > CLM_JOB_LATTICE && k < passes; k++)
+        if (!open_field(run, k, err)) return false;
+    if (kind != CLM_JOB_APPLY && kind != CLM_JOB_PYRAMID) return true;
+    for (int k = 0; k < run->n_levels; k++) {
+        char path[CLM_PATH_MAX];
+        if (run->aligned[k]) continue;
+        if (!clm_run_path(run, path, err, CLM_RUN_ALIGNED "/s%d", k) ||
+            !clm_array_open_write(path, &run->aligned[k], err))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,60 @@
+#include "collimate/job/job.h"
+#include "collimate/base/rng.h"
+#include "jobs.h"
+
+#include <sys/resource.h>
+
+typedef struct job {
+    clm_job_fn *run;
+    bool marks_failure; /* a failed task leaves a marker for the stage that reads its result */
+    clm_figure figure[CLM_FIGURE_RSS];
+} job;
+
+#define SUM CLM_FIGURE_SUM
+#define MEAN CLM_FIGURE_MEAN
+#define LEAST CLM_FIGURE_LEAST
+#define MOST CLM_FIGURE_MOST
+/* clang-format off */
+static const job jobs[CLM_JOB_KINDS] = {
+    [CLM_JOB_SPOTS] = {clm_job_spots, true, {{"spots", SUM}}},
+    [CLM_JOB_GLOBAL] = {clm_job_global, false, {
+        {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
+        {"ncc_ransac", MEAN}, {"ncc_refined", MEAN}, {"overlap", MEAN}}},
+    [CLM_JOB_LOCAL] = {clm_job_local, true, {
+        {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN}}},
+    [CLM_JOB_LATTICE] = {clm_job_lattice, false, {
+        {"blocks_used", SUM}, {"blocks_rejected", SUM}, {"blocks_empty", SUM}, {"rms_um", MEAN}}},
+    [CLM_JOB_DEFORM] = {clm_job_deform, true, {
+        {"metric_before", MEAN}, {"metric_after", MEAN}, {"iterations", MEAN}, {"min_jacobian", LEAST},
+        {"max_displacement_um", MOST}, {"covered", MEAN}}},
+    [CLM_JOB_STITCH] = {clm_job_stitch, false, {
+        {"pieces", SUM}, {"failed_pieces", SUM}, {"covered", MEAN}, {"max_displacement_um", MOST}}},
+    [CLM_JOB_MEASURE] = {clm_job_measure, true, {
+        {"ncc_identity", MEAN}, {"ncc_global", MEAN}, {"ncc_local", MEAN}, {"ncc_final", MEAN},
+        {"min_jacobian", LEAST}}},
+    [CLM_JOB_APPLY] = {clm_job_apply, false, {{"inside", MEAN}}},
+    [CLM_JOB_PYRAMID] = {clm_job_pyramid, false, {{NULL, SUM}}},
+    [CLM_JOB_FINISH] = {clm_job_finish, false, {{NULL, SUM}}},
+};
+/* clang-format on */
+
+clm_figure clm_job_figure(clm_job_kind kind, int i) {
+    return i >= 0 && i < CLM_FIGURE_RSS ? jobs[kind].figure[i] : (clm_figure){0};
+}
+
+bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
+    const job *j = &jobs[run->kind[task->stage]];
+    clm_arena_reset(w->keep, (size_t)64 << 20);
+    clm_arena_reset(w->temp, (size_t)64 << 20);
+    clm_work mine = *w;
+    mine.seed = clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
+    bool ok = j->run(run, &mine, task, out->figure, err);
+    if (!ok && j->marks_failure && err->code != CLM_E_IO && err->code != CLM_E_WRITE) {
+        clm_err second = CLM_ERR_NONE;
+        if (!clm_job_mark_failed(run, task, &second)) *err = second;
+    }
+    out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
+    struct rusage use;
+    if (getrusage(RUSAGE_SELF, &use) == 0) out->figure[CLM_FIGURE_RSS] = (double)use.ru_maxrss * 1024.0;
+    return ok;
+}

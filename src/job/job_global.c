@@ -1,0 +1,199 @@
+/* The global affine, from the spots of all blocks: match, RANSAC, refine on the coarse volumes. */
+#include "collimate/align/match.h"
+#include "collimate/align/ransac.h"
+#include "collimate/align/refine.h"
+#include "collimate/base/file.h"
+#include "feature_params.h"
+#include "jobs.h"
+
+#include <math.h>
+#include <string.h>
+
+#define ERROR_VOX 4.0    /* global.max_error_um where the configuration leaves it open, in coarse voxels */
+#define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
+
+/* All blocks of one image put together. */
+typedef struct side {
+    const clm_view *view;
+    const clm_grid *grid;
+    int64_t first; /* its first task in the spots stage */
+    clm_vol coarse;
+    clm_points points;
+    clm_patches patches;
+} side;
+
+static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
+    s->points.n = 0;
+    for (int64_t b = 0; b < s->grid->n; b++) {
+        clm_mark m = clm_arena_mark(w->temp);
+        clm_spill spill;
+        bool failed;
+        bool ok = clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err);
+        if (ok && failed) ok = clm_fail(err, CLM_E_NODATA, "block %lld of spots failed: see blocks.jsonl", (long long)b);
+        const clm_section *norm = ok ? clm_spill_find(&spill, "norm") : NULL;
+        if (norm) s->points.n += norm->shape[3];
+        const clm_section *code = norm && norm->shape[3] ? clm_spill_find(&spill, "code") : NULL;
+        if (code) s->patches.dim = (int32_t)code->shape[3];
+        clm_arena_rewind(w->temp, m);
+        if (!ok) return false;
+    }
+    s->patches.n = s->points.n;
+    return true;
+}
+
+static void place_voxels(const side *s, int64_t block, const clm_section *voxels) {
+    clm_box core = clm_grid_core(s->grid, block);
+    const float *from = voxels->data;
+    int64_t nx = core.hi[2] - core.lo[2];
+    for (int64_t z = core.lo[0]; z < core.hi[0]; z++)
+        for (int64_t y = core.lo[1]; y < core.hi[1]; y++, from += nx)
+            memcpy(clm_vol_row(&s->coarse, z, y) + core.lo[2], from, (size_t)nx * sizeof(float));
+}
+
+static void place_spots(side *s, int64_t at, const clm_spill *spill, int64_t n) {
+    size_t dim = (size_t)s->patches.dim;
+    memcpy(s->points.pos + at, clm_spill_find(spill, "position")->data, (size_t)n * sizeof *s->points.pos);
+    memcpy(s->points.radius_um + at, clm_spill_find(spill, "radius")->data, (size_t)n * sizeof(float));
+    memcpy(s->points.score + at, clm_spill_find(spill, "score")->data, (size_t)n * sizeof(float));
+    memcpy(s->patches.code + (size_t)at * dim, clm_spill_find(spill, "code")->data, (size_t)n * dim);
+    memcpy(s->patches.norm + at, clm_spill_find(spill, "norm")->data, (size_t)n * sizeof(float));
+}
+
+static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
+    if (!count_spots(run, w, stage, s, err)) return false;
+    if (!clm_vol_new(w->keep, s->view->shape, s->view->spacing, s->view->origin, &s->coarse, err) ||
+        !clm_points_new(w->keep, s->points.n, &s->points, err) ||
+        !(s->patches.code = clm_arena_take(w->keep, s->patches.n, (size_t)s->patches.dim, err)) ||
+        !(s->patches.norm = clm_take(w->keep, float, s->patches.n, err)))
+        return false;
+    int64_t at = 0;
+    for (int64_t b = 0; b < s->grid->n; b++) {
+        clm_mark m = clm_arena_mark(w->temp);
+        clm_spill spill;
+        bool failed;
+        if (!clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err)) return false;
+        int64_t n = clm_spill_find(&spill, "norm")->shape[3];
+        place_voxels(s, b, clm_spill_find(&spill, "voxels"));
+        if (n) place_spots(s, at, &spill, n);
+        at += n;
+        clm_arena_rewind(w->temp, m);
+    }
+    return true;
+}
+
+static clm_model model_of(const clm_config *c) {
+    static const char *const names[] = {"translation", "rigid", "similarity", "affine"};
+    static const clm_model models[] = {CLM_MODEL_TRANSLATION, CLM_MODEL_RIGID, CLM_MODEL_SIMILARITY,
+                                              CLM_MODEL_AFFINE};
+    for (int i = 0; i < 4; i++)
+        if (strcmp(c->global_model, names[i]) == 0) return models[i];
+    return CLM_MODEL_AFFINE;
+}
+
+static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, const side *m, double *figure,
+                        clm_affine *out, clm_err *err) {
+    const clm_config *c = run->config;
+    double voxel = clm_feature_voxel_um(f->view);
+    clm_match_params mp = CLM_MATCH_DEFAULTS;
+    mp.min_correlation = c->global_min_correlation;
+    mp.max_distance_um = c->global_max_distance_um;
+    mp.distinct_um = DISTINCT_VOX * voxel;
+    clm_matches matches;
+    clm_affine prior = CLM_AFFINE_IDENTITY;
+    if (!clm_match(w, &f->points, &f->patches, &m->points, &m->patches, &prior, &mp, &matches, err)) return false;
+    figure[2] = (double)matches.n;
+    double(*p)[3] = clm_arena_take(w->temp, matches.n, sizeof *p, err);
+    double(*q)[3] = p ? clm_arena_take(w->temp, matches.n, sizeof *q, err) : NULL;
+    if (!q) return false;
+    for (int64_t i = 0; i < matches.n; i++) {
+        memcpy(p[i], f->points.pos[matches.fixed[i]], sizeof p[i]);
+        memcpy(q[i], m->points.pos[matches.moving[i]], sizeof q[i]);
+    }
+    clm_ransac_params rp = CLM_RANSAC_DEFAULTS;
+    rp.model = model_of(c);
+    rp.max_error_um = c->global_max_error_um > 0.0 ? c->global_max_error_um : ERROR_VOX * voxel;
+    rp.min_inliers = c->global_min_inliers;
+    clm_ransac_fit fit;
+    if (!clm_ransac_affine(w, matches.n, (const double(*)[3])p, (const double(*)[3])q, &rp, &fit, err))
+        return clm_err_in(err, "global affine: %lld fixed and %lld moving blobs, %lld matches",
+                          (long long)f->points.n, (long long)m->points.n, (long long)matches.n);
+    figure[3] = (double)fit.inliers;
+    figure[4] = fit.rms_um;
+    *out = fit.affine;
+    return true;
+}
+
+/* affine.json for us, affine.txt for numpy.loadtxt: 4 x 4, z y x */
+static bool publish(const clm_run *run, const clm_affine *a, const double *figure, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_buf b = {0};
+    clm_json *v = clm_json_new_object(err);
+    bool ok = v != NULL;
+    clm_json_add_text(v, "maps", "fixed world to moving world");
+    clm_json_add_text(v, "axes", "z y x");
+    clm_json_add_text(v, "unit", "micrometer");
+    clm_json *rows = clm_json_add_list(v, "affine");
+    for (int i = 0; i < 3; i++) clm_json_add_numbers(rows, NULL, a->m[i], 4);
+    for (int i = 0; i < CLM_FIGURE_RSS; i++) {
+        const char *name = clm_job_figure(CLM_JOB_GLOBAL, i).name;
+        if (name && !isnan(figure[i])) clm_json_add_number(v, name, figure[i]);
+    }
+    ok = ok && clm_json_print(v, true, &b, err) && clm_run_path(run, path, err, "affine.json") &&
+         clm_file_publish(path, b.data, b.n, false, err);
+    b.n = 0;
+    for (int i = 0; ok && i < 3; i++)
+        ok = clm_buf_printf(&b, err, "%.17g %.17g %.17g %.17g\n", a->m[i][0], a->m[i][1], a->m[i][2], a->m[i][3]);
+    ok = ok && clm_buf_printf(&b, err, "0 0 0 1\n") && clm_run_path(run, path, err, "affine.txt") &&
+         clm_file_publish(path, b.data, b.n, false, err);
+    clm_json_free(v);
+    clm_buf_free(&b);
+    return ok;
+}
+
+static clm_refine_model refine_model_of(const clm_config *c) {
+    static const clm_refine_model models[] = {CLM_REFINE_TRANSLATION, CLM_REFINE_RIGID, CLM_REFINE_SIMILARITY,
+                                              CLM_REFINE_AFFINE};
+    return models[model_of(c)];
+}
+
+static bool refine(const clm_run *run, const clm_work *w, const side *f, const side *m, double *figure,
+                   clm_affine *a, clm_err *err) {
+    clm_refine_params p = CLM_REFINE_DEFAULTS;
+    clm_refine_fit fit;
+    p.finest = 0;
+    p.model = refine_model_of(run->config);
+    if (!run->config->global_refine) return true;
+    if (!clm_refine_affine(w, &f->coarse, &m->coarse, a, &p, &fit, err)) return false;
+    *a = fit.affine;
+    figure[5] = fit.before;
+    figure[6] = fit.after;
+    figure[7] = fit.overlap;
+    return true;
+}
+
+static void given_affine(const clm_config *c, clm_affine *out) {
+    for (int i = 0; i < 12; i++) out->m[i / 4][i % 4] = c->global_affine.v[i];
+}
+
+bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+    clm_affine a;
+    int stage = clm_run_stage_of(run, CLM_JOB_SPOTS, 0);
+    (void)task;
+    if (stage < 0) { /* method "given" */
+        given_affine(run->config, &a);
+        return publish(run, &a, figure, err);
+    }
+    side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
+    side m = {.view = &run->coarse_moving, .grid = &run->spots_moving, .first = run->spots_fixed.n};
+    if (!gather(run, w, stage, &f, err)) return clm_err_in(err, "fixed image");
+    if (!gather(run, w, stage, &m, err)) return clm_err_in(err, "moving image");
+    figure[0] = (double)f.points.n;
+    figure[1] = (double)m.points.n;
+    if (f.points.n < 4 || m.points.n < 4)
+        return clm_fail(err, CLM_E_NODATA,
+                        "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
+                        "global.radius_min_um and global.radius_max_um miss the structures?",
+                        (long long)f.points.n, (long long)m.points.n);
+    return fit_matches(run, w, &f, &m, figure, &a, err) && refine(run, w, &f, &m, figure, &a, err) &&
+           publish(run, &a, figure, err);
+}

@@ -1,0 +1,94 @@
+/* Matches of one block under the global affine, and what the lattice needs to know of them. */
+#include "collimate/align/lattice.h"
+#include "collimate/align/match.h"
+#include "collimate/align/ransac.h"
+#include "feature_params.h"
+#include "jobs.h"
+
+#include <string.h>
+
+#define SEARCH_VOX 12.0 /* where the configuration leaves them open, in voxels of the level */
+#define ERROR_VOX 2.5
+#define DISTINCT_VOX 3.0
+
+typedef struct block {
+    clm_vol fixed, moving;
+    clm_points f, m;
+    clm_patches fp, mp;
+} block;
+
+static bool find(const clm_run *run, const clm_work *w, block *b, double *figure, clm_err *err) {
+    static const double same[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+    const clm_view *view = &run->local_fixed;
+    clm_blob_params blob = clm_feature_blobs(run, view, true);
+    clm_patch_params patch = clm_feature_patches(run, view, true);
+    double linear[3][3];
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) linear[i][j] = run->affine.m[i][j];
+    figure[0] = figure[1] = 0.0;
+    if (!clm_blob_find(w, &b->fixed, clm_box_of(b->fixed.shape), &blob, &b->f, err))
+        return clm_err_in(err, "fixed image");
+    figure[0] = (double)b->f.n;
+    if (!clm_blob_find(w, &b->moving, clm_box_of(b->moving.shape), &blob, &b->m, err))
+        return clm_err_in(err, "moving image");
+    figure[1] = (double)b->m.n;
+    return clm_patch_describe(w, &b->fixed, &b->f, &patch, same, &b->fp, err) &&
+           clm_patch_describe(w, &b->moving, &b->m, &patch, (const double(*)[3])linear, &b->mp, err);
+}
+
+static double or_voxels(double given_um, double voxels, double voxel_um) {
+    return given_um > 0.0 ? given_um : voxels * voxel_um;
+}
+
+static bool fit(const clm_run *run, const clm_work *w, const block *b, clm_lattice_block *out, double *figure,
+                clm_err *err) {
+    const clm_config *c = run->config;
+    double voxel = clm_feature_voxel_um(&run->local_fixed);
+    clm_match_params mp = CLM_MATCH_DEFAULTS;
+    clm_matches matches;
+    mp.max_distance_um = or_voxels(c->local_search_um, SEARCH_VOX, voxel);
+    mp.min_correlation = c->local_min_correlation;
+    mp.distinct_um = DISTINCT_VOX * voxel;
+    if (!clm_match(w, &b->f, &b->fp, &b->m, &b->mp, &run->affine, &mp, &matches, err)) return false;
+    figure[2] = (double)matches.n;
+    double(*p)[3] = clm_arena_take(w->keep, matches.n, sizeof *p, err);
+    double(*q)[3] = p ? clm_arena_take(w->keep, matches.n, sizeof *q, err) : NULL;
+    if (!q) return false;
+    for (int64_t i = 0; i < matches.n; i++) {
+        memcpy(p[i], b->f.pos[matches.fixed[i]], sizeof p[i]);
+        memcpy(q[i], b->m.pos[matches.moving[i]], sizeof q[i]);
+    }
+    clm_ransac_params rp = CLM_RANSAC_DEFAULTS;
+    clm_ransac_fit fit;
+    rp.max_error_um = or_voxels(c->local_max_error_um, ERROR_VOX, voxel);
+    rp.min_inliers = c->local_min_inliers;
+    if (!clm_ransac_affine(w, matches.n, (const double(*)[3])p, (const double(*)[3])q, &rp, &fit, err))
+        return false;
+    figure[3] = (double)fit.inliers;
+    figure[4] = fit.rms_um;
+    clm_lattice_block_make(out, matches.n, (const double(*)[3])p, (const double(*)[3])q, fit.agrees);
+    return true;
+}
+
+bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+    clm_box box = clm_grid_padded(&run->local_blocks, task->index);
+    const clm_view *view = &run->local_fixed;
+    double voxel = clm_feature_voxel_um(view);
+    int64_t margin = 2 + (int64_t)(or_voxels(run->config->local_search_um, SEARCH_VOX, voxel) / voxel), halo[3];
+    block b;
+    bool empty;
+    clm_feature_halo(run, view, true, halo);
+    for (int d = 0; d < 3; d++) /* a match at the block's edge needs its surroundings, too */
+        if (halo[d] > margin) margin = halo[d];
+    if (!clm_job_read_moving(run, w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving, &empty, err))
+        return false;
+    if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
+    clm_lattice_block stats;
+    if (!clm_view_read(w, view, box, &b.fixed, err) || !find(run, w, &b, figure, err) ||
+        !fit(run, w, &b, &stats, figure, err))
+        return false;
+    double packed[CLM_LATTICE_NUMBERS];
+    clm_lattice_pack(&stats, packed);
+    const clm_section s = {.name = "matches", .dtype = CLM_F64, .shape = {1, 1, 1, CLM_LATTICE_NUMBERS}, .data = packed};
+    return clm_job_put(run, task, &s, 1, err);
+}

@@ -1,0 +1,285 @@
+#include "collimate/job/run.h"
+#include "collimate/base/crc.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SPOTS_BLOCK 128   /* voxels of the coarse level */
+#define FIELD_CHUNK 32    /* nodes */
+#define MEASURE_BLOCK 128 /* voxels */
+#define LEAST_LEVEL 96    /* the pyramid ends where no axis is longer */
+
+bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...) {
+    char name[CLM_PATH_MAX];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(name, sizeof name, fmt, ap);
+    va_end(ap);
+    if (n < 0 || n >= (int)sizeof name) return clm_fail(err, CLM_E_ARG, "path too long: %.60s...", name);
+    return clm_path_join(out, run->folder, name, err);
+}
+
+bool clm_run_spill_path(const clm_run *run, int stage, int64_t index, char out[CLM_PATH_MAX], clm_err *err) {
+    /* at most 1000 files a folder */
+    return clm_run_path(run, out, err, "spill/%s/%lld/%lld.spill", run->stage[stage].name,
+                        (long long)(index / 1000), (long long)(index % 1000));
+}
+
+int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part) {
+    for (int s = 0; s < run->plan.n_stages; s++)
+        if (run->kind[s] == kind && run->part[s] == part) return s;
+    return -1;
+}
+
+/* ---- which chunks of a field a block feeds, and the converse ---- */
+
+static clm_span stitch_needs(const void *ctx, int stage, const int64_t at[3]) {
+    const clm_run *run = ctx;
+    const clm_pass *p = &run->pass[run->part[stage]];
+    clm_box nodes = clm_grid_core(&p->chunks, clm_grid_index(&p->chunks, at)), voxels;
+    for (int d = 0; d < 3; d++) {
+        voxels.lo[d] = nodes.lo[d] * p->lattice.pitch;
+        voxels.hi[d] = (nodes.hi[d] - 1) * p->lattice.pitch + 1;
+        /* nodes beyond the last voxel belong to the last block */
+        if (voxels.lo[d] >= p->lattice.blocks.extent[d]) voxels.lo[d] = p->lattice.blocks.extent[d] - 1;
+    }
+    int64_t reach[3];
+    clm_lattice_reach(&p->lattice, reach);
+    return clm_grid_touching(&p->lattice.blocks, voxels, reach);
+}
+
+static clm_span stitch_feeds(const void *ctx, int stage, const int64_t at[3]) {
+    const clm_run *run = ctx;
+    const clm_pass *p = &run->pass[run->part[stage]];
+    clm_box padded = clm_grid_padded(&p->lattice.blocks, clm_grid_index(&p->lattice.blocks, at));
+    return clm_grid_touching(&p->chunks, clm_lattice_nodes(&p->lattice, padded), (const int64_t[3]){0, 0, 0});
+}
+
+/* ---- the geometry of the stages ---- */
+
+static double least_spacing(const clm_image *image) {
+    const double *s = clm_image_info_of(image)->level[0].spacing_um;
+    return fmin(s[0], fmin(s[1], s[2]));
+}
+
+static double count_at(const clm_image *image, double spacing_um) {
+    clm_view v = clm_view_make(image, spacing_um);
+    return (double)v.shape[0] * (double)v.shape[1] * (double)v.shape[2];
+}
+
+static void lay_global(clm_run *run, double base_um) {
+    double most = run->config->global_max_mvox * 1048576.0, factor = 1.0;
+    while (count_at(run->fixed, base_um * factor) > most || count_at(run->moving, base_um * factor) > most) {
+        factor += 1.0;
+        if (factor > 1e5) break;
+    }
+    run->coarse_fixed = clm_view_make(run->fixed, base_um * factor);
+    run->coarse_moving = clm_view_make(run->moving, base_um * factor);
+    run->spots_fixed = clm_grid_even(run->coarse_fixed.shape, SPOTS_BLOCK, 0, 1);
+    run->spots_moving = clm_grid_even(run->coarse_moving.shape, SPOTS_BLOCK, 0, 1);
+}
+
+static void lay_passes(clm_run *run, double base_um) {
+    const clm_config *c = run->config;
+    /* without deformation one pass without blocks writes the field of what came before */
+    run->n_passes = c->deform_enabled ? (int)c->deform_factors.n : 1;
+    for (int k = 0; k < run->n_passes; k++) {
+        clm_pass *p = &run->pass[k];
+        double spacing_um = base_um * (c->deform_enabled ? c->deform_factors.v[k] : 1.0);
+        p->fixed = clm_view_make(run->fixed, spacing_um);
+        p->moving = clm_view_make(run->moving, spacing_um);
+        p->lattice = clm_lattice_plan_make(p->fixed.shape, p->fixed.spacing, p->fixed.origin,
+                                           c->deform_block_vox, c->deform_halo_vox, c->deform_pitch_vox);
+        p->chunks = clm_grid_chunks(p->lattice.shape, (const int64_t[3]){FIELD_CHUNK, FIELD_CHUNK, FIELD_CHUNK});
+    }
+}
+
+static void lay_output(clm_run *run) {
+    const clm_image_level *l = &clm_image_info_of(run->fixed)->level[0];
+    int64_t shape[3] = {l->shape[0], l->shape[1], l->shape[2]}, factor[3] = {1, 1, 1};
+    double spacing[3] = {l->spacing_um[0], l->spacing_um[1], l->spacing_um[2]};
+    int64_t edge = run->config->apply_chunk_vox, chunk[3] = {edge, edge, edge};
+    if (!run->config->apply_enabled) return;
+    while (run->n_levels < CLM_PYRAMID_MAX) {
+        int k = run->n_levels++;
+        run->level[k] = clm_grid_chunks(shape, chunk);
+        memcpy(run->level_factor[k], factor, sizeof factor);
+        if (shape[0] <= LEAST_LEVEL && shape[1] <= LEAST_LEVEL && shape[2] <= LEAST_LEVEL) break;
+        /* halve the axes that are not much coarser than the finest one */
+        double least = fmin(spacing[0], fmin(spacing[1], spacing[2]));
+        for (int d = 0; d < 3; d++) {
+            if (spacing[d] >= 2.0 * least || shape[d] < 2) continue;
+            factor[d] *= 2;
+            shape[d] /= 2;
+            spacing[d] *= 2.0;
+        }
+    }
+}
+
+static void lay_geometry(clm_run *run) {
+    const clm_config *c = run->config;
+    double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
+    lay_global(run, base_um);
+    run->local_fixed = clm_view_make(run->fixed, base_um);
+    run->local_moving = clm_view_make(run->moving, base_um);
+    run->local_blocks = clm_grid_even(run->local_fixed.shape, c->local_block_vox, c->local_halo_vox, 1);
+    lay_passes(run, base_um);
+    run->measure_fixed = run->local_fixed;
+    run->measure_moving = run->local_moving;
+    run->measure_blocks = clm_grid_even(run->measure_fixed.shape, MEASURE_BLOCK, 0, 1);
+    lay_output(run);
+}
+
+/* ---- the order of the stages ---- */
+
+static clm_stage *add_stage(clm_run *run, clm_job_kind kind, int part, const int64_t shape[3], bool fatal,
+                            const char *name) {
+    int s = run->plan.n_stages++;
+    run->kind[s] = kind;
+    run->part[s] = part;
+    clm_stage *stage = &run->stage[s];
+    *stage = (clm_stage){.fatal = fatal, .n = shape[0] * shape[1] * shape[2]};
+    memcpy(stage->shape, shape, sizeof stage->shape);
+    if (kind == CLM_JOB_DEFORM || kind == CLM_JOB_STITCH || kind == CLM_JOB_PYRAMID)
+        (void)snprintf(stage->name, sizeof stage->name, "%s.%d", name, part + (kind != CLM_JOB_PYRAMID));
+    else
+        (void)snprintf(stage->name, sizeof stage->name, "%s", name);
+    return stage;
+}
+
+static void lay_stages(clm_run *run) {
+    static const int64_t one[3] = {1, 1, 1};
+    const clm_config *c = run->config;
+    if (strcmp(c->global_method, "blobs") == 0) {
+        int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
+        add_stage(run, CLM_JOB_SPOTS, 0, n, false, "spots");
+    }
+    add_stage(run, CLM_JOB_GLOBAL, 0, one, true, "global");
+    if (c->local_enabled) {
+        add_stage(run, CLM_JOB_LOCAL, 0, run->local_blocks.shape, false, "local");
+        add_stage(run, CLM_JOB_LATTICE, 0, one, true, "lattice");
+    }
+    for (int k = 0; k < run->n_passes; k++) {
+        if (c->deform_enabled)
+            add_stage(run, CLM_JOB_DEFORM, k, run->pass[k].lattice.blocks.shape, false, "deform");
+        clm_stage *s = add_stage(run, CLM_JOB_STITCH, k, run->pass[k].chunks.shape, true, "stitch");
+        if (!c->deform_enabled) continue;
+        s->start = CLM_STAGE_FOLLOWS;
+        s->needs = stitch_needs;
+        s->feeds = stitch_feeds;
+    }
+    if (c->measure_enabled)
+        add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
+    for (int k = 0; k < run->n_levels; k++)
+        add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->level[k].shape, true, k ? "pyramid" : "apply");
+    add_stage(run, CLM_JOB_FINISH, 0, one, true, "finish");
+    run->plan.stage = run->stage;
+    run->plan.ctx = run;
+}
+
+static bool plan_hash(clm_run *run, clm_err *err) {
+    if (!clm_config_hash(run->config, &run->plan.hash, err)) return false;
+    const clm_image *images[2] = {run->fixed, run->moving};
+    for (int i = 0; i < 2; i++) {
+        const clm_image_info *info = clm_image_info_of(images[i]);
+        for (int k = 0; k < info->n_levels; k++) {
+            const clm_image_level *l = &info->level[k];
+            run->plan.hash = clm_hash64(run->plan.hash, l->shape, sizeof l->shape);
+            run->plan.hash = clm_hash64(run->plan.hash, l->spacing_um, sizeof l->spacing_um);
+            run->plan.hash = clm_hash64(run->plan.hash, l->origin_um, sizeof l->origin_um);
+        }
+    }
+    run->plan.hash = clm_hash64(run->plan.hash, CLM_VERSION, strlen(CLM_VERSION));
+    return true;
+}
+
+/* ---- opening ---- */
+
+static bool open_image(const clm_config *c, bool is_fixed, clm_cache *cache, clm_image **out, clm_err *err) {
+    const char *path = is_fixed ? c->fixed : c->moving, *what = is_fixed ? "fixed" : "moving";
+    const clm_list *spacing = is_fixed ? &c->fixed_spacing_um : &c->moving_spacing_um;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    if (!path[0]) return clm_fail(err, CLM_E_ARG, "no %s image given: --%s PATH", what, what);
+    if (spacing->n != 0 && spacing->n != 3)
+        return clm_fail(err, CLM_E_ARG, "%s_spacing_um: must have 3 numbers, z y x", what);
+    o.option = is_fixed ? "--fixed-spacing" : "--moving-spacing";
+    o.channel = is_fixed ? c->fixed_channel : c->moving_channel;
+    o.has_spacing = spacing->n == 3;
+    for (int d = 0; d < 3; d++) o.spacing_um[d] = spacing->v[d];
+    if (!clm_image_open(path, &o, out, err)) return clm_err_in(err, "%s image", what);
+    clm_image_use_cache(*out, cache);
+    return true;
+}
+
+static bool check_affine(const clm_config *c, clm_err *err) {
+    if (c->global_affine.n == 0 && strcmp(c->global_method, "given") != 0) return true;
+    if (c->global_affine.n == 12) return true;
+    return clm_fail(err, CLM_E_ARG, "global.affine: must have 12 numbers (z y x, row by row), has %lld",
+                    (long long)c->global_affine.n);
+}
+
+bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
+    if (!config->out[0]) return clm_fail(err, CLM_E_ARG, "no run folder given: --out DIR");
+    if (!check_affine(config, err)) return false;
+    if (config->deform_enabled && config->deform_factors.n == 0)
+        return clm_fail(err, CLM_E_ARG, "deform.factors: needs at least one pass, e.g. [4, 2, 1]");
+    clm_run *run = clm_heap_new(1, sizeof *run, err);
+    if (!run) return false;
+    run->config = config;
+    bool ok = clm_path_format(run->folder, err, "%s", config->out) &&
+              clm_cache_open((size_t)(config->memory_cache_mib * 1048576.0), &run->cache, err) &&
+              open_image(config, true, run->cache, &run->fixed, err) &&
+              open_image(config, false, run->cache, &run->moving, err);
+    if (ok) {
+        lay_geometry(run);
+        lay_stages(run);
+        ok = plan_hash(run, err);
+    }
+    if (!ok) {
+        clm_run_close(run);
+        return false;
+    }
+    *out = run;
+    return true;
+}
+
+void clm_run_close(clm_run *run) {
+    if (!run) return;
+    for (int k = 0; k < run->n_passes; k++) {
+        clm_array_close(run->pass[k].field);
+        clm_array_close(run->pass[k].coverage);
+    }
+    for (int k = 0; k < run->n_levels; k++) clm_array_close(run->aligned[k]);
+    clm_image_close(run->fixed);
+    clm_image_close(run->moving);
+    clm_cache_close(run->cache);
+    clm_arena_close(run->store);
+    clm_heap_free(run);
+}
+
+static double block_bytes(const clm_grid *g, double bytes_per_voxel, double margin) {
+    double n = 1.0;
+    for (int d = 0; d < 3; d++)
+        n *= fmin((double)g->extent[d], (double)(g->block[d] + 2 * g->halo[d]) + margin);
+    return n * bytes_per_voxel;
+}
+
+double clm_run_task_bytes(const clm_run *run, int stage) {
+    const clm_config *c = run->config;
+    int part = run->part[stage];
+    double fine = (double)run->coarse_fixed.factor[0] * (double)run->coarse_fixed.factor[1] *
+                  (double)run->coarse_fixed.factor[2];
+    switch (run->kind[stage]) {
+    case CLM_JOB_SPOTS: return block_bytes(&run->spots_fixed, 4.0 * fine + 60.0, 40.0);
+    case CLM_JOB_GLOBAL: return c->global_max_mvox * 1048576.0 * 24.0 + (double)c->global_max_spots * 8e3;
+    case CLM_JOB_LOCAL: return block_bytes(&run->local_blocks, 120.0, 32.0);
+    case CLM_JOB_DEFORM: return block_bytes(&run->pass[part].lattice.blocks, 80.0, 24.0);
+    case CLM_JOB_STITCH: return block_bytes(&run->pass[part].chunks, 12.0 * 12.0, 16.0);
+    case CLM_JOB_MEASURE: return block_bytes(&run->measure_blocks, 60.0, 40.0);
+    case CLM_JOB_APPLY: return block_bytes(&run->level[0], 16.0, 40.0);
+    case CLM_JOB_PYRAMID: return block_bytes(&run->level[part], 50.0, 0.0);
+    default: return 16e6;
+    }
+}
