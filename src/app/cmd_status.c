@@ -62,7 +62,7 @@ static bool print_json(const seen *s, const clm_stage *stages, int n, bool done,
         clm_json_add_number(e, "tasks", (double)stages[k].n);
         clm_json_add_number(e, "ended", (double)s->ended[k]);
         clm_json_add_number(e, "failed", (double)s->failed[k]);
-        clm_json_add_number(e, "cpu_seconds", s->seconds[k]);
+        clm_json_add_number(e, "busy_seconds", s->seconds[k]);
     }
     bool ok = clm_json_print(v, true, &b, err);
     if (ok) (void)fputs((const char *)b.data, stdout);
@@ -72,7 +72,7 @@ static bool print_json(const seen *s, const clm_stage *stages, int n, bool done,
 }
 
 static void print_text(const seen *s, const clm_stage *stages, int n, bool done) {
-    (void)printf("  %-10s %9s %9s %9s %9s\n", "stage", "ended", "of", "failed", "CPU");
+    (void)printf("  %-10s %9s %9s %9s %9s\n", "stage", "ended", "of", "failed", "busy");
     for (int k = 0; k < n; k++)
         (void)printf("  %-10s %9lld %9lld %9lld %9s\n", stages[k].name, (long long)s->ended[k], (long long)stages[k].n,
                      (long long)s->failed[k], clm_text_seconds(s->seconds[k]).s);

@@ -163,7 +163,7 @@ static bool print_metrics(const clm_tally *t, clm_buf *b, clm_err *err) {
 }
 
 bool clm_tally_print(const clm_tally *t, clm_buf *b, clm_err *err) {
-    bool ok = clm_buf_printf(b, err, "\n  %-10s %7s %7s %9s  %s\n", "stage", "tasks", "failed", "CPU", "figures");
+    bool ok = clm_buf_printf(b, err, "\n  %-10s %7s %7s %9s  %s\n", "stage", "tasks", "failed", "busy", "figures");
     for (int k = 0; ok && k < t->run->plan.n_stages; k++)
         if (t->stage[k].ended) ok = print_stage(t, k, b, err);
     ok = ok && print_metrics(t, b, err);

@@ -51,7 +51,7 @@ bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, cl
     bool ok = j->run(run, &mine, task, out->figure, err);
     if (!ok && j->marks_failure && err->code != CLM_E_IO && err->code != CLM_E_WRITE) {
         clm_err second = CLM_ERR_NONE;
-        if (!clm_job_mark_failed(run, task, &second)) *err = second;
+        if (!clm_job_mark_failed(run, task, err, &second)) *err = second;
     }
     out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
     struct rusage use;

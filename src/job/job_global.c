@@ -29,7 +29,7 @@ static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *
         clm_spill spill;
         bool failed;
         bool ok = clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err);
-        if (ok && failed) ok = clm_fail(err, CLM_E_NODATA, "block %lld of spots failed: see blocks.jsonl", (long long)b);
+        if (ok && failed) ok = clm_job_failed_before(&spill, err);
         const clm_section *norm = ok ? clm_spill_find(&spill, "norm") : NULL;
         if (norm) s->points.n += norm->shape[3];
         const clm_section *code = norm && norm->shape[3] ? clm_spill_find(&spill, "code") : NULL;

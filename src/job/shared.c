@@ -10,10 +10,18 @@ bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *se
            clm_spill_put(path, run->plan.hash, task->stage, task->index, sections, n, err);
 }
 
-bool clm_job_mark_failed(const clm_run *run, const clm_task *task, clm_err *err) {
-    const uint8_t one = 1;
-    const clm_section s = {.name = "failed", .dtype = CLM_U8, .shape = {1, 1, 1, 1}, .data = &one};
-    return clm_job_put(run, task, &s, 1, err);
+bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err) {
+    const int32_t code = (int32_t)why->code;
+    const clm_section s[2] = {
+        {.name = "failed", .dtype = CLM_U8, .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1}, .data = why->text},
+        {.name = "code", .dtype = CLM_I32, .shape = {1, 1, 1, 1}, .data = &code}};
+    return clm_job_put(run, task, s, 2, err);
+}
+
+bool clm_job_failed_before(const clm_spill *spill, clm_err *err) {
+    const clm_section *why = clm_spill_find(spill, "failed"), *code = clm_spill_find(spill, "code");
+    clm_code c = code ? (clm_code) * (const int32_t *)code->data : CLM_E_IO;
+    return clm_fail(err, c, "%s", why ? (const char *)why->data : "");
 }
 
 bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out, bool *failed,
@@ -56,7 +64,10 @@ static bool read_field(const clm_pass *p, const clm_work *w, clm_field *out, clm
 
 bool clm_job_field_before(const clm_run *run, const clm_work *w, int pass, clm_field *out, clm_err *err) {
     if (pass > 0) return read_field(&run->pass[pass - 1], w, out, err);
-    if (run->config->local_enabled) return clm_lattice_field(&run->lattice, &run->affine, out, err);
+    if (run->config->local_enabled) {
+        clm_lattice_field(&run->lattice, out);
+        return true;
+    }
     memset(out->u[0], 0, (size_t)clm_field_count(out) * 3 * sizeof(float));
     return true;
 }
