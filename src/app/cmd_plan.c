@@ -26,7 +26,7 @@ static void print_image(const char *what, const clm_image *image) {
 }
 
 static void print_text(const clm_run *run) {
-    const clm_view *v = &run->local_fixed;
+    const clm_view *v = &run->measure_fixed;
     double most = 0.0, bytes_out = 0.0, task = run->config->memory_task_mib * 1048576.0;
     print_image("fixed", run->fixed);
     print_image("moving", run->moving);

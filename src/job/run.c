@@ -122,12 +122,12 @@ static void lay_geometry(clm_run *run) {
     const clm_config *c = run->config;
     double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
     lay_global(run, base_um);
-    run->local_fixed = clm_view_make(run->fixed, base_um);
-    run->local_moving = clm_view_make(run->moving, base_um);
+    run->local_fixed = clm_view_make(run->fixed, base_um * c->local_factor);
+    run->local_moving = clm_view_make(run->moving, base_um * c->local_factor);
     run->local_blocks = clm_grid_even(run->local_fixed.shape, c->local_block_vox, c->local_halo_vox, 1);
     lay_passes(run, base_um);
-    run->measure_fixed = run->local_fixed;
-    run->measure_moving = run->local_moving;
+    run->measure_fixed = clm_view_make(run->fixed, base_um);
+    run->measure_moving = clm_view_make(run->moving, base_um);
     run->measure_blocks = clm_grid_even(run->measure_fixed.shape, MEASURE_BLOCK, 0, 1);
     lay_output(run);
 }

@@ -43,9 +43,10 @@ typedef struct clm_list {
     K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", "the most general model the global stage may fit") \
     K(BOOL, bool, global_refine, "global.refine", "true", 0, 0, "", "refine the affine on intensities") \
     K(BOOL, bool, local_enabled, "local.enabled", "true", 0, 0, "", "local affines per block") \
-    K(INT, int64_t, local_block_vox, "local.block_vox", "64", 16, 2048, "", "block edge at the alignment level") \
-    K(INT, int64_t, local_halo_vox, "local.halo_vox", "24", 0, 1024, "", "overlap on every side of a block") \
-    K(INT, int64_t, local_max_spots, "local.max_spots", "400", 20, 100000, "", "blobs kept a block and volume") \
+    K(REAL, double, local_factor, "local.factor", "2", 1, 64, "", "reduction of the level that local affines are found at, against the alignment level") \
+    K(INT, int64_t, local_block_vox, "local.block_vox", "40", 16, 2048, "", "block edge in voxels of that level") \
+    K(INT, int64_t, local_halo_vox, "local.halo_vox", "12", 0, 1024, "", "overlap on every side of a block") \
+    K(INT, int64_t, local_max_spots, "local.max_spots", "800", 20, 100000, "", "blobs kept a block and volume") \
     K(REAL, double, local_search_um, "local.search_um", "0", 0, 1e6, "", "farthest a match may lie from where the global affine puts it; 0: 12 voxels") \
     K(REAL, double, local_min_correlation, "local.min_correlation", "0.5", 0, 1, "", "least correlation of matching neighbourhoods") \
     K(REAL, double, local_max_error_um, "local.max_error_um", "0", 0, 1e6, "", "a match agrees with its block's affine within this; 0: 2.5 voxels") \
