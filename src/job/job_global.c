@@ -10,6 +10,8 @@
 #include <string.h>
 
 #define ERROR_VOX 4.0    /* global.max_error_um where the configuration leaves it open, in coarse voxels */
+#define OVERLAP_POINTS 24
+#define LEAST_OVERLAP 0.005 /* of the fixed volume: less is nothing to align */
 #define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
@@ -171,6 +173,26 @@ static bool refine(const clm_run *run, const clm_work *w, const side *f, const s
     return true;
 }
 
+/* share of the fixed volume that maps inside the moving one, over a grid of points */
+static double overlap_of(const clm_run *run, const clm_affine *a) {
+    const clm_view *f = &run->coarse_fixed, *m = &run->coarse_moving;
+    int64_t inside = 0;
+    for (int i = 0; i < OVERLAP_POINTS * OVERLAP_POINTS * OVERLAP_POINTS; i++) {
+        const int at[3] = {i / OVERLAP_POINTS / OVERLAP_POINTS, i / OVERLAP_POINTS % OVERLAP_POINTS, i % OVERLAP_POINTS};
+        double x[3], y[3];
+        bool in = true;
+        for (int d = 0; d < 3; d++)
+            x[d] = f->origin[d] + ((double)at[d] + 0.5) / OVERLAP_POINTS * (double)(f->shape[d] - 1) * f->spacing[d];
+        clm_affine_apply(a, x, y);
+        for (int d = 0; d < 3; d++) {
+            double v = (y[d] - m->origin[d]) / m->spacing[d];
+            in = in && v >= 0.0 && v <= (double)(m->shape[d] - 1);
+        }
+        inside += in;
+    }
+    return (double)inside / (OVERLAP_POINTS * OVERLAP_POINTS * OVERLAP_POINTS);
+}
+
 static void given_affine(const clm_config *c, clm_affine *out) {
     for (int i = 0; i < 12; i++) out->m[i / 4][i % 4] = c->global_affine.v[i];
 }
@@ -181,6 +203,11 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
     (void)task;
     if (stage < 0) { /* method "given" */
         given_affine(run->config, &a);
+        figure[7] = overlap_of(run, &a);
+        if (figure[7] < LEAST_OVERLAP)
+            return clm_fail(err, CLM_E_NODATA,
+                            "under global.affine only %.2g %% of the fixed image overlap the moving one; is it fixed to "
+                            "moving, z y x, in micrometres?", 100.0 * figure[7]);
         return publish(run, &a, figure, err);
     }
     side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
