@@ -4,11 +4,12 @@
 #include <getopt.h>
 #include <string.h>
 
-enum { FIXED = 256, MOVING, OUT, PRESET, SET, THREADS, LOCAL, JSON, FIXED_SPACING, MOVING_SPACING };
+enum { FIXED = 256, ANY_ROTATION, MOVING, OUT, PRESET, SET, THREADS, LOCAL, JSON, FIXED_SPACING, MOVING_SPACING };
 
 static const struct option longs[] = {{"fixed", required_argument, NULL, FIXED},
                                       {"moving", required_argument, NULL, MOVING},
                                       {"out", required_argument, NULL, OUT},
+                                      {"any-rotation", no_argument, NULL, ANY_ROTATION},
                                       {"preset", required_argument, NULL, PRESET},
                                       {"set", required_argument, NULL, SET},
                                       {"fixed-spacing", required_argument, NULL, FIXED_SPACING},
@@ -29,6 +30,7 @@ const char *clm_options_help(void) {
            "  --set KEY=VALUE        any key of config/keys.md, e.g. --set deform.stiffness=2 (repeatable)\n"
            "  --fixed-spacing Z,Y,X  voxel spacing in micrometres, overriding the metadata\n"
            "  --moving-spacing Z,Y,X\n"
+           "  --any-rotation         the images may be turned by any angle against each other\n"
            "  --threads N            compute threads a rank (default: the rank's share of the cores)\n"
            "  --local N              N ranks as threads of this process, without mpirun\n"
            "  --json                 machine-readable output\n"
@@ -101,6 +103,7 @@ static bool put_above(int argc, char **argv, clm_options *out, clm_err *err) {
             if (ok) c->threads = n;
             break;
         case LOCAL: ok = small_int(optarg, "--local", 1, &out->local_ranks, err); break;
+        case ANY_ROTATION: c->global_any_rotation = true; break;
         case JSON: out->json = true; break;
         case 'q': out->quiet = true; break;
         case 'v': out->verbose = true; break;

@@ -1,6 +1,5 @@
 /* The global affine, from the spots of all blocks: match, RANSAC, refine on the coarse volumes. */
-#include "collimate/align/match.h"
-#include "collimate/align/ransac.h"
+#include "collimate/align/global.h"
 #include "collimate/align/refine.h"
 #include "collimate/base/file.h"
 #include "feature_params.h"
@@ -92,36 +91,29 @@ static clm_model model_of(const clm_config *c) {
     return CLM_MODEL_AFFINE;
 }
 
+/* The prior is either no transform at all (then distance counts for nothing) or, with a limit, the identity. */
 static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, const side *m, double *figure,
                         clm_affine *out, clm_err *err) {
     const clm_config *c = run->config;
+    const clm_affine identity = CLM_AFFINE_IDENTITY;
     double voxel = clm_feature_voxel_um(f->view);
-    clm_match_params mp = CLM_MATCH_DEFAULTS;
-    mp.min_correlation = c->global_min_correlation;
-    mp.max_distance_um = c->global_max_distance_um;
-    mp.distinct_um = DISTINCT_VOX * voxel;
-    clm_matches matches;
-    clm_affine prior = CLM_AFFINE_IDENTITY;
-    if (!clm_match(w, &f->points, &f->patches, &m->points, &m->patches, &prior, &mp, &matches, err)) return false;
-    figure[2] = (double)matches.n;
-    double(*p)[3] = clm_arena_take(w->temp, matches.n, sizeof *p, err);
-    double(*q)[3] = p ? clm_arena_take(w->temp, matches.n, sizeof *q, err) : NULL;
-    if (!q) return false;
-    for (int64_t i = 0; i < matches.n; i++) {
-        memcpy(p[i], f->points.pos[matches.fixed[i]], sizeof p[i]);
-        memcpy(q[i], m->points.pos[matches.moving[i]], sizeof q[i]);
-    }
-    clm_ransac_params rp = CLM_RANSAC_DEFAULTS;
-    rp.model = model_of(c);
-    rp.max_error_um = c->global_max_error_um > 0.0 ? c->global_max_error_um : ERROR_VOX * voxel;
-    rp.min_inliers = c->global_min_inliers;
-    clm_ransac_fit fit;
-    if (!clm_ransac_affine(w, matches.n, (const double(*)[3])p, (const double(*)[3])q, &rp, &fit, err))
-        return clm_err_in(err, "global affine: %lld fixed and %lld moving blobs, %lld matches",
-                          (long long)f->points.n, (long long)m->points.n, (long long)matches.n);
-    figure[3] = (double)fit.inliers;
-    figure[4] = fit.rms_um;
-    *out = fit.affine;
+    clm_global_params p = CLM_GLOBAL_DEFAULTS;
+    clm_global_fit fit;
+    p.any_rotation = c->global_any_rotation;
+    p.match.min_correlation = c->global_min_correlation;
+    p.match.max_distance_um = c->global_max_distance_um;
+    p.match.distinct_um = DISTINCT_VOX * voxel;
+    p.ransac.model = model_of(c);
+    p.ransac.max_error_um = c->global_max_error_um > 0.0 ? c->global_max_error_um : ERROR_VOX * voxel;
+    p.ransac.min_inliers = c->global_min_inliers;
+    const clm_affine *prior = c->global_max_distance_um > 0.0 ? &identity : NULL;
+    if (!clm_global_find(w, &f->points, &f->patches, &m->points, &m->patches, prior, &p, &fit, err))
+        return clm_err_in(err, "global affine: %lld fixed and %lld moving blobs", (long long)f->points.n,
+                          (long long)m->points.n);
+    figure[2] = (double)fit.matches.n;
+    figure[3] = (double)fit.fit.inliers;
+    figure[4] = fit.fit.rms_um;
+    *out = fit.fit.affine;
     return true;
 }
 

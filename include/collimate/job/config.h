@@ -40,6 +40,7 @@ typedef struct clm_list {
     K(REAL, double, global_max_distance_um, "global.max_distance_um", "0", 0, 1e9, "", "farthest a blob may move before any alignment; 0: no limit") \
     K(REAL, double, global_max_error_um, "global.max_error_um", "0", 0, 1e6, "", "a match agrees with the affine within this; 0: 4 voxels of the working level") \
     K(INT, int64_t, global_min_inliers, "global.min_inliers", "12", 4, 1000000, "", "fewer agreeing matches are an error") \
+    K(BOOL, bool, global_any_rotation, "global.any_rotation", "false", 0, 0, "", "the images may be turned by any angle; without it by up to about 20 degrees") \
     K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", "the most general model the global stage may fit") \
     K(BOOL, bool, global_refine, "global.refine", "true", 0, 0, "", "refine the affine on intensities") \
     K(BOOL, bool, local_enabled, "local.enabled", "true", 0, 0, "", "local affines per block") \
