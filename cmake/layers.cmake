@@ -49,8 +49,8 @@ endforeach()
 configure_file(src/job/presets.c.in presets.c @ONLY)
 
 clm_layer(job BELOW plan align image store core base
-  SOURCES config.c feature_params.c folder.c job.c job_apply.c job_deform.c job_finish.c job_global.c job_lattice.c
-          job_local.c job_measure.c job_spots.c job_stitch.c run.c shared.c view.c
+  SOURCES align_run.c config.c feature_params.c folder.c job.c job_apply.c job_deform.c job_finish.c job_global.c job_lattice.c
+          job_local.c job_measure.c job_spots.c job_stitch.c shared.c view.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 

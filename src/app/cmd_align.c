@@ -50,8 +50,8 @@ typedef struct rank {
     clm_run *run;
     clm_work *work; /* [slots] */
     int slots;
-    clm_tally *tally;  /* rank 0 */
-    double last_line;  /* when progress was last told */
+    clm_tally *tally; /* rank 0 */
+    double last_line; /* when progress was last told */
     clm_run_summary summary;
     int exit_code;
 } rank;
@@ -83,9 +83,10 @@ static void on_progress(void *ctx, const clm_progress *p) {
     if (!terminal && p->over && p->total == 1 && now - r->last_line < 5.0) return;
     r->last_line = now;
     char eta[48] = "";
-    if (!p->over && p->eta_s >= 0.0) (void)snprintf(eta, sizeof eta, ", %s left", clm_text_seconds(p->eta_s).s);
-    (void)fprintf(stderr, "%s%-10s %lld/%lld blocks, %lld failed, %.3g/s%s%s", terminal ? "\r\033[K" : "", p->name,
-                  (long long)p->ended, (long long)p->total, (long long)p->failed, p->rate_per_s, eta,
+    if (!p->over && p->eta_s >= 0.0)
+        (void)snprintf(eta, sizeof eta, ", %s left", clm_text_seconds(p->eta_s).s);
+    (void)fprintf(stderr, "%s%-10s %lld/%lld blocks, %lld failed, %.3g/s%s%s", terminal ? "\r\033[K" : "",
+                  p->name, (long long)p->ended, (long long)p->total, (long long)p->failed, p->rate_per_s, eta,
                   terminal ? "" : "\n");
     if (terminal && p->over) (void)fputs("\r\033[K", stderr);
     (void)fflush(stderr);
@@ -157,10 +158,10 @@ static bool tell(rank *r, bool ok, clm_err *err) {
     if (ok && told && !r->options->quiet) {
         told = clm_tally_print(r->tally, &b, err);
         if (told)
-            (void)fprintf(stderr, "%s\n%lld tasks, %lld failed, %s on %d rank%s; results in %s\n", (char *)b.data,
-                          (long long)r->summary.tasks, (long long)r->summary.failed,
-                          clm_text_seconds(r->summary.seconds).s, r->summary.ranks, r->summary.ranks == 1 ? "" : "s",
-                          r->run->folder);
+            (void)fprintf(stderr, "%s\n%lld tasks, %lld failed, %s on %d rank%s; results in %s\n",
+                          (char *)b.data, (long long)r->summary.tasks, (long long)r->summary.failed,
+                          clm_text_seconds(r->summary.seconds).s, r->summary.ranks,
+                          r->summary.ranks == 1 ? "" : "s", r->run->folder);
     }
     clm_buf_free(&b);
     return told;
@@ -194,12 +195,15 @@ static void run_rank(rank *r) {
             if (ok) ok = drop_spills(r->run, &err); /* nothing is left to be done with them */
         }
     }
-    if (!ok && (first || mine_failed) && !(first && !mine_failed && err.code == CLM_E_PEER && r->comm->size > 1 && !r->run))
+    if (!ok && (first || mine_failed) &&
+        !(first && !mine_failed && err.code == CLM_E_PEER && r->comm->size > 1 && !r->run))
         (void)clm_command_fails("align", &err);
     if (!ok && first && err.code == CLM_E_CANCELLED)
         (void)fprintf(stderr, "collimate align: what is done is kept; the same command goes on\n");
-    r->exit_code = ok ? (r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE) : (int)clm_exit_of(err.code);
-    if (r->summary.abandoned) _exit(r->exit_code); /* a task still runs and uses what close_rank would free */
+    r->exit_code =
+        ok ? (r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE) : (int)clm_exit_of(err.code);
+    if (r->summary.abandoned)
+        _exit(r->exit_code); /* allow: a task still runs and uses what close_rank would free */
     close_rank(r);
 }
 
@@ -219,7 +223,8 @@ static int run_local(const clm_options *options) {
     if (!ranks || !clm_comm_local_open(n, NULL, &hub, comms, &err)) return clm_command_fails("align", &err);
     for (int r = 0; r < n; r++) ranks[r] = (rank){.comm = comms[r], .options = options};
     for (int r = 1; r < n; r++)
-        if (pthread_create(&threads[r], NULL, rank_thread, &ranks[r]) != 0) abort(); /* allow: --local's ranks */
+        if (pthread_create(&threads[r], NULL, rank_thread, &ranks[r]) != 0) /* allow: ranks in one process */
+            abort();                                                        /* allow: no thread, no rank */
     run_rank(&ranks[0]);
     for (int r = 1; r < n; r++) (void)pthread_join(threads[r], NULL);
     int code = ranks[0].exit_code;
@@ -237,7 +242,7 @@ static int run_mpi(const clm_options *options) {
     run_rank(&r);
     bool clean = r.summary.clean || !r.summary.tasks;
     clm_comm_close(r.comm, clean);
-    if (!clean) _exit(r.exit_code);
+    if (!clean) _exit(r.exit_code); /* allow: MPI would wait for the rank that was lost */
     return r.exit_code;
 }
 

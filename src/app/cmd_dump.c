@@ -30,8 +30,8 @@ int clm_cmd_dump(int argc, char **argv) {
     char path[CLM_PATH_MAX];
     clm_array *a = NULL;
     (void)signal(SIGPIPE, SIG_IGN); /* `dump | head` ends with a line, not by a signal */
-    bool ok = clm_path_join(path, argv[1], argc == 3 ? argv[2] : "", &err) && clm_array_open(path, &a, &err) &&
-              clm_array_dump(a, STDOUT_FILENO, 0, &err);
+    bool ok = clm_path_join(path, argv[1], argc == 3 ? argv[2] : "", &err) &&
+              clm_array_open(path, &a, &err) && clm_array_dump(a, STDOUT_FILENO, 0, &err);
     clm_array_close(a);
     return ok ? CLM_EXIT_DONE : clm_command_fails("dump", &err);
 }

@@ -1,6 +1,6 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/options.h"
-#include "collimate/job/run.h"
+#include "collimate/job/align_run.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -30,24 +30,24 @@ static void print_text(const clm_run *run) {
     double most = 0.0, bytes_out = 0.0, task = run->config->memory_task_mib * 1048576.0;
     print_image("fixed", run->fixed);
     print_image("moving", run->moving);
-    (void)printf("  aligned at %.4g x %.4g x %.4g um; the global stage at %.4g x %.4g x %.4g um\n\n", v->spacing[0],
-                 v->spacing[1], v->spacing[2], run->coarse_fixed.spacing[0], run->coarse_fixed.spacing[1],
-                 run->coarse_fixed.spacing[2]);
+    (void)printf("  aligned at %.4g x %.4g x %.4g um; the global stage at %.4g x %.4g x %.4g um\n\n",
+                 v->spacing[0], v->spacing[1], v->spacing[2], run->coarse_fixed.spacing[0],
+                 run->coarse_fixed.spacing[1], run->coarse_fixed.spacing[2]);
     (void)printf("  %-10s %10s  %-18s %12s\n", "stage", "tasks", "grid z y x", "memory/task");
     for (int k = 0; k < run->plan.n_stages; k++) {
         const clm_stage *s = &run->stage[k];
         char grid[64];
         double bytes = clm_run_task_bytes(run, k);
-        (void)snprintf(grid, sizeof grid, "%lld x %lld x %lld", (long long)s->shape[0], (long long)s->shape[1],
-                       (long long)s->shape[2]);
+        (void)snprintf(grid, sizeof grid, "%lld x %lld x %lld", (long long)s->shape[0],
+                       (long long)s->shape[1], (long long)s->shape[2]);
         (void)printf("  %-10s %10lld  %-18s %12s\n", s->name, (long long)s->n, grid, clm_text_bytes(bytes).s);
         most = fmax(most, bytes);
     }
     double in = voxels_of(run->fixed) * (double)clm_dtype_size(clm_image_info_of(run->fixed)->dtype) +
                 voxels_of(run->moving) * (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
     if (run->n_levels)
-        bytes_out += voxels_of(run->fixed) * 8.0 / 7.0 *
-                     (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
+        bytes_out +=
+            voxels_of(run->fixed) * 8.0 / 7.0 * (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
     for (int k = 0; k < run->n_passes; k++)
         bytes_out += 16.0 * (double)(run->pass[k].lattice.shape[0] * run->pass[k].lattice.shape[1] *
                                      run->pass[k].lattice.shape[2]);
@@ -58,8 +58,9 @@ static void print_text(const clm_run *run) {
                  clm_text_bytes(run->config->memory_cache_mib * 1048576.0).s);
     (void)printf("  time: about %s of CPU; divide by the cores\n", clm_text_seconds(cpu).s);
     if (most > task)
-        (void)printf("  WARNING: a task needs more than memory.task_mib = %.0f; use smaller blocks or raise it\n",
-                     run->config->memory_task_mib);
+        (void)printf(
+            "  WARNING: a task needs more than memory.task_mib = %.0f; use smaller blocks or raise it\n",
+            run->config->memory_task_mib);
 }
 
 static bool print_json(const clm_run *run, clm_err *err) {

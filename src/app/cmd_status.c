@@ -74,18 +74,21 @@ static bool print_json(const seen *s, const clm_stage *stages, int n, bool done,
 static void print_text(const seen *s, const clm_stage *stages, int n, bool done) {
     (void)printf("  %-10s %9s %9s %9s %9s\n", "stage", "ended", "of", "failed", "busy");
     for (int k = 0; k < n; k++)
-        (void)printf("  %-10s %9lld %9lld %9lld %9s\n", stages[k].name, (long long)s->ended[k], (long long)stages[k].n,
-                     (long long)s->failed[k], clm_text_seconds(s->seconds[k]).s);
+        (void)printf("  %-10s %9lld %9lld %9lld %9s\n", stages[k].name, (long long)s->ended[k],
+                     (long long)stages[k].n, (long long)s->failed[k], clm_text_seconds(s->seconds[k]).s);
     for (int64_t i = 0; i < s->failures && i < REASONS_TOLD; i++)
         (void)printf("  failed: %s %lld: %s\n", stages[s->reason[i].task.stage].name,
                      (long long)s->reason[i].task.index, s->reason[i].err.text);
-    if (s->failures > REASONS_TOLD) (void)printf("  ... and %lld more\n", (long long)(s->failures - REASONS_TOLD));
-    double span = s->last_s - s->launch_s, quiet = (double)time(NULL) - s->last_s;
+    if (s->failures > REASONS_TOLD)
+        (void)printf("  ... and %lld more\n", (long long)(s->failures - REASONS_TOLD));
+    double span = s->last_s - s->launch_s,
+           quiet = (double)time(NULL) - s->last_s; /* allow: for people only */
     if (done)
         (void)printf("done\n");
     else
         (void)printf("launch %lld, %.3g tasks/s, last word %s ago\n", (long long)s->launches,
-                     span > 0.0 ? (double)s->since_launch / span : 0.0, clm_text_seconds(quiet > 0 ? quiet : 0).s);
+                     span > 0.0 ? (double)s->since_launch / span : 0.0,
+                     clm_text_seconds(quiet > 0 ? quiet : 0).s);
 }
 
 int clm_cmd_status(int argc, char **argv) {

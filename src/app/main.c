@@ -13,7 +13,8 @@ typedef struct command {
 } command;
 
 static const command commands[] = {
-    {"phantom", clm_cmd_phantom, "make a microscopy-like pair with a known warp, or check a result against it"},
+    {"phantom", clm_cmd_phantom,
+     "make a microscopy-like pair with a known warp, or check a result against it"},
     {"info", clm_cmd_info, "what is this array: format, shape, spacing, origin, unit, pyramid, codec"},
     {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
@@ -45,15 +46,17 @@ static void print_help(FILE *to) {
                       "Commands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         (void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
-    (void)fprintf(to, "\nOptions:\n"
-                      "  --help     this text; after a command, that command's own\n"
-                      "  --version  the version\n\n"
-                      "Examples:\n"
-                      "  collimate phantom demo\n"
-                      "  mpirun -n 2 collimate align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out demo/out\n"
-                      "  collimate info volume.n5/lowres\n\n"
-                      "Exit codes: 0 done; 1 done, but blocks failed; 2 usage or configuration; 3 input unreadable or\n"
-                      "unusable; 4 output cannot be written; 5 interrupted, the same command resumes.\n");
+    (void)fprintf(
+        to,
+        "\nOptions:\n"
+        "  --help     this text; after a command, that command's own\n"
+        "  --version  the version\n\n"
+        "Examples:\n"
+        "  collimate phantom demo\n"
+        "  mpirun -n 2 collimate align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out demo/out\n"
+        "  collimate info volume.n5/lowres\n\n"
+        "Exit codes: 0 done; 1 done, but blocks failed; 2 usage or configuration; 3 input unreadable or\n"
+        "unusable; 4 output cannot be written; 5 interrupted, the same command resumes.\n");
 }
 
 int main(int argc, char **argv) {

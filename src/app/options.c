@@ -4,7 +4,19 @@
 #include <getopt.h>
 #include <string.h>
 
-enum { FIXED = 256, ANY_ROTATION, MOVING, OUT, PRESET, SET, THREADS, LOCAL, JSON, FIXED_SPACING, MOVING_SPACING };
+enum {
+    FIXED = 256,
+    ANY_ROTATION,
+    MOVING,
+    OUT,
+    PRESET,
+    SET,
+    THREADS,
+    LOCAL,
+    JSON,
+    FIXED_SPACING,
+    MOVING_SPACING
+};
 
 static const struct option longs[] = {{"fixed", required_argument, NULL, FIXED},
                                       {"moving", required_argument, NULL, MOVING},

@@ -149,7 +149,8 @@ static bool print_metrics(const clm_tally *t, clm_buf *b, clm_err *err) {
     if (!clm_run_path(t->run, path, err, "metrics.json")) return false;
     if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
     if (!clm_json_read(path, &v, err)) return false;
-    bool ok = clm_buf_printf(b, err, "\n  %-10s %8s %10s %13s\n", "after", "NCC", "local NCC", "min Jacobian");
+    bool ok =
+        clm_buf_printf(b, err, "\n  %-10s %8s %10s %13s\n", "after", "NCC", "local NCC", "min Jacobian");
     for (const clm_json *s = clm_json_first(clm_json_get(v, "stages")); ok && s; s = clm_json_next(s)) {
         double ncc = NAN, local = NAN, jacobian = 1.0;
         (void)clm_json_number(clm_json_get(s, "ncc"), &ncc);
@@ -163,7 +164,8 @@ static bool print_metrics(const clm_tally *t, clm_buf *b, clm_err *err) {
 }
 
 bool clm_tally_print(const clm_tally *t, clm_buf *b, clm_err *err) {
-    bool ok = clm_buf_printf(b, err, "\n  %-10s %7s %7s %9s  %s\n", "stage", "tasks", "failed", "busy", "figures");
+    bool ok =
+        clm_buf_printf(b, err, "\n  %-10s %7s %7s %9s  %s\n", "stage", "tasks", "failed", "busy", "figures");
     for (int k = 0; ok && k < t->run->plan.n_stages; k++)
         if (t->stage[k].ended) ok = print_stage(t, k, b, err);
     ok = ok && print_metrics(t, b, err);

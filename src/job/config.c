@@ -6,8 +6,8 @@
 #include <string.h>
 
 enum kind { TEXT, INT, REAL, BOOL, LIST, LIST16 };
-static const char *const kind_name[] = {"text", "whole number", "number", "true or false", "list of numbers",
-                                        "list of numbers"};
+static const char *const kind_name[] = {"text",          "whole number",    "number",
+                                        "true or false", "list of numbers", "list of numbers"};
 
 typedef struct key {
     enum kind kind;
@@ -17,7 +17,7 @@ typedef struct key {
     const char *choices, *meaning;
 } key;
 
-#define K(kind, type, field, name, standard, least, most, choices, meaning)                                  \
+#define K(kind, type, field, name, standard, least, most, choices, meaning) \
     {kind, offsetof(clm_config, field), name, standard, least, most, choices, meaning},
 static const key keys[] = {CLM_CONFIG_KEYS(K)};
 #undef K
@@ -27,8 +27,13 @@ int clm_config_key_count(void) { return KEY_COUNT; }
 
 clm_config_key clm_config_key_at(int i) {
     const key *k = &keys[i];
-    return (clm_config_key){.key = k->key, .kind = kind_name[k->kind], .standard = k->standard,
-                            .choices = k->choices, .meaning = k->meaning, .least = k->least, .most = k->most};
+    return (clm_config_key){.key = k->key,
+                            .kind = kind_name[k->kind],
+                            .standard = k->standard,
+                            .choices = k->choices,
+                            .meaning = k->meaning,
+                            .least = k->least,
+                            .most = k->most};
 }
 
 static void *field_of(const clm_config *c, const key *k) { return (char *)(uintptr_t)c + k->at; }
@@ -56,7 +61,8 @@ static bool is_choice(const char *choices, const char *value) {
 
 static bool put_text(clm_config *c, const key *k, const char *text, const char *source, clm_err *err) {
     if (k->choices[0] && !is_choice(k->choices, text))
-        return clm_fail(err, CLM_E_ARG, "%s: %s = \"%s\": must be one of %s", source, k->key, text, k->choices);
+        return clm_fail(err, CLM_E_ARG, "%s: %s = \"%s\": must be one of %s", source, k->key, text,
+                        k->choices);
     char *copy = clm_heap_text(text, err);
     if (!copy) return false;
     char **slot = field_of(c, k);
@@ -67,7 +73,8 @@ static bool put_text(clm_config *c, const key *k, const char *text, const char *
 
 static bool in_range(const key *k, double x, const char *source, clm_err *err) {
     if (x >= k->least && x <= k->most) return true;
-    return clm_fail(err, CLM_E_ARG, "%s: %s = %g: must lie in %g .. %g", source, k->key, x, k->least, k->most);
+    return clm_fail(err, CLM_E_ARG, "%s: %s = %g: must lie in %g .. %g", source, k->key, x, k->least,
+                    k->most);
 }
 
 static bool put_list(clm_config *c, const key *k, const clm_json *v, const char *source, clm_err *err) {

@@ -4,7 +4,7 @@
 
 #include "collimate/align/blob.h"
 #include "collimate/align/patch.h"
-#include "collimate/job/run.h"
+#include "collimate/job/align_run.h"
 
 double clm_feature_voxel_um(const clm_view *view); /* least spacing */
 clm_blob_params clm_feature_blobs(const clm_run *run, const clm_view *view, bool local);

@@ -29,7 +29,8 @@ static bool create(const char *path, const clm_array_spec *spec, clm_err *err) {
 static bool create_field(const clm_run *run, int k, clm_err *err) {
     const clm_pass *p = &run->pass[k];
     char path[CLM_PATH_MAX];
-    clm_array_spec field = {.ndim = 4, .dtype = CLM_F32, .shape = {3}, .chunk = {3}, .axes = {"d", "z", "y", "x"}};
+    clm_array_spec field = {
+        .ndim = 4, .dtype = CLM_F32, .shape = {3}, .chunk = {3}, .axes = {"d", "z", "y", "x"}};
     clm_array_spec coverage = {.ndim = 3, .dtype = CLM_F32, .axes = {"z", "y", "x"}};
     for (int d = 0; d < 3; d++) {
         field.shape[d + 1] = coverage.shape[d] = p->lattice.shape[d];
@@ -42,7 +43,8 @@ static bool create_field(const clm_run *run, int k, clm_err *err) {
 static bool create_aligned(const clm_run *run, clm_err *err) {
     char path[CLM_PATH_MAX];
     for (int k = 0; k < run->n_levels; k++) {
-        clm_array_spec s = {.ndim = 3, .axes = {"z", "y", "x"}, .dtype = clm_image_info_of(run->moving)->dtype};
+        clm_array_spec s = {
+            .ndim = 3, .axes = {"z", "y", "x"}, .dtype = clm_image_info_of(run->moving)->dtype};
         for (int d = 0; d < 3; d++) {
             s.shape[d] = run->level[k].extent[d];
             s.chunk[d] = run->level[k].block[d];
@@ -76,7 +78,8 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     *fresh = true;
     if (clm_path_kind_of(run->folder) == CLM_PATH_NONE) return true;
     if (clm_path_kind_of(run->folder) != CLM_PATH_FOLDER)
-        return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the run folder; give another --out", run->folder);
+        return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the run folder; give another --out",
+                        run->folder);
     if (!clm_run_path(run, path, err, "job.json")) return false;
     if (clm_path_kind_of(path) == CLM_PATH_NONE) {
         clm_names names;
@@ -86,8 +89,10 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
         if (!empty) (void)snprintf(first, sizeof first, "%.79s", names.name[0]);
         clm_names_free(&names);
         if (empty) return true;
-        return clm_fail(err, CLM_E_ARG, "%s: is not empty (%s, ...) and holds no job.json: not a run folder; give another --out",
-                        run->folder, first);
+        return clm_fail(
+            err, CLM_E_ARG,
+            "%s: is not empty (%s, ...) and holds no job.json: not a run folder; give another --out",
+            run->folder, first);
     }
     if (!clm_json_read(path, &v, err)) return false;
     const char *have = clm_json_text(clm_json_get(clm_json_get(v, "collimate"), "plan"));
@@ -95,8 +100,10 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     bool same = have && strcmp(have, want) == 0;
     clm_json_free(v);
     if (!same)
-        return clm_fail(err, CLM_E_ARG, "%s: holds the run of another job (other images or settings, see its job.json); "
-                        "give another --out, or remove it to begin anew", run->folder);
+        return clm_fail(err, CLM_E_ARG,
+                        "%s: holds the run of another job (other images or settings, see its job.json); "
+                        "give another --out, or remove it to begin anew",
+                        run->folder);
     *fresh = false;
     return true;
 }
@@ -106,7 +113,8 @@ bool clm_run_prepare(clm_run *run, clm_err *err) {
     if (!accept_folder(run, &fresh, err)) return false;
     if (!fresh) return true;
     char path[CLM_PATH_MAX];
-    if (!clm_folder_make(run->folder, err) || !clm_run_path(run, path, err, "spill") || !clm_folder_make(path, err))
+    if (!clm_folder_make(run->folder, err) || !clm_run_path(run, path, err, "spill") ||
+        !clm_folder_make(path, err))
         return false;
     for (int k = 0; k < run->n_passes; k++)
         if (!create_field(run, k, err)) return false;
@@ -151,7 +159,9 @@ bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     clm_job_kind kind = run->kind[stage];
     if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
     if (kind > CLM_JOB_LATTICE && !load_lattice(run, err)) return false;
-    int passes = kind == CLM_JOB_DEFORM ? run->part[stage] : kind == CLM_JOB_STITCH ? run->part[stage] + 1 : run->n_passes;
+    int passes = kind == CLM_JOB_DEFORM   ? run->part[stage]
+                 : kind == CLM_JOB_STITCH ? run->part[stage] + 1
+                                          : run->n_passes;
     for (int k = 0; kind > CLM_JOB_LATTICE && k < passes; k++)
         if (!open_field(run, k, err)) return false;
     if (kind != CLM_JOB_APPLY && kind != CLM_JOB_PYRAMID) return true;

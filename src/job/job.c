@@ -42,12 +42,14 @@ clm_figure clm_job_figure(clm_job_kind kind, int i) {
     return i >= 0 && i < CLM_FIGURE_RSS ? jobs[kind].figure[i] : (clm_figure){0};
 }
 
-bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
+bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
+                 clm_err *err) {
     const job *j = &jobs[run->kind[task->stage]];
     clm_arena_reset(w->keep, (size_t)64 << 20);
     clm_arena_reset(w->temp, (size_t)64 << 20);
     clm_work mine = *w;
-    mine.seed = clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
+    mine.seed =
+        clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
     bool ok = j->run(run, &mine, task, out->figure, err);
     if (!ok && j->marks_failure && err->code != CLM_E_IO && err->code != CLM_E_WRITE) {
         clm_err second = CLM_ERR_NONE;

@@ -12,7 +12,8 @@ static clm_interp interp_of(const clm_config *c) {
 }
 
 /* voxels of a level as bytes of its type, published as one chunk */
-static bool put(const clm_run *run, const clm_work *w, int level, int64_t index, const clm_vol *v, clm_err *err) {
+static bool put(const clm_run *run, const clm_work *w, int level, int64_t index, const clm_vol *v,
+                clm_err *err) {
     clm_dtype type = clm_array_info_of(run->aligned[level])->dtype;
     int64_t n = clm_vol_count(v), at[3];
     void *bytes = clm_arena_take(w->keep, n, clm_dtype_size(type), err);
@@ -22,7 +23,8 @@ static bool put(const clm_run *run, const clm_work *w, int level, int64_t index,
     return clm_array_put_chunk(run->aligned[level], at, bytes, err);
 }
 
-bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                   clm_err *err) {
     clm_view fixed = clm_view_level(run->fixed, 0), moving = clm_view_level(run->moving, 0);
     clm_box box = clm_grid_core(&run->level[0], task->index);
     clm_field u;
@@ -48,7 +50,8 @@ bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, 
     return put(run, w, 0, task->index, &out, err);
 }
 
-bool clm_job_pyramid(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_pyramid(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                     clm_err *err) {
     (void)figure;
     int level = run->part[task->stage];
     static const double unit[3] = {1, 1, 1}, zero[3] = {0, 0, 0};
@@ -65,7 +68,8 @@ bool clm_job_pyramid(const clm_run *run, const clm_work *w, const clm_task *task
     clm_dtype type = clm_array_info_of(finer)->dtype;
     clm_vol fine, out;
     void *bytes = clm_arena_take(w->keep, n, clm_dtype_size(type), err);
-    if (!bytes || !clm_vol_new(w->keep, shape, unit, zero, &fine, err) || !clm_array_read(finer, lo, hi, bytes, err))
+    if (!bytes || !clm_vol_new(w->keep, shape, unit, zero, &fine, err) ||
+        !clm_array_read(finer, lo, hi, bytes, err))
         return false;
     clm_dtype_to_f32(type, bytes, fine.data, n);
     return clm_reduce(w, &fine, factor, &out, err) && put(run, w, level, task->index, &out, err);

@@ -36,7 +36,8 @@ static int64_t margin_of(const clm_view *moving, const clm_affine *a, double dis
 }
 
 /* The block's own nodes: u starts as the field before the pass. */
-static bool start_field(const clm_run *run, const clm_work *w, int pass, clm_box nodes, clm_field *u, clm_err *err) {
+static bool start_field(const clm_run *run, const clm_work *w, int pass, clm_box nodes, clm_field *u,
+                        clm_err *err) {
     const clm_lattice_plan *l = &run->pass[pass].lattice;
     int64_t shape[3];
     double origin[3];
@@ -44,20 +45,24 @@ static bool start_field(const clm_run *run, const clm_work *w, int pass, clm_box
         shape[d] = nodes.hi[d] - nodes.lo[d];
         origin[d] = l->origin[d] + (double)nodes.lo[d] * l->spacing[d];
     }
-    return clm_field_new(w->keep, shape, l->spacing, origin, u, err) && clm_job_field_before(run, w, pass, u, err);
+    return clm_field_new(w->keep, shape, l->spacing, origin, u, err) &&
+           clm_job_field_before(run, w, pass, u, err);
 }
 
-bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                    clm_err *err) {
     int pass = run->part[task->stage];
     const clm_pass *p = &run->pass[pass];
-    clm_box box = clm_grid_padded(&p->lattice.blocks, task->index), nodes = clm_lattice_nodes(&p->lattice, box);
+    clm_box box = clm_grid_padded(&p->lattice.blocks, task->index),
+            nodes = clm_lattice_nodes(&p->lattice, box);
     clm_deform_params params = params_of(run, pass);
     clm_field u;
     clm_vol fixed, moving;
     bool empty;
     if (!start_field(run, w, pass, nodes, &u, err)) return false;
     int64_t margin = margin_of(&p->moving, &run->affine, params.max_displacement_um);
-    if (!clm_job_read_moving(run, w, &p->fixed, box, &p->moving, &run->affine, &u, margin, &moving, &empty, err))
+    if (!clm_job_read_moving(run, w, &p->fixed, box, &p->moving, &run->affine, &u, margin, &moving, &empty,
+                             err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     if (!clm_view_read(w, &p->fixed, box, &fixed, err)) return false;
@@ -69,7 +74,7 @@ bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task,
     figure[3] = fit.min_jacobian;
     figure[4] = fit.max_displacement_um;
     figure[5] = fit.covered;
-    const clm_section s = {.name = "field", .dtype = CLM_F32, .shape = {3, u.shape[0], u.shape[1], u.shape[2]},
-                           .data = u.u[0]};
+    const clm_section s = {
+        .name = "field", .dtype = CLM_F32, .shape = {3, u.shape[0], u.shape[1], u.shape[2]}, .data = u.u[0]};
     return ok && clm_job_put(run, task, &s, 1, err);
 }

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool add_up(const clm_run *run, const clm_work *w, clm_measure total[CLM_MEASURED_COUNT], clm_err *err) {
+static bool add_up(const clm_run *run, const clm_work *w, clm_measure total[CLM_MEASURED_COUNT],
+                   clm_err *err) {
     int stage = clm_run_stage_of(run, CLM_JOB_MEASURE, 0);
     for (int k = 0; k < CLM_MEASURED_COUNT; k++) total[k] = (clm_measure){.min_jacobian = INFINITY};
     for (int64_t b = 0; stage >= 0 && b < run->stage[stage].n; b++) {
@@ -83,7 +84,8 @@ static clm_image_frame frame_of(const clm_image *image) {
 static bool write_transform(const clm_run *run, clm_err *err) {
     char path[CLM_PATH_MAX];
     const clm_pass *p = &run->pass[run->n_passes - 1];
-    clm_transform_spec s = {.affine = run->affine, .fixed = frame_of(run->fixed), .moving = frame_of(run->moving)};
+    clm_transform_spec s = {
+        .affine = run->affine, .fixed = frame_of(run->fixed), .moving = frame_of(run->moving)};
     memcpy(s.shape, p->lattice.shape, sizeof s.shape);
     memcpy(s.spacing_um, p->lattice.spacing, sizeof s.spacing_um);
     memcpy(s.origin_um, p->lattice.origin, sizeof s.origin_um);
@@ -91,7 +93,8 @@ static bool write_transform(const clm_run *run, clm_err *err) {
     return clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_ome_write_transform(path, &s, err);
 }
 
-bool clm_job_finish(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_finish(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                    clm_err *err) {
     clm_measure total[CLM_MEASURED_COUNT];
     (void)task;
     (void)figure;

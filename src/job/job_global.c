@@ -8,10 +8,10 @@
 #include <math.h>
 #include <string.h>
 
-#define ERROR_VOX 4.0    /* global.max_error_um where the configuration leaves it open, in coarse voxels */
+#define ERROR_VOX 4.0 /* global.max_error_um where the configuration leaves it open, in coarse voxels */
 #define OVERLAP_POINTS 24
 #define LEAST_OVERLAP 0.005 /* of the fixed volume: less is nothing to align */
-#define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
+#define DISTINCT_VOX 3.0    /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
 typedef struct side {
@@ -39,6 +39,7 @@ static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *
         if (!ok) return false;
     }
     s->patches.n = s->points.n;
+    s->patches.samples = clm_feature_patches(run, s->view, false).samples;
     return true;
 }
 
@@ -85,7 +86,7 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
 static clm_model model_of(const clm_config *c) {
     static const char *const names[] = {"translation", "rigid", "similarity", "affine"};
     static const clm_model models[] = {CLM_MODEL_TRANSLATION, CLM_MODEL_RIGID, CLM_MODEL_SIMILARITY,
-                                              CLM_MODEL_AFFINE};
+                                       CLM_MODEL_AFFINE};
     for (int i = 0; i < 4; i++)
         if (strcmp(c->global_model, names[i]) == 0) return models[i];
     return CLM_MODEL_AFFINE;
@@ -136,7 +137,8 @@ static bool publish(const clm_run *run, const clm_affine *a, const double *figur
          clm_file_publish(path, b.data, b.n, false, err);
     b.n = 0;
     for (int i = 0; ok && i < 3; i++)
-        ok = clm_buf_printf(&b, err, "%.17g %.17g %.17g %.17g\n", a->m[i][0], a->m[i][1], a->m[i][2], a->m[i][3]);
+        ok = clm_buf_printf(&b, err, "%.17g %.17g %.17g %.17g\n", a->m[i][0], a->m[i][1], a->m[i][2],
+                            a->m[i][3]);
     ok = ok && clm_buf_printf(&b, err, "0 0 0 1\n") && clm_run_path(run, path, err, "affine.txt") &&
          clm_file_publish(path, b.data, b.n, false, err);
     clm_json_free(v);
@@ -170,11 +172,13 @@ static double overlap_of(const clm_run *run, const clm_affine *a) {
     const clm_view *f = &run->coarse_fixed, *m = &run->coarse_moving;
     int64_t inside = 0;
     for (int i = 0; i < OVERLAP_POINTS * OVERLAP_POINTS * OVERLAP_POINTS; i++) {
-        const int at[3] = {i / OVERLAP_POINTS / OVERLAP_POINTS, i / OVERLAP_POINTS % OVERLAP_POINTS, i % OVERLAP_POINTS};
+        const int at[3] = {i / OVERLAP_POINTS / OVERLAP_POINTS, i / OVERLAP_POINTS % OVERLAP_POINTS,
+                           i % OVERLAP_POINTS};
         double x[3], y[3];
         bool in = true;
         for (int d = 0; d < 3; d++)
-            x[d] = f->origin[d] + ((double)at[d] + 0.5) / OVERLAP_POINTS * (double)(f->shape[d] - 1) * f->spacing[d];
+            x[d] = f->origin[d] +
+                   ((double)at[d] + 0.5) / OVERLAP_POINTS * (double)(f->shape[d] - 1) * f->spacing[d];
         clm_affine_apply(a, x, y);
         for (int d = 0; d < 3; d++) {
             double v = (y[d] - m->origin[d]) / m->spacing[d];
@@ -189,7 +193,8 @@ static void given_affine(const clm_config *c, clm_affine *out) {
     for (int i = 0; i < 12; i++) out->m[i / 4][i % 4] = c->global_affine.v[i];
 }
 
-bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                    clm_err *err) {
     clm_affine a;
     int stage = clm_run_stage_of(run, CLM_JOB_SPOTS, 0);
     (void)task;
@@ -197,9 +202,11 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
         given_affine(run->config, &a);
         figure[7] = overlap_of(run, &a);
         if (figure[7] < LEAST_OVERLAP)
-            return clm_fail(err, CLM_E_NODATA,
-                            "under global.affine only %.2g %% of the fixed image overlap the moving one; is it fixed to "
-                            "moving, z y x, in micrometres?", 100.0 * figure[7]);
+            return clm_fail(
+                err, CLM_E_NODATA,
+                "under global.affine only %.2g %% of the fixed image overlap the moving one; is it fixed to "
+                "moving, z y x, in micrometres?",
+                100.0 * figure[7]);
         return publish(run, &a, figure, err);
     }
     side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
@@ -209,10 +216,11 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
     figure[0] = (double)f.points.n;
     figure[1] = (double)m.points.n;
     if (f.points.n < 4 || m.points.n < 4)
-        return clm_fail(err, CLM_E_NODATA,
-                        "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
-                        "global.radius_min_um and global.radius_max_um miss the structures?",
-                        (long long)f.points.n, (long long)m.points.n);
+        return clm_fail(
+            err, CLM_E_NODATA,
+            "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
+            "global.radius_min_um and global.radius_max_um miss the structures?",
+            (long long)f.points.n, (long long)m.points.n);
     return fit_matches(run, w, &f, &m, figure, &a, err) && refine(run, w, &f, &m, figure, &a, err) &&
            publish(run, &a, figure, err);
 }

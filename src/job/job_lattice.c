@@ -5,14 +5,16 @@
 
 #include <string.h>
 
-static bool grid_of(const clm_run *run, const clm_work *w, double *centre[3], clm_lattice_grid *out, clm_err *err) {
+static bool grid_of(const clm_run *run, const clm_work *w, double *centre[3], clm_lattice_grid *out,
+                    clm_err *err) {
     const clm_grid *g = &run->local_blocks;
     const clm_view *v = &run->local_fixed;
     for (int d = 0; d < 3; d++) {
         centre[d] = clm_take(w->keep, double, g->shape[d], err);
         if (!centre[d]) return false;
         for (int64_t k = 0; k < g->shape[d]; k++) {
-            int64_t lo = k * g->block[d], hi = lo + g->block[d] < g->extent[d] ? lo + g->block[d] : g->extent[d];
+            int64_t lo = k * g->block[d],
+                    hi = lo + g->block[d] < g->extent[d] ? lo + g->block[d] : g->extent[d];
             centre[d][k] = v->origin[d] + 0.5 * (double)(lo + hi - 1) * v->spacing[d];
         }
         out->shape[d] = g->shape[d];
@@ -47,7 +49,8 @@ static double mean_residual(const clm_lattice_verdict *v, int64_t n) {
     return count > 0.0 ? sum / count : 0.0;
 }
 
-bool clm_job_lattice(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_lattice(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                     clm_err *err) {
     clm_lattice_grid grid;
     clm_lattice_block *blocks;
     clm_lattice_params p = CLM_LATTICE_DEFAULTS;
@@ -58,7 +61,8 @@ bool clm_job_lattice(const clm_run *run, const clm_work *w, const clm_task *task
     if (!grid_of(run, w, centre, &grid, err) || !gather(run, w, &blocks, err)) return false;
     int64_t n = run->local_blocks.n;
     clm_lattice_verdict *verdict = clm_take(w->keep, clm_lattice_verdict, n, err);
-    if (!verdict || !clm_lattice_fit(w, &grid, blocks, &run->affine, &p, &l, verdict, &report, err)) return false;
+    if (!verdict || !clm_lattice_fit(w, &grid, blocks, &run->affine, &p, &l, verdict, &report, err))
+        return false;
     figure[0] = (double)(report.used + report.doubted);
     figure[1] = (double)report.rejected;
     figure[2] = (double)report.empty;

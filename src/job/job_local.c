@@ -70,17 +70,20 @@ static bool fit(const clm_run *run, const clm_work *w, const block *b, clm_latti
     return true;
 }
 
-bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                   clm_err *err) {
     clm_box box = clm_grid_padded(&run->local_blocks, task->index);
     const clm_view *view = &run->local_fixed;
     double voxel = clm_feature_voxel_um(view);
-    int64_t margin = 2 + (int64_t)(or_voxels(run->config->local_search_um, SEARCH_VOX, voxel) / voxel), halo[3];
+    int64_t margin = 2 + (int64_t)(or_voxels(run->config->local_search_um, SEARCH_VOX, voxel) / voxel),
+            halo[3];
     block b;
     bool empty;
     clm_feature_halo(run, view, true, halo);
     for (int d = 0; d < 3; d++) /* a match at the block's edge needs its surroundings, too */
         if (halo[d] > margin) margin = halo[d];
-    if (!clm_job_read_moving(run, w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving, &empty, err))
+    if (!clm_job_read_moving(run, w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving,
+                             &empty, err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_lattice_block stats;
@@ -89,6 +92,7 @@ bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, 
         return false;
     double packed[CLM_LATTICE_NUMBERS];
     clm_lattice_pack(&stats, packed);
-    const clm_section s = {.name = "matches", .dtype = CLM_F64, .shape = {1, 1, 1, CLM_LATTICE_NUMBERS}, .data = packed};
+    const clm_section s = {
+        .name = "matches", .dtype = CLM_F64, .shape = {1, 1, 1, CLM_LATTICE_NUMBERS}, .data = packed};
     return clm_job_put(run, task, &s, 1, err);
 }

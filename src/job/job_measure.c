@@ -20,15 +20,16 @@ static bool transform_of(const clm_run *run, const clm_work *w, clm_measured whi
     return clm_job_field_over(run, w, which == CLM_MEASURED_FINAL ? run->n_passes : 0, fixed, field, err);
 }
 
-static bool measure(const clm_run *run, const clm_work *w, clm_measured which, const clm_vol *fixed, clm_box padded,
-                    clm_box core, clm_measure *out, clm_err *err) {
+static bool measure(const clm_run *run, const clm_work *w, clm_measured which, const clm_vol *fixed,
+                    clm_box padded, clm_box core, clm_measure *out, clm_err *err) {
     clm_affine a;
     clm_field field;
     const clm_field *f;
     clm_vol moving, warped;
     bool empty;
     if (!transform_of(run, w, which, fixed, &a, &field, &f, err) ||
-        !clm_job_read_moving(run, w, &run->measure_fixed, padded, &run->measure_moving, &a, f, 0, &moving, &empty, err))
+        !clm_job_read_moving(run, w, &run->measure_fixed, padded, &run->measure_moving, &a, f, 0, &moving,
+                             &empty, err))
         return false;
     if (empty) return true;
     if (!clm_vol_new(w->keep, fixed->shape, fixed->spacing, fixed->origin, &warped, err) ||
@@ -42,7 +43,8 @@ static bool measure(const clm_run *run, const clm_work *w, clm_measured which, c
     return true;
 }
 
-bool clm_job_measure(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_measure(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                     clm_err *err) {
     clm_box core = clm_grid_core(&run->measure_blocks, task->index), inner;
     const int64_t halo[3] = {CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS};
     clm_box padded = clm_box_meet(clm_box_grow(core, halo), clm_box_of(run->measure_fixed.shape));
@@ -63,7 +65,9 @@ bool clm_job_measure(const clm_run *run, const clm_work *w, const clm_task *task
     figure[CLM_MEASURED_COUNT] = sums[CLM_MEASURED_FINAL].min_jacobian;
     double packed[CLM_MEASURED_COUNT][CLM_MEASURE_NUMBERS];
     for (int k = 0; k < CLM_MEASURED_COUNT; k++) clm_measure_pack(&sums[k], packed[k]);
-    const clm_section s = {.name = "sums", .dtype = CLM_F64, .shape = {1, 1, CLM_MEASURED_COUNT, CLM_MEASURE_NUMBERS},
+    const clm_section s = {.name = "sums",
+                           .dtype = CLM_F64,
+                           .shape = {1, 1, CLM_MEASURED_COUNT, CLM_MEASURE_NUMBERS},
                            .data = packed};
     return clm_job_put(run, task, &s, 1, err);
 }

@@ -20,8 +20,9 @@ static int64_t quota(const clm_run *run, int64_t index) {
     return share < 100 ? 100 : share;
 }
 
-static bool find(const clm_run *run, const clm_work *w, const clm_task *task, const clm_view *view, clm_box core,
-                 clm_box padded, const clm_vol *v, clm_points *points, clm_patches *patches, clm_err *err) {
+static bool find(const clm_run *run, const clm_work *w, const clm_task *task, const clm_view *view,
+                 clm_box core, clm_box padded, const clm_vol *v, clm_points *points, clm_patches *patches,
+                 clm_err *err) {
     static const double same[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
     clm_blob_params blob = clm_feature_blobs(run, view, false);
     clm_patch_params patch = clm_feature_patches(run, view, false);
@@ -35,7 +36,8 @@ static bool find(const clm_run *run, const clm_work *w, const clm_task *task, co
            clm_patch_describe(w, v, points, &patch, same, patches, err);
 }
 
-bool clm_job_spots(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_spots(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                   clm_err *err) {
     clm_box core;
     const clm_view *view = block_of(run, task->index, &core);
     int64_t halo[3];
@@ -59,7 +61,9 @@ bool clm_job_spots(const clm_run *run, const clm_work *w, const clm_task *task, 
     }
     figure[0] = (double)points.n;
     const clm_section s[] = {
-        {.name = "voxels", .dtype = CLM_F32, .shape = {1, coarse.shape[0], coarse.shape[1], coarse.shape[2]},
+        {.name = "voxels",
+         .dtype = CLM_F32,
+         .shape = {1, coarse.shape[0], coarse.shape[1], coarse.shape[2]},
          .data = coarse.data},
         {.name = "position", .dtype = CLM_F64, .shape = {1, 1, points.n, 3}, .data = points.pos},
         {.name = "radius", .dtype = CLM_F32, .shape = {1, 1, 1, points.n}, .data = points.radius_um},

@@ -48,7 +48,8 @@ static bool gather(const clm_run *run, const clm_work *w, const clm_task *task, 
     return true;
 }
 
-bool clm_job_stitch(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+bool clm_job_stitch(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                    clm_err *err) {
     int pass = run->part[task->stage];
     const clm_pass *p = &run->pass[pass];
     clm_box chunk = clm_grid_core(&p->chunks, task->index);

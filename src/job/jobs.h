@@ -6,36 +6,39 @@
 #include "collimate/store/spill.h"
 
 /** figure: CLM_FIGURE_COUNT, NaN on entry; filled also on failure as far as known. */
-typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err);
+typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
+                        clm_err *err);
 clm_job_fn clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice, clm_job_deform, clm_job_stitch,
     clm_job_measure, clm_job_apply, clm_job_pyramid, clm_job_finish;
 
 /** Publish a task's sections where later stages find them. */
-CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n, clm_err *err);
+CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n,
+                          clm_err *err);
 /** The marker of a task that failed for good. */
 CLM_MUST bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err);
 /** The error of the task that left this marker, as one's own; false. */
 bool clm_job_failed_before(const clm_spill *spill, clm_err *err);
 /** Read a task's sections into `a`. *failed: it left the marker only (true is returned, nothing is read).
  *  CLM_E_IO when it left nothing at all. */
-CLM_MUST bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out, bool *failed,
-                          clm_err *err);
+CLM_MUST bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out,
+                          bool *failed, clm_err *err);
 
 /** The block affines as the lattice task left them; they point into the spill's arena. */
 CLM_MUST bool clm_job_lattice_of(const clm_run *run, const clm_spill *spill, clm_lattice *out, clm_err *err);
 
 /** The displacement field before pass `pass` (0: the local affines, or zero) on the nodes of `out`, whose
  *  geometry is set and whose planes are allocated; pass == run->n_passes gives the final field. */
-CLM_MUST bool clm_job_field_before(const clm_run *run, const clm_work *w, int pass, clm_field *out, clm_err *err);
+CLM_MUST bool clm_job_field_before(const clm_run *run, const clm_work *w, int pass, clm_field *out,
+                                   clm_err *err);
 
 /** The same on those nodes of the final lattice that lie around the grid of `over`, made in w->keep. */
-CLM_MUST bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over, clm_field *out,
-                                 clm_err *err);
+CLM_MUST bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over,
+                                 clm_field *out, clm_err *err);
 
 /** Read the part of the moving view that the box of the fixed view maps to, plus a margin in working voxels,
  *  into w->keep. *empty: it maps outside (true is returned). */
 CLM_MUST bool clm_job_read_moving(const clm_run *run, const clm_work *w, const clm_view *fixed, clm_box box,
-                                  const clm_view *moving, const clm_affine *a, const clm_field *f, int64_t margin_vox,
-                                  clm_vol *out, bool *empty, clm_err *err);
+                                  const clm_view *moving, const clm_affine *a, const clm_field *f,
+                                  int64_t margin_vox, clm_vol *out, bool *empty, clm_err *err);
 
 #endif

@@ -24,14 +24,15 @@ typedef struct clm_measure {
 } clm_measure;
 
 static inline void clm_measure_pack(const clm_measure *m, double v[CLM_MEASURE_NUMBERS]) {
-    const double all[CLM_MEASURE_NUMBERS] = {m->ncc.n,  m->ncc.f,     m->ncc.m,            m->ncc.ff,     m->ncc.mm,
-                                             m->ncc.fm, m->lncc.sum, (double)m->lncc.n, m->min_jacobian};
+    const double all[CLM_MEASURE_NUMBERS] = {m->ncc.n,    m->ncc.f,          m->ncc.m,
+                                             m->ncc.ff,   m->ncc.mm,         m->ncc.fm,
+                                             m->lncc.sum, (double)m->lncc.n, m->min_jacobian};
     for (int i = 0; i < CLM_MEASURE_NUMBERS; i++) v[i] = all[i];
 }
 
 static inline clm_measure clm_measure_unpack(const double v[CLM_MEASURE_NUMBERS]) {
-    return (clm_measure){.ncc = {v[0], v[1], v[2], v[3], v[4], v[5]}, .lncc = {v[6], (int64_t)v[7]},
-                         .min_jacobian = v[8]};
+    return (clm_measure){
+        .ncc = {v[0], v[1], v[2], v[3], v[4], v[5]}, .lncc = {v[6], (int64_t)v[7]}, .min_jacobian = v[8]};
 }
 
 #endif

@@ -12,9 +12,11 @@ bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *se
 
 bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err) {
     const int32_t code = (int32_t)why->code;
-    const clm_section s[2] = {
-        {.name = "failed", .dtype = CLM_U8, .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1}, .data = why->text},
-        {.name = "code", .dtype = CLM_I32, .shape = {1, 1, 1, 1}, .data = &code}};
+    const clm_section s[2] = {{.name = "failed",
+                               .dtype = CLM_U8,
+                               .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1},
+                               .data = why->text},
+                              {.name = "code", .dtype = CLM_I32, .shape = {1, 1, 1, 1}, .data = &code}};
     return clm_job_put(run, task, s, 2, err);
 }
 
@@ -85,7 +87,8 @@ bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const c
         if (shape[d] < 2) shape[d] = 2;
         origin[d] = l->origin[d] + lo * l->spacing[d];
     }
-    return clm_field_new(w->keep, shape, l->spacing, origin, out, err) && clm_job_field_before(run, w, pass, out, err);
+    return clm_field_new(w->keep, shape, l->spacing, origin, out, err) &&
+           clm_job_field_before(run, w, pass, out, err);
 }
 
 bool clm_job_read_moving(const clm_run *run, const clm_work *w, const clm_view *fixed, clm_box box,

@@ -8,7 +8,8 @@
 clm_view clm_view_make(const clm_image *image, double spacing_um) {
     const clm_image_info *info = clm_image_info_of(image);
     clm_view v = {.image = image};
-    for (int k = 1; k < info->n_levels; k++) { /* coarsest level that is no coarser than asked, or than level 0 */
+    for (int k = 1; k < info->n_levels;
+         k++) { /* coarsest level that is no coarser than asked, or than level 0 */
         bool fits = true;
         for (int d = 0; d < 3; d++) {
             double most = fmax(spacing_um, info->level[0].spacing_um[d]);
@@ -20,7 +21,8 @@ clm_view clm_view_make(const clm_image *image, double spacing_um) {
     for (int d = 0; d < 3; d++) {
         double ratio = floor(spacing_um / l->spacing_um[d] + 0.5);
         int64_t f = ratio < 1.0 ? 1 : ratio > 1e6 ? 1000000 : (int64_t)ratio;
-        if (f > 1 && l->shape[d] / f < LEAST_AXIS) f = l->shape[d] >= LEAST_AXIS ? l->shape[d] / LEAST_AXIS : 1;
+        if (f > 1 && l->shape[d] / f < LEAST_AXIS)
+            f = l->shape[d] >= LEAST_AXIS ? l->shape[d] / LEAST_AXIS : 1;
         v.factor[d] = f;
         v.shape[d] = l->shape[d] / f;
         v.spacing[d] = l->spacing_um[d] * (double)f;

@@ -17,59 +17,105 @@ typedef struct clm_list {
  * An empty list means "not given". A key ends in its unit: um (micrometres), vox (voxels of the working
  * level), mib (2^20 bytes), mvox (2^20 voxels), s (seconds). */
 #define CLM_CONFIG_KEYS(K)                                                                                   \
-    K(TEXT, char *, fixed, "fixed", "\"\"", 0, 0, "", "the fixed image: an array or a pyramid (N5, Zarr)")      \
-    K(TEXT, char *, moving, "moving", "\"\"", 0, 0, "", "the moving image")                                     \
-    K(TEXT, char *, out, "out", "\"\"", 0, 0, "", "the run folder: made, or resumed when it holds this same job") \
-    K(LIST, clm_list, fixed_spacing_um, "fixed_spacing_um", "[]", 1e-6, 1e6, "", "overrides the fixed image's spacing, z y x") \
-    K(LIST, clm_list, moving_spacing_um, "moving_spacing_um", "[]", 1e-6, 1e6, "", "overrides the moving image's spacing, z y x") \
-    K(INT, int64_t, fixed_channel, "fixed_channel", "-1", -1, 4095, "", "channel of the fixed image to align by; -1: it has only one") \
-    K(INT, int64_t, moving_channel, "moving_channel", "-1", -1, 4095, "", "channel of the moving image to align by and to resample; -1: it has only one") \
-    K(INT, int64_t, seed, "seed", "1", 0, 9007199254740992.0, "", "of all random choices; the same seed gives the same bytes") \
-    K(INT, int64_t, threads, "threads", "0", 0, 1024, "", "compute threads a rank; 0: this rank's share of the machine's cores") \
-    K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 64, 1048576, "", "most memory of one task; a task that needs more fails as a reported block") \
-    K(REAL, double, memory_cache_mib, "memory.cache_mib", "256", 0, 1048576, "", "decoded input chunks kept a rank") \
-    K(REAL, double, align_spacing_um, "align.spacing_um", "0", 0, 1e6, "", "finest voxel spacing the alignment works at; 0: the fixed image's own") \
-    K(TEXT, char *, global_method, "global.method", "\"blobs\"", 0, 0, "blobs|given", "how the global affine is found: from blobs, or taken from global.affine") \
-    K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "", "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it") \
-    K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.01, 4096, "", "the global stage works at the first level, at least halved, with at most this many voxels") \
-    K(REAL, double, global_radius_min_um, "global.radius_min_um", "0", 0, 1e6, "", "smallest blob radius; 0: 1.5 voxels of the working level") \
-    K(REAL, double, global_radius_max_um, "global.radius_max_um", "0", 0, 1e6, "", "largest blob radius; 0: 4 voxels of the working level") \
-    K(INT, int64_t, global_max_spots, "global.max_spots", "4000", 20, 200000, "", "blobs kept a volume, spread over it, clearest first") \
-    K(REAL, double, global_patch_radius_um, "global.patch_radius_um", "0", 0, 1e6, "", "radius of the neighbourhood that two blobs are compared by; 0: 6 voxels of the working level") \
-    K(REAL, double, global_min_correlation, "global.min_correlation", "0.5", 0, 1, "", "least correlation of matching neighbourhoods") \
-    K(REAL, double, global_max_distance_um, "global.max_distance_um", "0", 0, 1e9, "", "farthest a blob may move before any alignment; 0: no limit") \
-    K(REAL, double, global_max_error_um, "global.max_error_um", "0", 0, 1e6, "", "a match agrees with the affine within this; 0: 4 voxels of the working level") \
-    K(INT, int64_t, global_min_inliers, "global.min_inliers", "12", 4, 1000000, "", "fewer agreeing matches are an error") \
-    K(BOOL, bool, global_any_rotation, "global.any_rotation", "false", 0, 0, "", "the images may be turned by any angle; without it by up to about 20 degrees") \
-    K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", "the most general model the global stage may fit") \
-    K(BOOL, bool, global_refine, "global.refine", "true", 0, 0, "", "refine the affine on intensities") \
-    K(BOOL, bool, local_enabled, "local.enabled", "true", 0, 0, "", "local affines per block") \
-    K(REAL, double, local_factor, "local.factor", "2", 1, 64, "", "reduction of the level that local affines are found at, against the alignment level") \
-    K(INT, int64_t, local_block_vox, "local.block_vox", "40", 16, 2048, "", "block edge in voxels of that level") \
+    K(TEXT, char *, fixed, "fixed", "\"\"", 0, 0, "", "the fixed image: an array or a pyramid (N5, Zarr)")   \
+    K(TEXT, char *, moving, "moving", "\"\"", 0, 0, "", "the moving image")                                  \
+    K(TEXT, char *, out, "out", "\"\"", 0, 0, "",                                                            \
+      "the run folder: made, or resumed when it holds this same job")                                        \
+    K(LIST, clm_list, fixed_spacing_um, "fixed_spacing_um", "[]", 1e-6, 1e6, "",                             \
+      "overrides the fixed image's spacing, z y x")                                                          \
+    K(LIST, clm_list, moving_spacing_um, "moving_spacing_um", "[]", 1e-6, 1e6, "",                           \
+      "overrides the moving image's spacing, z y x")                                                         \
+    K(INT, int64_t, fixed_channel, "fixed_channel", "-1", -1, 4095, "",                                      \
+      "channel of the fixed image to align by; -1: it has only one")                                         \
+    K(INT, int64_t, moving_channel, "moving_channel", "-1", -1, 4095, "",                                    \
+      "channel of the moving image to align by and to resample; -1: it has only one")                        \
+    K(INT, int64_t, seed, "seed", "1", 0, 9007199254740992.0, "",                                            \
+      "of all random choices; the same seed gives the same bytes")                                           \
+    K(INT, int64_t, threads, "threads", "0", 0, 1024, "",                                                    \
+      "compute threads a rank; 0: this rank's share of the machine's cores")                                 \
+    K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 64, 1048576, "",                             \
+      "most memory of one task; a task that needs more fails as a reported block")                           \
+    K(REAL, double, memory_cache_mib, "memory.cache_mib", "256", 0, 1048576, "",                             \
+      "decoded input chunks kept a rank")                                                                    \
+    K(REAL, double, align_spacing_um, "align.spacing_um", "0", 0, 1e6, "",                                   \
+      "finest voxel spacing the alignment works at; 0: the fixed image's own")                               \
+    K(TEXT, char *, global_method, "global.method", "\"blobs\"", 0, 0, "blobs|given",                        \
+      "how the global affine is found: from blobs, or taken from global.affine")                             \
+    K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "",                             \
+      "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it")  \
+    K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.01, 4096, "",                                 \
+      "the global stage works at the first level, at least halved, with at most this many voxels")           \
+    K(REAL, double, global_radius_min_um, "global.radius_min_um", "0", 0, 1e6, "",                           \
+      "smallest blob radius; 0: 1.5 voxels of the working level")                                            \
+    K(REAL, double, global_radius_max_um, "global.radius_max_um", "0", 0, 1e6, "",                           \
+      "largest blob radius; 0: 4 voxels of the working level")                                               \
+    K(INT, int64_t, global_max_spots, "global.max_spots", "4000", 20, 200000, "",                            \
+      "blobs kept a volume, spread over it, clearest first")                                                 \
+    K(REAL, double, global_patch_radius_um, "global.patch_radius_um", "0", 0, 1e6, "",                       \
+      "radius of the neighbourhood that two blobs are compared by; 0: 6 voxels of the working level")        \
+    K(REAL, double, global_min_correlation, "global.min_correlation", "0.5", 0, 1, "",                       \
+      "least correlation of matching neighbourhoods")                                                        \
+    K(REAL, double, global_max_distance_um, "global.max_distance_um", "0", 0, 1e9, "",                       \
+      "farthest a blob may move before any alignment; 0: no limit")                                          \
+    K(REAL, double, global_max_error_um, "global.max_error_um", "0", 0, 1e6, "",                             \
+      "a match agrees with the affine within this; 0: 4 voxels of the working level")                        \
+    K(INT, int64_t, global_min_inliers, "global.min_inliers", "12", 4, 1000000, "",                          \
+      "fewer agreeing matches are an error")                                                                 \
+    K(BOOL, bool, global_any_rotation, "global.any_rotation", "false", 0, 0, "",                             \
+      "the images may be turned by any angle; without it by up to about 20 degrees")                         \
+    K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", \
+      "the most general model the global stage may fit")                                                     \
+    K(BOOL, bool, global_refine, "global.refine", "true", 0, 0, "", "refine the affine on intensities")      \
+    K(BOOL, bool, local_enabled, "local.enabled", "true", 0, 0, "", "local affines per block")               \
+    K(REAL, double, local_factor, "local.factor", "2", 1, 64, "",                                            \
+      "reduction of the level that local affines are found at, against the alignment level")                 \
+    K(INT, int64_t, local_block_vox, "local.block_vox", "40", 16, 2048, "",                                  \
+      "block edge in voxels of that level")                                                                  \
     K(INT, int64_t, local_halo_vox, "local.halo_vox", "12", 0, 1024, "", "overlap on every side of a block") \
-    K(INT, int64_t, local_max_spots, "local.max_spots", "800", 20, 100000, "", "blobs kept a block and volume") \
-    K(REAL, double, local_search_um, "local.search_um", "0", 0, 1e6, "", "farthest a match may lie from where the global affine puts it; 0: 12 voxels") \
-    K(REAL, double, local_min_correlation, "local.min_correlation", "0.5", 0, 1, "", "least correlation of matching neighbourhoods") \
-    K(REAL, double, local_max_error_um, "local.max_error_um", "0", 0, 1e6, "", "a match agrees with its block's affine within this; 0: 2.5 voxels") \
-    K(INT, int64_t, local_min_inliers, "local.min_inliers", "10", 4, 1000000, "", "a block with fewer agreeing matches abstains") \
-    K(REAL, double, local_smoothness, "local.smoothness", "1", 0, 1e6, "", "how strongly neighbouring block affines must agree; 1 is usual") \
-    K(BOOL, bool, deform_enabled, "deform.enabled", "true", 0, 0, "", "deformable fields per block") \
-    K(LIST, clm_list, deform_factors, "deform.factors", "[4, 2, 1]", 1, 64, "", "passes, coarse to fine: reduction against the alignment level") \
-    K(LIST, clm_list, deform_iterations, "deform.iterations", "[8, 6, 4]", 1, 1000, "", "most iterations a pass; the last number serves the passes beyond it") \
-    K(INT, int64_t, deform_block_vox, "deform.block_vox", "128", 16, 2048, "", "block edge in voxels of the pass") \
-    K(INT, int64_t, deform_halo_vox, "deform.halo_vox", "24", 0, 1024, "", "overlap on every side of a block in voxels of the pass") \
-    K(INT, int64_t, deform_pitch_vox, "deform.pitch_vox", "4", 1, 64, "", "voxels of the pass between nodes of its displacement field") \
-    K(TEXT, char *, deform_metric, "deform.metric", "\"local_ncc\"", 0, 0, "local_ncc|ncc|mean_squares", "what the deformation maximises") \
-    K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "", "radius of the window of local_ncc") \
-    K(REAL, double, deform_stiffness, "deform.stiffness", "0.5", 1e-6, 1e6, "", "weight of the field's squared strain against 1 - similarity; larger is smoother") \
-    K(REAL, double, deform_min_jacobian, "deform.min_jacobian", "0.3", 0.01, 0.95, "", "local volume ratio that no field may fall below") \
-    K(REAL, double, deform_max_displacement_um, "deform.max_displacement_um", "0", 0, 1e6, "", "farthest one pass may move a point; 0: 8 voxels of the pass") \
-    K(BOOL, bool, apply_enabled, "apply.enabled", "true", 0, 0, "", "write the aligned moving volume") \
-    K(TEXT, char *, apply_interpolation, "apply.interpolation", "\"linear\"", 0, 0, "linear|cubic|nearest", "of the moving volume; nearest for labels") \
-    K(REAL, double, apply_outside, "apply.outside", "0", -1e30, 1e30, "", "value where the moving volume has nothing") \
-    K(INT, int64_t, apply_chunk_vox, "apply.chunk_vox", "128", 8, 1024, "", "chunk edge of the aligned volume") \
-    K(BOOL, bool, measure_enabled, "measure.enabled", "true", 0, 0, "", "measure NCC, local NCC and Jacobian before and after each stage") \
-    K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "", "a task that takes longer is given to another worker, too")
+    K(INT, int64_t, local_max_spots, "local.max_spots", "800", 20, 100000, "",                               \
+      "blobs kept a block and volume")                                                                       \
+    K(REAL, double, local_search_um, "local.search_um", "0", 0, 1e6, "",                                     \
+      "farthest a match may lie from where the global affine puts it; 0: 12 voxels")                         \
+    K(REAL, double, local_min_correlation, "local.min_correlation", "0.5", 0, 1, "",                         \
+      "least correlation of matching neighbourhoods")                                                        \
+    K(REAL, double, local_max_error_um, "local.max_error_um", "0", 0, 1e6, "",                               \
+      "a match agrees with its block's affine within this; 0: 2.5 voxels")                                   \
+    K(INT, int64_t, local_min_inliers, "local.min_inliers", "10", 4, 1000000, "",                            \
+      "a block with fewer agreeing matches abstains")                                                        \
+    K(REAL, double, local_smoothness, "local.smoothness", "1", 0, 1e6, "",                                   \
+      "how strongly neighbouring block affines must agree; 1 is usual")                                      \
+    K(BOOL, bool, deform_enabled, "deform.enabled", "true", 0, 0, "", "deformable fields per block")         \
+    K(LIST, clm_list, deform_factors, "deform.factors", "[4, 2, 1]", 1, 64, "",                              \
+      "passes, coarse to fine: reduction against the alignment level")                                       \
+    K(LIST, clm_list, deform_iterations, "deform.iterations", "[8, 6, 4]", 1, 1000, "",                      \
+      "most iterations a pass; the last number serves the passes beyond it")                                 \
+    K(INT, int64_t, deform_block_vox, "deform.block_vox", "128", 16, 2048, "",                               \
+      "block edge in voxels of the pass")                                                                    \
+    K(INT, int64_t, deform_halo_vox, "deform.halo_vox", "24", 0, 1024, "",                                   \
+      "overlap on every side of a block in voxels of the pass")                                              \
+    K(INT, int64_t, deform_pitch_vox, "deform.pitch_vox", "4", 1, 64, "",                                    \
+      "voxels of the pass between nodes of its displacement field")                                          \
+    K(TEXT, char *, deform_metric, "deform.metric", "\"local_ncc\"", 0, 0, "local_ncc|ncc|mean_squares",     \
+      "what the deformation maximises")                                                                      \
+    K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "",                                  \
+      "radius of the window of local_ncc")                                                                   \
+    K(REAL, double, deform_stiffness, "deform.stiffness", "0.5", 1e-6, 1e6, "",                              \
+      "weight of the field's squared strain against 1 - similarity; larger is smoother")                     \
+    K(REAL, double, deform_min_jacobian, "deform.min_jacobian", "0.3", 0.01, 0.95, "",                       \
+      "local volume ratio that no field may fall below")                                                     \
+    K(REAL, double, deform_max_displacement_um, "deform.max_displacement_um", "0", 0, 1e6, "",               \
+      "farthest one pass may move a point; 0: 8 voxels of the pass")                                         \
+    K(BOOL, bool, apply_enabled, "apply.enabled", "true", 0, 0, "", "write the aligned moving volume")       \
+    K(TEXT, char *, apply_interpolation, "apply.interpolation", "\"linear\"", 0, 0, "linear|cubic|nearest",  \
+      "of the moving volume; nearest for labels")                                                            \
+    K(REAL, double, apply_outside, "apply.outside", "0", -1e30, 1e30, "",                                    \
+      "value where the moving volume has nothing")                                                           \
+    K(INT, int64_t, apply_chunk_vox, "apply.chunk_vox", "128", 8, 1024, "",                                  \
+      "chunk edge of the aligned volume")                                                                    \
+    K(BOOL, bool, measure_enabled, "measure.enabled", "true", 0, 0, "",                                      \
+      "measure NCC, local NCC and Jacobian before and after each stage")                                     \
+    K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "",                                                  \
+      "a task that takes longer is given to another worker, too")
 
 typedef struct clm_list16 {
     int64_t n;

@@ -3,7 +3,7 @@
 #define CLM_JOB_JOB_H
 
 #include "collimate/base/work.h"
-#include "collimate/job/run.h"
+#include "collimate/job/align_run.h"
 
 /** Run a task: fills out->figure and out->peak_bytes, also on failure. A task whose failure is data leaves a
  *  marker where its result would stand, so that later stages tell "failed" from "lost". */
@@ -11,7 +11,12 @@ CLM_MUST bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task 
                           clm_err *err);
 
 /** How the figures of a stage's tasks are told in one number. */
-typedef enum clm_figure_how { CLM_FIGURE_SUM, CLM_FIGURE_MEAN, CLM_FIGURE_LEAST, CLM_FIGURE_MOST } clm_figure_how;
+typedef enum clm_figure_how {
+    CLM_FIGURE_SUM,
+    CLM_FIGURE_MEAN,
+    CLM_FIGURE_LEAST,
+    CLM_FIGURE_MOST
+} clm_figure_how;
 typedef struct clm_figure {
     const char *name; /* "inliers"; NULL: unused */
     clm_figure_how how;

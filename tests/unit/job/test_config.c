@@ -44,7 +44,11 @@ static void the_later_wins(void **state) {
     (void)state;
     clm_err err = CLM_ERR_NONE;
     clm_config *c = fresh();
-    assert_ok(put(c, "{\"deform\": {\"radius_vox\": 7, \"factors\": [8, 1]}, \"out\": \"x\", \"local.enabled\": false}", &err), err);
+    assert_ok(
+        put(c,
+            "{\"deform\": {\"radius_vox\": 7, \"factors\": [8, 1]}, \"out\": \"x\", \"local.enabled\": false}",
+            &err),
+        err);
     assert_int_equal(c->deform_radius_vox, 7);
     assert_int_equal(c->deform_factors.n, 2);
     assert_false(c->local_enabled);
@@ -55,7 +59,8 @@ static void the_later_wins(void **state) {
     int n;
     const char *const *names = clm_preset_names(&n);
     assert_true(n >= 1);
-    for (int i = 0; i < n; i++) assert_ok(clm_config_put_preset(c, names[i], &err), err); /* all presets are valid */
+    for (int i = 0; i < n; i++)
+        assert_ok(clm_config_put_preset(c, names[i], &err), err); /* all presets are valid */
     clm_config_free(c);
 }
 
@@ -105,7 +110,8 @@ static void faults_are_named(void **state) {
             if (!strstr(err.text, rows[i].say[k])) fail_msg("\"%s\" lacks \"%s\"", err.text, rows[i].say[k]);
         clm_config_free(c);
     }
-    static const char *const sets[] = {"seed", "=3", "sed=3", "seed=", "seed=x", "seed=-1", "deform.factors=4"};
+    static const char *const sets[] = {
+        "seed", "=3", "sed=3", "seed=", "seed=x", "seed=-1", "deform.factors=4"};
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++) {
         clm_err err = CLM_ERR_NONE;
         clm_config *c = fresh();
@@ -120,26 +126,30 @@ static void manual_is_the_table(void **state) {
     (void)state;
     clm_err err = CLM_ERR_NONE;
     clm_buf want = {0}, got = {0};
-    assert_ok(clm_buf_printf(&want, &err,
-                             "# Keys of a job\n\nEvery key of a job file, with its default. Nested objects and dotted keys mean the "
-                             "same: `{\"deform\": {\"radius_vox\": 4}}`\nis `--set deform.radius_vox=4`. A name ends in its unit: "
-                             "`um` micrometres, `vox` voxels of the level worked at,\n`mib` 2^20 bytes, `mvox` 2^20 voxels, `s` "
-                             "seconds. Lists of three are z, y, x. This page is checked against the\nprogram by "
-                             "`unit.job.config`.\n\n| key | kind | default | range | meaning |\n|---|---|---|---|---|\n"),
-              err);
+    assert_ok(
+        clm_buf_printf(
+            &want, &err,
+            "# Keys of a job\n\nEvery key of a job file, with its default. Nested objects and dotted keys mean the "
+            "same: `{\"deform\": {\"radius_vox\": 4}}`\nis `--set deform.radius_vox=4`. A name ends in its unit: "
+            "`um` micrometres, `vox` voxels of the level worked at,\n`mib` 2^20 bytes, `mvox` 2^20 voxels, `s` "
+            "seconds. Lists of three are z, y, x. This page is checked against the\nprogram by "
+            "`unit.job.config`.\n\n| key | kind | default | range | meaning |\n|---|---|---|---|---|\n"),
+        err);
     for (int i = 0; i < clm_config_key_count(); i++) {
         clm_config_key k = clm_config_key_at(i);
         char range[64] = "";
         if (k.choices[0]) {
             for (size_t j = 0, at = 0; at < sizeof range - 3 && k.choices[j]; j++) {
-                if (k.choices[j] == '|') range[at++] = ',', range[at++] = ' ';
-                else range[at++] = k.choices[j];
+                if (k.choices[j] == '|')
+                    range[at++] = ',', range[at++] = ' ';
+                else
+                    range[at++] = k.choices[j];
             }
         } else if (k.most > k.least) {
             (void)snprintf(range, sizeof range, "%.15g .. %.15g", k.least, k.most);
         }
-        assert_ok(clm_buf_printf(&want, &err, "| `%s` | %s | `%s` | %s | %s |\n", k.key, k.kind, k.standard, range,
-                                 k.meaning),
+        assert_ok(clm_buf_printf(&want, &err, "| `%s` | %s | `%s` | %s | %s |\n", k.key, k.kind, k.standard,
+                                 range, k.meaning),
                   err);
     }
     const char *path = CLM_SOURCE_DIR "/config/keys.md";

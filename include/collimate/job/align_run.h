@@ -1,7 +1,7 @@
 /* A run, opened: configuration, images, geometry of every stage, and the files between the stages.
  * All ranks open the same run; tasks only read it. */
-#ifndef CLM_JOB_RUN_H
-#define CLM_JOB_RUN_H
+#ifndef CLM_JOB_ALIGN_RUN_H
+#define CLM_JOB_ALIGN_RUN_H
 
 #include "collimate/align/lattice.h"
 #include "collimate/base/text.h"
@@ -36,9 +36,9 @@ typedef enum clm_job_kind {
 typedef struct clm_pass {
     clm_view fixed, moving;
     clm_lattice_plan lattice;
-    clm_grid chunks;       /* of the field's nodes */
-    clm_array *field;      /* [3][Z][Y][X] float32 micrometres; open from the pass's stitch on */
-    clm_array *coverage;   /* [Z][Y][X] float32, last pass only, else NULL */
+    clm_grid chunks;     /* of the field's nodes */
+    clm_array *field;    /* [3][Z][Y][X] float32 micrometres; open from the pass's stitch on */
+    clm_array *coverage; /* [Z][Y][X] float32, last pass only, else NULL */
 } clm_pass;
 
 typedef struct clm_run {

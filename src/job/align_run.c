@@ -1,4 +1,4 @@
-#include "collimate/job/run.h"
+#include "collimate/job/align_run.h"
 #include "collimate/base/crc.h"
 
 #include <math.h>
@@ -92,7 +92,8 @@ static void lay_passes(clm_run *run, double base_um) {
         p->moving = clm_view_make(run->moving, spacing_um);
         p->lattice = clm_lattice_plan_make(p->fixed.shape, p->fixed.spacing, p->fixed.origin,
                                            c->deform_block_vox, c->deform_halo_vox, c->deform_pitch_vox);
-        p->chunks = clm_grid_chunks(p->lattice.shape, (const int64_t[3]){FIELD_CHUNK, FIELD_CHUNK, FIELD_CHUNK});
+        p->chunks =
+            clm_grid_chunks(p->lattice.shape, (const int64_t[3]){FIELD_CHUNK, FIELD_CHUNK, FIELD_CHUNK});
     }
 }
 
@@ -170,10 +171,10 @@ static void lay_stages(clm_run *run) {
         s->needs = stitch_needs;
         s->feeds = stitch_feeds;
     }
-    if (c->measure_enabled)
-        add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
+    if (c->measure_enabled) add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
     for (int k = 0; k < run->n_levels; k++)
-        add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->level[k].shape, true, k ? "pyramid" : "apply");
+        add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->level[k].shape, true,
+                  k ? "pyramid" : "apply");
     add_stage(run, CLM_JOB_FINISH, 0, one, true, "finish");
     run->plan.stage = run->stage;
     run->plan.ctx = run;
