@@ -55,7 +55,7 @@ static bool write_metrics(const clm_run *run, const clm_measure total[CLM_MEASUR
 }
 
 static bool write_aligned(const clm_run *run, clm_err *err) {
-    char path[CLM_PATH_MAX], names[CLM_PYRAMID_MAX][8];
+    char path[CLM_PATH_MAX], names[CLM_PYRAMID_MAX][16];
     clm_level_spec levels[CLM_PYRAMID_MAX];
     const clm_image_level *l = &clm_image_info_of(run->fixed)->level[0];
     if (!run->n_levels) return true;
