@@ -214,7 +214,7 @@ static void epoch_tick(clm_master *m, double now_s) {
         else
             break_off(m, &err, now_s);
     }
-    bool force = m->phase == FLUSHING;
+    bool force = m->phase == STOPPING || m->phase == FLUSHING; /* the end may come sooner than we want */
     if (m->broken || m->phase > FLUSHING || !clm_epoch_due(m->epoch, now_s, force) || host_gone(m)) return;
     clm_stamp stamp = {.kind = CLM_STAMP_EPOCH, .unix_s = unix_now(), .ranks = m->size};
     if (!clm_epoch_hold_stamp(m->epoch, &stamp, &err)) {
