@@ -98,26 +98,23 @@ CLM_CLONES static void coefficients(const double *restrict sj, const double *res
     }
 }
 
-/* the same where windows have holes: the fixed statistics lose what the holes hold; a window counts while
- * half of it is left */
-static void coefficients_holed(lncc *k, int64_t at, int64_t y, double per_row, double least) {
-    const double *sj = window_sums(&k->first, 0, y), *sjj = window_sums(&k->first, 1, y);
-    const double *sij = window_sums(&k->first, 2, y), *hole = window_sums(&k->holes, 0, y);
-    const double *hi = window_sums(&k->holes, 1, y), *hii = window_sums(&k->holes, 2, y);
-    for (int64_t x = 0; x < k->n[2]; x++) {
-        double full = 1.0 / (k->per_count[x] * per_row), left = full - hole[x], per = 1.0 / fmax(left, 1.0);
-        double fixed_mean = (double)k->l->mean[at + x], inv = (double)k->l->inv[at + x];
-        k->a[x] = k->b[x] = k->c[x] = k->d[x] = k->rho[x] = k->ok[x] = 0.0f;
-        if (!(inv > 0.0) || left < 0.5 * full) continue;
-        double square = 1.0 / (inv * inv) + fixed_mean * fixed_mean;
-        double mi = (full * fixed_mean - hi[x]) * per, vi = (full * square - hii[x]) * per - mi * mi;
-        double mj = sj[x] * per, vj = sjj[x] * per - mj * mj;
-        if (!(vi > least && vj > least)) continue;
-        double s = sqrt(vi * vj), r = fmax(-1.0, fmin(1.0, (sij[x] * per - mi * mj) / s)), up = fmax(r, 0.0);
-        double d = sqrt(1.0 + (double)NOISE - up * up), p = up / d * per / s, q = up / d * r * per / vj;
-        k->a[x] = (float)p, k->b[x] = (float)q, k->c[x] = (float)(p * mi - q * mj);
-        k->d[x] = (float)d, k->rho[x] = (float)r, k->ok[x] = 1.0f;
-    }
+/* the same for one window with holes: the fixed statistics lose what the holes hold; a window counts while half
+ * of it is left */
+static void coefficient_holed(lncc *k, int64_t at, int64_t y, int64_t x, double full, double least) {
+    double left = full - window_sums(&k->holes, 0, y)[x], per = 1.0 / left, inv = (double)k->l->inv[at];
+    k->a[x] = k->b[x] = k->c[x] = k->d[x] = k->rho[x] = k->ok[x] = 0.0f;
+    if (!(inv > 0.0) || left < 0.5 * full) return;
+    double fixed_mean = (double)k->l->mean[at], square = 1.0 / (inv * inv) + fixed_mean * fixed_mean;
+    double mi = (full * fixed_mean - window_sums(&k->holes, 1, y)[x]) * per;
+    double vi = (full * square - window_sums(&k->holes, 2, y)[x]) * per - mi * mi;
+    double mj = window_sums(&k->first, 0, y)[x] * per, vj = window_sums(&k->first, 1, y)[x] * per - mj * mj;
+    if (!(vi > least && vj > least)) return;
+    double s = sqrt(vi * vj), r = (window_sums(&k->first, 2, y)[x] * per - mi * mj) / s;
+    r = r < 1.0 ? r > -1.0 ? r : -1.0 : 1.0;
+    double up = r > 0.0 ? r : 0.0, d = sqrt(1.0 + (double)NOISE - up * up);
+    double p = up / d * per / s, q = up / d * r * per / vj;
+    k->a[x] = (float)p, k->b[x] = (float)q, k->c[x] = (float)(p * mi - q * mj);
+    k->d[x] = (float)d, k->rho[x] = (float)r, k->ok[x] = 1.0f;
 }
 
 /* eight sums side by side, joined in a fixed order */
@@ -140,11 +137,13 @@ static void feed_second(lncc *k, int64_t t, int64_t y) {
     int64_t at = (t * k->n[1] + y) * k->n[2], n = k->n[2];
     double least = k->l->p->min_contrast * k->l->p->min_contrast;
     double per_row = 1.0 / (window_count(t, k->n[0], k->r) * window_count(y, k->n[1], k->r));
-    if (window_is_live(&k->holes, y))
-        coefficients_holed(k, at, y, per_row, least);
-    else
-        coefficients(window_sums(w, 0, y), window_sums(w, 1, y), window_sums(w, 2, y), k->l->mean + at,
-                     k->l->inv + at, k->per_count, per_row, least, n, k->a, k->b, k->c, k->d, k->rho, k->ok);
+    coefficients(window_sums(w, 0, y), window_sums(w, 1, y), window_sums(w, 2, y), k->l->mean + at,
+                 k->l->inv + at, k->per_count, per_row, least, n, k->a, k->b, k->c, k->d, k->rho, k->ok);
+    if (window_is_live(&k->holes, y)) {
+        const double *hole = window_sums(&k->holes, 0, y);
+        for (int64_t x = 0; x < n; x++)
+            if (hole[x] > 0.5) coefficient_holed(k, at + x, y, x, 1.0 / (k->per_count[x] * per_row), least);
+    }
     k->sum.energy += row_sum(k->d, n);
     k->sum.similarity += row_sum(k->rho, n);
     k->sum.compared += row_sum(k->ok, n);

@@ -19,7 +19,7 @@ typedef struct window {
     int r, count;
     int64_t n[3];
     float *padded;            /* [n2 + 2r]                                      */
-    float *row, *plane;       /* [n2] sums along x, and along x and y           */
+    float *row;               /* [n2] sums along x                              */
     float *ring_y, *ring_z;   /* [2r+1][count][n2], [2r+1][count][n1][n2]       */
     double *sum_y, *sum_z;    /* [count][n2], [count][n1][n2]                   */
     uint8_t *kept_y, *kept_z; /* [2r+1], [2r+1][n1]: this ring row is not zero  */

@@ -45,8 +45,14 @@ CLM_CLONES void window_slide(double *restrict sum, float *restrict keep, const f
         }
 }
 
-CLM_CLONES static void narrow(const double *restrict in, float *restrict out, int64_t n) {
-    for (int64_t x = 0; x < n; x++) out[x] = (float)in[x];
+/* the same from sums of the axis below */
+CLM_CLONES static void slide_on(double *restrict sum, float *restrict keep, const double *restrict add,
+                                int64_t n) {
+    for (int64_t x = 0; x < n; x++) {
+        float v = (float)add[x];
+        sum[x] += (double)v - (double)keep[x];
+        keep[x] = v;
+    }
 }
 
 int64_t window_bytes(int r, int count, const int64_t n[3]) {
@@ -60,7 +66,6 @@ bool window_make(clm_arena *a, int r, int count, const int64_t n[3], window *out
     window w = {.r = r, .count = count, .n = {n[0], n[1], n[2]}};
     w.padded = clm_take(a, float, n[2] + 2 * r, err);
     w.row = clm_take(a, float, n[2], err);
-    w.plane = clm_take(a, float, n[2], err);
     w.ring_y = clm_take(a, float, ring *count *n[2], err);
     w.sum_y = clm_take(a, double, count *n[2], err);
     w.kept_y = clm_take(a, uint8_t, ring, err);
@@ -68,8 +73,8 @@ bool window_make(clm_arena *a, int r, int count, const int64_t n[3], window *out
     w.live_z = clm_take_zero(a, int32_t, n[1], err);
     w.ring_z = clm_take_zero(a, float, ring *count *plane, err);
     w.sum_z = clm_take_zero(a, double, count *plane, err);
-    if (!w.padded || !w.row || !w.plane || !w.ring_y || !w.sum_y || !w.kept_y || !w.kept_z || !w.live_z ||
-        !w.ring_z || !w.sum_z)
+    if (!w.padded || !w.row || !w.ring_y || !w.sum_y || !w.kept_y || !w.kept_z || !w.live_z || !w.ring_z ||
+        !w.sum_z)
         return false;
     *out = w;
     return true;
@@ -99,8 +104,12 @@ static void slide_y(window *w, int q, int64_t slot, const float *in) {
 /* the sum along y at row `at` enters the sum along z */
 static void slide_z(window *w, int q, int64_t slot, int64_t at, bool add) {
     int64_t n = w->n[2], row = (q * w->n[1] + at) * n;
-    if (add) narrow(w->sum_y + q * n, w->plane, n);
-    window_slide(w->sum_z + row, w->ring_z + slot * w->count * w->n[1] * n + row, add ? w->plane : NULL, n);
+    double *sum = w->sum_z + row;
+    float *keep = w->ring_z + slot * w->count * w->n[1] * n + row;
+    if (add)
+        slide_on(sum, keep, w->sum_y + q * n, n);
+    else
+        window_slide(sum, keep, NULL, n);
 }
 
 void window_feed(window *w, int64_t t, int64_t y, const float *const *in) {

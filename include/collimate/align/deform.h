@@ -36,7 +36,7 @@ typedef struct clm_deform_params {
                          .max_displacement_um = 0.0, \
                          .min_jacobian = 0.32,       \
                          .min_contrast = 1e-3,       \
-                         .min_gain = 2e-4})
+                         .min_gain = 5e-4})
 
 typedef struct clm_deform_fit {
     double before, after; /* mean similarity over the voxels compared: correlation (LNCC, NCC), or
