@@ -10,7 +10,8 @@
 #define STRAIN_SHARE 0.01 /* of the stiffness, against strain; the rest is against curvature */
 #define LEAST_SHARE 1e-3  /* of the fixed voxels; below it there is nothing to align by */
 
-static bool check(const clm_vol *fixed, const clm_field *f, const clm_deform_params *p, clm_err *err) {
+static bool check(const clm_vol *fixed, const clm_vol *moving, const clm_field *f, const clm_deform_params *p,
+                  clm_err *err) {
     if (p->radius_vox < 1 || p->radius_vox > 64 || p->iterations < 0 || !(p->stiffness > 0.0) ||
         !(p->max_step_vox > 0.0) || !(p->max_displacement_um >= 0.0) || !(p->min_jacobian >= 0.0) ||
         !(p->min_jacobian < 1.0) || !(p->min_contrast > 0.0) || !(p->min_gain >= 0.0))
@@ -24,6 +25,10 @@ static bool check(const clm_vol *fixed, const clm_field *f, const clm_deform_par
         if (fixed->shape[d] < 1 || f->shape[d] < 1 || !(f->spacing[d] > 0.0))
             return clm_fail(err, CLM_E_ARG, "deform: axis %d has %lld voxels and %lld nodes of %g um", d,
                             (long long)fixed->shape[d], (long long)f->shape[d], f->spacing[d]);
+    double reach = (double)moving->shape[0] * (double)moving->stride[0];
+    if (reach >= 2147483648.0) /* offsets are 32 bits wide */
+        return clm_fail(err, CLM_E_ARG, "deform: moving volume spans %.0f voxels; at most 2^31 a call",
+                        reach);
     for (int64_t i = 0; i < 3 * clm_field_count(f); i++) {
         int64_t n = clm_field_count(f);
         if (!isfinite(f->u[i / n][i % n]))
@@ -238,7 +243,7 @@ static bool run(const clm_work *w, level *l, clm_field *field, clm_deform_fit *f
 bool clm_deform(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
                 clm_field *field, const clm_deform_params *p, clm_deform_fit *out, clm_err *err) {
     *out = (clm_deform_fit){0};
-    if (!check(fixed, field, p, err)) return false;
+    if (!check(fixed, moving, field, p, err)) return false;
     clm_mark mark = clm_arena_mark(w->temp);
     level l = {.p = p, .fixed = fixed, .moving = moving, .A = A};
     bool ok = run(w, &l, field, out, err);

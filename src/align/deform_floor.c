@@ -10,7 +10,7 @@
  * half of what they took; after ROUNDS of that, nothing. A cell whose nodes take nothing is as it was. */
 #define ROUNDS 6
 
-/* mark nodes of the cells below the floor: hit[node] = 1. Cells are looked at only where `look` (NULL: all). */
+/* mark nodes of the cells below the floor: hit[node] = 1; how many cells there are */
 static int64_t mark_cells(const clm_field *u, double floor, float *lo, uint8_t *hit) {
     int64_t n[3], up[3], bad = 0;
     for (int d = 0; d < 3; d++) {
