@@ -111,6 +111,12 @@ set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data
 clm_e2e(phantom)
 
 clm_fuzz(base json)
+clm_fuzz(store codec)
+clm_fuzz(store array)
+clm_fuzz(store volume)
+set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=1000) # each writes files
+target_link_libraries(fuzz_codec PRIVATE BZip2::BZip2 PkgConfig::LZMA)
+target_link_libraries(fuzz_volume PRIVATE PkgConfig::TIFF)
 clm_fuzz(cluster wire)
 clm_unit(job config)
 clm_e2e(bad_input)
