@@ -73,6 +73,27 @@ void clm_lattice_at(const clm_lattice *l, const double x[3], double u[3]) {
     evaluate(l, &s[2], c, u);
 }
 
+clm_affine clm_lattice_tangent(const clm_lattice *l, const clm_affine *A, const double x[3]) {
+    clm_affine shift = CLM_AFFINE_IDENTITY;
+    double u[3];
+    clm_lattice_at(l, x, u);
+    for (int i = 0; i < 3; i++) shift.m[i][3] = u[i];
+    for (int k = 0; k < 3; k++) {
+        /* central differences: u is piecewise of fourth degree in each coordinate, smooth over a thousandth of a block */
+        double h = 1e-3 * l->size_um[k], up[3], down[3], at[3] = {x[0], x[1], x[2]};
+        at[k] = x[k] + h;
+        clm_lattice_at(l, at, up);
+        at[k] = x[k] - h;
+        clm_lattice_at(l, at, down);
+        for (int i = 0; i < 3; i++) {
+            double slope = (up[i] - down[i]) / (2 * h);
+            shift.m[i][k] += slope;
+            shift.m[i][3] -= slope * x[k];
+        }
+    }
+    return clm_affine_compose(A, &shift);
+}
+
 void clm_lattice_field(const clm_lattice *l, clm_field *out) {
     int64_t at = 0;
     spot z = {0}, y = {0}, x = {0};

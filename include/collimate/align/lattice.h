@@ -22,6 +22,10 @@ typedef struct clm_lattice_block {
 /** p, q [n] matched points, world um; only those with agrees[i] != 0 count (NULL: all). */
 void clm_lattice_block_make(clm_lattice_block *out, int64_t n, const double (*p)[3], const double (*q)[3],
                             const uint8_t *agrees);
+/** As if n matches, spread evenly over the box `size_um` around centre, with errors of noise_um a component, had
+ *  said T: a block's affine from elsewhere (intensities, landmarks) enters the lattice. */
+void clm_lattice_block_of_affine(clm_lattice_block *out, const double centre[3], const double size_um[3],
+                                 const clm_affine *T, double n, double noise_um);
 void clm_lattice_pack(const clm_lattice_block *b, double out[CLM_LATTICE_NUMBERS]);
 void clm_lattice_unpack(const double in[CLM_LATTICE_NUMBERS], clm_lattice_block *out);
 
@@ -35,7 +39,7 @@ typedef struct clm_lattice_grid {
 typedef struct clm_lattice_params {
     double noise_um;     /* error of one match, a component; 0: measured, the median of blocks' own fits */
     double bend_um;      /* rms over the box around a shared face by which neighbours' displacements may
-                          differ; 0: measured, the median of neighbours' own fits                      */
+                          differ; 0: measured, from neighbours' own fits, raised until predictions hold */
     double smoothness;   /* multiplies the weight of that agreement; 1 is usual                          */
     double pull_um;      /* rms displacement a block without any support may have; 0: 10 median ones     */
     double doubt;        /* a block is doubted that lies further from what its neighbours predict than
@@ -99,6 +103,9 @@ CLM_MUST bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid,
 
 /** T of block b: fixed -> moving. */
 clm_affine clm_lattice_affine(const clm_lattice *l, const clm_affine *A, int64_t b);
+
+/** The affine that touches T = A(x + u(x)) at a fixed world point: what a block's own search may start from. */
+clm_affine clm_lattice_tangent(const clm_lattice *l, const clm_affine *A, const double x[3]);
 
 /** u at a fixed world point: neighbours' displacements blended by cubic ramps between their centres. C1; the
  *  weights are >= 0 and sum to 1; a lattice of one affine is that affine; beyond the outermost centres the
