@@ -137,14 +137,14 @@ static void difference(const climb *c, const clm_affine *a, const clm_affine *b,
 
 /** Directions in which a model may move: basis[k] is a change of the twelve parameters. Returns how many.
  *  Rotations turn about where the centre of the fixed volume lies now. */
-static int directions(const climb *c, clm_refine_model model, double basis[12][12]) {
+static int directions(const climb *c, clm_model model, double basis[12][12]) {
     memset(basis, 0, 144 * sizeof(double));
-    if (model == CLM_REFINE_AFFINE) {
+    if (model == CLM_MODEL_AFFINE) {
         for (int k = 0; k < 12; k++) basis[k][k] = 1;
         return 12;
     }
     for (int k = 0; k < 3; k++) basis[k][4 * k + 3] = 1;
-    if (model == CLM_REFINE_TRANSLATION) return 3;
+    if (model == CLM_MODEL_TRANSLATION) return 3;
     for (int j = 0; j < 3; j++) {
         double v[3];
         for (int i = 0; i < 3; i++) v[i] = c->at.m[i][j] * c->units.reach[j];
@@ -155,13 +155,13 @@ static int directions(const climb *c, clm_refine_model model, double basis[12][1
         }
         for (int i = 0; i < 3; i++) basis[6][4 * i + j] = v[i];
     }
-    return model == CLM_REFINE_RIGID ? 6 : 7;
+    return model == CLM_MODEL_RIGID ? 6 : 7;
 }
 
 /** Move by q along the directions: linear for affine and translation, along the group for rotation and scale. */
-static clm_affine moved(const climb *c, clm_refine_model model, const double *q) {
+static clm_affine moved(const climb *c, clm_model model, const double *q) {
     clm_affine t = c->at;
-    if (model == CLM_REFINE_AFFINE) {
+    if (model == CLM_MODEL_AFFINE) {
         for (int i = 0; i < 3; i++) {
             t.m[i][3] += q[4 * i + 3];
             for (int j = 0; j < 3; j++) {
@@ -172,9 +172,9 @@ static clm_affine moved(const climb *c, clm_refine_model model, const double *q)
         }
         return t;
     }
-    double angle = 0, scale = model == CLM_REFINE_SIMILARITY ? exp(q[6]) : 1, middle[3];
+    double angle = 0, scale = model == CLM_MODEL_SIMILARITY ? exp(q[6]) : 1, middle[3];
     clm_affine turn = CLM_AFFINE_IDENTITY;
-    if (model != CLM_REFINE_TRANSLATION) {
+    if (model != CLM_MODEL_TRANSLATION) {
         angle = sqrt(q[3] * q[3] + q[4] * q[4] + q[5] * q[5]);
         /* Rodrigues; the series where the quotients would be 0 / 0 */
         double a = angle > 1e-8 ? sin(angle) / angle : 1,
@@ -195,7 +195,7 @@ static clm_affine moved(const climb *c, clm_refine_model model, const double *q)
 }
 
 /** The Gauss-Newton step in a model's directions, as coefficients q and as the change D it makes. */
-static bool step_of(const climb *c, clm_refine_model model, double q[12], double D[12]) {
+static bool step_of(const climb *c, clm_model model, double q[12], double D[12]) {
     const clm_refine_sums *s = &c->sums;
     double H[12][12], b[12], basis[12][12], A[144], n = s->n, top = 0;
     double mean_f = s->f / n, mean_g = s->g / n;
@@ -253,7 +253,7 @@ static bool take_if_better(climb *c, const clm_affine *a) {
     return true;
 }
 
-static void go_up(climb *c, clm_refine_model model) {
+static void go_up(climb *c, clm_model model) {
     const double tolerance = c->p->tolerance_vox * c->voxel_um;
     for (int32_t used = 0; used < c->p->iterations;) {
         double q[12], D[12];
@@ -325,8 +325,8 @@ static bool run(climb *c, const pyramid *levels, clm_refine_fit *out, clm_err *e
         int32_t tried = c->tried;
         /* far off, few parameters see further than many */
         if (k == levels->n - 1 && levels->n > 1)
-            for (int model = CLM_REFINE_TRANSLATION; model < (int)c->p->model; model++)
-                go_up(c, (clm_refine_model)model);
+            for (int model = CLM_MODEL_TRANSLATION; model < (int)c->p->model; model++)
+                go_up(c, (clm_model)model);
         go_up(c, c->p->model);
         best = c->at;
         out->finest_iterations = c->tried - tried;

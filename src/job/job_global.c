@@ -146,18 +146,12 @@ static bool publish(const clm_run *run, const clm_affine *a, const double *figur
     return ok;
 }
 
-static clm_refine_model refine_model_of(const clm_config *c) {
-    static const clm_refine_model models[] = {CLM_REFINE_TRANSLATION, CLM_REFINE_RIGID, CLM_REFINE_SIMILARITY,
-                                              CLM_REFINE_AFFINE};
-    return models[model_of(c)];
-}
-
 static bool refine(const clm_run *run, const clm_work *w, const side *f, const side *m, double *figure,
                    clm_affine *a, clm_err *err) {
     clm_refine_params p = CLM_REFINE_DEFAULTS;
     clm_refine_fit fit;
     p.finest = 0;
-    p.model = refine_model_of(run->config);
+    p.model = model_of(run->config);
     if (!run->config->global_refine) return true;
     if (!clm_refine_affine(w, &f->coarse, &m->coarse, a, &p, &fit, err)) return false;
     *a = fit.affine;

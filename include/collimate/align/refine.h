@@ -3,16 +3,10 @@
 #ifndef CLM_ALIGN_REFINE_H
 #define CLM_ALIGN_REFINE_H
 
+#include "collimate/align/pose.h"
 #include "collimate/base/work.h"
 #include "collimate/core/affine.h"
 #include "collimate/core/vol.h"
-
-typedef enum clm_refine_model {
-    CLM_REFINE_TRANSLATION,
-    CLM_REFINE_RIGID,      /* rigid motion of what the start gives   */
-    CLM_REFINE_SIMILARITY, /* and one scale                          */
-    CLM_REFINE_AFFINE
-} clm_refine_model;
 
 typedef enum clm_refine_metric {
     CLM_REFINE_NCC,    /* correlation: same modality, any gain and offset    */
@@ -20,7 +14,7 @@ typedef enum clm_refine_metric {
 } clm_refine_metric;
 
 typedef struct clm_refine_params {
-    clm_refine_model model;
+    clm_model model; /* of the change: rigid moves what the start gives as a whole              */
     clm_refine_metric metric;
     int32_t finest;       /* last level: 0 full resolution, 1 half, ...; see clm_reduce_factor      */
     int32_t levels;       /* at most this many, the coarsest halved levels - 1 times more           */
@@ -32,16 +26,16 @@ typedef struct clm_refine_params {
     double min_overlap;   /* share of fixed voxels that must land inside moving                     */
 } clm_refine_params;
 
-#define CLM_REFINE_DEFAULTS                          \
-    ((clm_refine_params){.model = CLM_REFINE_AFFINE, \
-                         .metric = CLM_REFINE_NCC,   \
-                         .finest = 0,                \
-                         .levels = 5,                \
-                         .iterations = 30,           \
-                         .tolerance_vox = 0.02,      \
-                         .max_step_vox = 4,          \
-                         .max_move_um = 0,           \
-                         .max_voxels = 4000000,      \
+#define CLM_REFINE_DEFAULTS                         \
+    ((clm_refine_params){.model = CLM_MODEL_AFFINE, \
+                         .metric = CLM_REFINE_NCC,  \
+                         .finest = 0,               \
+                         .levels = 5,               \
+                         .iterations = 30,          \
+                         .tolerance_vox = 0.02,     \
+                         .max_step_vox = 4,         \
+                         .max_move_um = 0,          \
+                         .max_voxels = 4000000,     \
                          .min_overlap = 0.1})
 
 typedef struct clm_refine_fit {

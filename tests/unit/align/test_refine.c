@@ -144,10 +144,10 @@ static void a_model_is_kept(void **state) {
         for (int j = 0; j < 3; j++) scaled.m[i][j] *= 1.04;
     const clm_affine shifted = {{{1, 0, 0, 2}, {0, 1, 0, -3}, {0, 0, 1, 4}}};
     const struct {
-        clm_refine_model model;
+        clm_model model;
         const clm_affine *truth;
     } cases[] = {
-        {CLM_REFINE_TRANSLATION, &shifted}, {CLM_REFINE_RIGID, &turned}, {CLM_REFINE_SIMILARITY, &scaled}};
+        {CLM_MODEL_TRANSLATION, &shifted}, {CLM_MODEL_RIGID, &turned}, {CLM_MODEL_SIMILARITY, &scaled}};
     for (int k = 0; k < 3; k++) {
         clm_vol f, m;
         clm_refine_params p = CLM_REFINE_DEFAULTS;
