@@ -55,7 +55,7 @@ clm_layer(job BELOW plan align image store core base
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
-  SOURCES cmd_align.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c options.c picture.c
+  SOURCES cmd_align.c commands.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
   LIBS PNG::PNG Threads::Threads m)
 

@@ -6,7 +6,7 @@ target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
 
 # Tests that start threads: these alone are built and run under ThreadSanitizer (target clm_tsan).
 set(CLM_TSAN_LAYERS cluster)
-set(CLM_TSAN_MODULES array fft file)
+set(CLM_TSAN_MODULES whole_run)
 add_custom_target(clm_tsan)
 
 # clm_unit(LAYER MODULE...): one executable tests/unit/LAYER/test_MODULE.c a module, ctest unit.LAYER.MODULE
@@ -90,6 +90,7 @@ clm_unit(plan grid stitch)
 clm_unit(image filter jacobian phantom truth lncc metric reduce warp)
 clm_unit(align blob deform deform_parts lattice match ransac refine turn)
 clm_unit(app demo picture)
+clm_unit(app whole_run)
 clm_unit(cluster comm exec journal master run sched wire)
 clm_mpi(run 1 2 3)
 if(TARGET test_mpi_run)
