@@ -119,7 +119,7 @@ set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=1000) # eac
 target_link_libraries(fuzz_codec PRIVATE BZip2::BZip2 PkgConfig::LZMA)
 target_link_libraries(fuzz_volume PRIVATE PkgConfig::TIFF)
 clm_fuzz(cluster wire)
-clm_unit(job config)
+clm_unit(job config jobs)
 clm_e2e(bad_input)
 clm_e2e(expansion)
 clm_e2e(ranks 4)

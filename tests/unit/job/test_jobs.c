@@ -1,0 +1,265 @@
+/* The tasks of a run called directly, one after another, on a small made pair: no ranks, no threads. */
+#include "collimate/base/file.h"
+#include "collimate/image/phantom.h"
+#include "collimate/image/reduce.h"
+#include "collimate/job/job.h"
+#include "collimate/store/ome.h"
+#include "collimate/store/spill.h"
+#include "support/near.h"
+#include "support/temp.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static char folder[CLM_PATH_MAX];
+static clm_phantom phantom;
+static clm_work work;
+
+static void write_side(clm_phantom_view view, const char *name) {
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    const clm_phantom_side *side = &phantom.params.side[view];
+    clm_level_spec level = {.path = "s0"};
+    clm_array_spec spec = {.format = CLM_FORMAT_N5, .ndim = 3, .dtype = CLM_U16, .codec = "zlib", .level = 1};
+    clm_vol v;
+    clm_array *a = NULL;
+    clm_mark m = clm_arena_mark(work.keep);
+    for (int d = 0; d < 3; d++) {
+        level.spacing_um[d] = side->spacing[d];
+        level.origin_um[d] = side->origin[d];
+        spec.shape[d] = spec.chunk[d] = side->shape[d];
+    }
+    clm_json *attributes = clm_n5_level_attributes(&level, &level, false, &err);
+    spec.attributes = attributes;
+    assert_ok(clm_phantom_render(&work, &phantom, view, clm_box_of(side->shape), &v, &err), err);
+    uint16_t *counts = clm_take(work.keep, uint16_t, clm_vol_count(&v), &err);
+    clm_dtype_from_f32(CLM_U16, v.data, counts, clm_vol_count(&v));
+    assert_ok(clm_path_join(path, folder, name, &err) && clm_array_create(path, &spec, &a, &err), err);
+    assert_ok(clm_array_put_chunk(a, (const int64_t[3]){0, 0, 0}, counts, &err), err);
+    clm_array_close(a);
+    clm_json_free(attributes);
+    clm_arena_rewind(work.keep, m);
+}
+
+static int make_pair(void **state) {
+    clm_err err = CLM_ERR_NONE;
+    clm_phantom_params p = CLM_PHANTOM_DEFAULTS;
+    static const int64_t shape[2][3] = {{36, 64, 96}, {34, 60, 92}};
+    (void)state;
+    for (int side = 0; side < 2; side++) memcpy(p.side[side].shape, shape[side], sizeof shape[side]);
+    p.shift_um = 6.0;
+    p.warp_um[0] = 6.0;
+    p.density = 2.0;
+    clm_test_folder(folder);
+    work = clm_test_work(512);
+    if (!clm_phantom_make(&p, &phantom, &err)) return -1;
+    write_side(CLM_PHANTOM_FIXED, "pair.n5/fixed");
+    write_side(CLM_PHANTOM_MOVING, "pair.n5/moving");
+    return 0;
+}
+
+static int drop_pair(void **state) {
+    (void)state;
+    clm_test_work_drop(&work);
+    clm_test_folder_drop(folder);
+    return 0;
+}
+
+/* A run in FOLDER/out with small blocks; close with close_run. */
+static clm_run *open_run(const char *out, clm_config **config) {
+    clm_err err = CLM_ERR_NONE;
+    static const char *const sets[] = {"deform.factors=[2,1]", "deform.block_vox=32", "deform.halo_vox=12",
+                                       "local.block_vox=24", "apply.chunk_vox=40"};
+    char text[CLM_PATH_MAX];
+    clm_run *run = NULL;
+    clm_config *c = NULL;
+    assert_ok(clm_config_new(&c, &err), err);
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        assert_ok(clm_config_set(c, sets[i], &err), err);
+    static const char *const images[3][2] = {
+        {"fixed", "pair.n5/fixed"}, {"moving", "pair.n5/moving"}, {"out", NULL}};
+    for (int i = 0; i < 3; i++) {
+        assert_ok(clm_path_join(text, folder, images[i][1] ? images[i][1] : out, &err), err);
+        assert_ok(clm_config_put_text(c, images[i][0], text, &err), err);
+    }
+    assert_ok(clm_run_open(c, &run, &err) && clm_run_prepare(run, &err), err);
+    *config = c;
+    return run;
+}
+
+static void close_run(clm_run *run, clm_config *config) {
+    clm_run_close(run);
+    clm_config_free(config);
+}
+
+static bool run_task(const clm_run *run, int stage, int64_t index, clm_outcome *o, clm_err *err) {
+    *o = (clm_outcome){.task = {.stage = stage, .index = index}};
+    for (int i = 0; i < CLM_FIGURE_COUNT; i++) o->figure[i] = NAN;
+    return clm_job_run(run, &work, &o->task, o, err);
+}
+
+/* stages [first, last], the tasks of each in order or against it; all must succeed */
+static void run_stages(clm_run *run, int first, int last, bool backwards) {
+    for (int s = first; s <= last; s++) {
+        clm_err err = CLM_ERR_NONE;
+        clm_outcome o;
+        assert_ok(clm_run_stage_begin(run, s, &err), err);
+        int64_t n = run->stage[s].n;
+        for (int64_t i = 0; i < n; i++) assert_ok(run_task(run, s, backwards ? n - 1 - i : i, &o, &err), err);
+    }
+}
+
+static float *read_field(const clm_run *run, clm_arena *a, int64_t *n) {
+    clm_err err = CLM_ERR_NONE;
+    const clm_pass *p = &run->pass[run->n_passes - 1];
+    const int64_t lo[4] = {0}, hi[4] = {3, p->lattice.shape[0], p->lattice.shape[1], p->lattice.shape[2]};
+    *n = 3 * hi[1] * hi[2] * hi[3];
+    float *u = clm_take(a, float, *n, &err);
+    assert_ok(u && clm_array_read(p->field, lo, hi, u, &err), err);
+    return u;
+}
+
+static void any_order_and_any_repetition_give_the_same(void **state) {
+    (void)state;
+    clm_config *c, *d;
+    clm_run *run = open_run("forward", &c), *other = open_run("backward", &d);
+    int last = run->plan.n_stages - 1;
+    clm_arena *a = NULL;
+    clm_err err = CLM_ERR_NONE;
+    int64_t n, m;
+    run_stages(run, 0, last, false);
+    run_stages(other, 0, last, true);
+    run_stages(other, 0, last, false); /* again over what is there */
+    assert_ok(clm_arena_open((size_t)64 << 20, &a, &err), err);
+    float *u = read_field(run, a, &n), *v = read_field(other, a, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(u, v, (size_t)n * sizeof(float));
+    clm_arena_close(a);
+    close_run(run, c);
+    close_run(other, d);
+}
+
+static void the_warp_is_found(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run("forward", &c);
+    clm_err err = CLM_ERR_NONE;
+    double sum = 0.0, start = 0.0;
+    int64_t n = 0;
+    assert_ok(clm_run_stage_begin(run, run->plan.n_stages - 1, &err), err);
+    clm_arena_reset(work.keep, 0);
+    clm_vol grid = clm_view_grid(&run->measure_fixed);
+    clm_field u;
+    const clm_pass *p = &run->pass[run->n_passes - 1];
+    assert_ok(clm_field_new(work.keep, p->lattice.shape, p->lattice.spacing, p->lattice.origin, &u, &err),
+              err);
+    const int64_t lo[4] = {0}, hi[4] = {3, u.shape[0], u.shape[1], u.shape[2]};
+    assert_ok(clm_array_read(p->field, lo, hi, u.u[0], &err), err);
+    for (int64_t z = 8; z < grid.shape[0] - 8; z += 4)
+        for (int64_t y = 8; y < grid.shape[1] - 8; y += 4)
+            for (int64_t x = 8; x < grid.shape[2] - 8; x += 4, n++) {
+                const double at[3] = {grid.origin[0] + (double)z * grid.spacing[0],
+                                      grid.origin[1] + (double)y * grid.spacing[1],
+                                      grid.origin[2] + (double)x * grid.spacing[2]};
+                double want[3], got[3];
+                clm_phantom_truth(&phantom, at, want);
+                clm_transform_point(&run->affine, &u, at, got);
+                sum += sqrt(pow(got[0] - want[0], 2) + pow(got[1] - want[1], 2) + pow(got[2] - want[2], 2));
+                start += sqrt(pow(at[0] - want[0], 2) + pow(at[1] - want[1], 2) + pow(at[2] - want[2], 2));
+            }
+    assert_true(start / (double)n > 3.0); /* micrometres; a voxel is 0.8 to 1 */
+    assert_true(sum / (double)n < 0.4);
+    close_run(run, c);
+}
+
+/* A block that failed leaves no cliff, no identity and no silence. */
+static void a_failed_block_fades_into_its_surroundings(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run("failed", &c);
+    clm_err err = CLM_ERR_NONE;
+    clm_outcome o;
+    char path[CLM_PATH_MAX];
+    int deform = clm_run_stage_of(run, CLM_JOB_DEFORM, 1), stitch = clm_run_stage_of(run, CLM_JOB_STITCH, 1);
+    const uint8_t reason[] = "made up";
+    const clm_section s = {
+        .name = "failed", .dtype = CLM_U8, .shape = {1, 1, 1, sizeof reason}, .data = reason};
+    run_stages(run, 0, deform, false);
+    assert_ok(clm_run_spill_path(run, deform, 1, path, &err), err);
+    assert_ok(clm_spill_put(path, run->plan.hash, deform, 1, &s, 1, &err), err);
+    assert_ok(clm_run_stage_begin(run, stitch, &err), err);
+    assert_ok(run_task(run, stitch, 0, &o, &err), err);
+    assert_near(o.figure[1], 1.0, 0.0); /* it says so */
+    assert_true(o.figure[2] < 1.0);     /* and so does the coverage */
+    const clm_pass *p = &run->pass[1];
+    clm_arena *a = NULL;
+    int64_t n;
+    assert_ok(clm_arena_open((size_t)64 << 20, &a, &err), err);
+    float *u = read_field(run, a, &n);
+    int64_t nx = p->lattice.shape[2], count = n / 3;
+    double steepest = 0.0, most = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        assert_true(isfinite((double)u[i]));
+        most = fmax(most, fabs((double)u[i]));
+        if (i % count % nx) steepest = fmax(steepest, fabs((double)u[i] - (double)u[i - 1]));
+    }
+    assert_true(most > 0.5);                             /* not the identity */
+    assert_true(steepest < 0.7 * p->lattice.spacing[2]); /* no fold along x, hence no cliff */
+    clm_arena_close(a);
+
+    /* lost is not failed: nothing at all where a result should be is an error, worth another try */
+    assert_ok(clm_file_remove(path, &err), err);
+    assert_fails(CLM_E_IO, run_task(run, stitch, 0, &o, &err), err);
+    assert_non_null(strstr(err.text, "spill"));
+    close_run(run, c);
+}
+
+static void a_view_is_the_reduced_whole(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run("view", &c);
+    clm_err err = CLM_ERR_NONE;
+    clm_vol fine, whole, part;
+    const clm_view *v = &run->pass[0].fixed; /* factor 2 */
+    clm_view level = clm_view_level(run->fixed, 0);
+    clm_arena_reset(work.keep, 0);
+    assert_ok(clm_view_read(&work, &level, clm_box_of(level.shape), &fine, &err), err);
+    assert_ok(clm_reduce(&work, &fine, v->factor, &whole, &err), err);
+    const clm_box box = {{3, 5, 7}, {v->shape[0], 20, 31}};
+    assert_ok(clm_view_read(&work, v, box, &part, &err), err);
+    for (int d = 0; d < 3; d++) {
+        assert_int_equal(whole.shape[d], v->shape[d]);
+        assert_near(part.origin[d], v->origin[d] + (double)box.lo[d] * v->spacing[d], 1e-9);
+        assert_near(whole.origin[d], v->origin[d], 1e-9);
+    }
+    clm_vol want = clm_vol_crop(&whole, box);
+    for (int64_t z = 0; z < part.shape[0]; z++)
+        for (int64_t y = 0; y < part.shape[1]; y++)
+            assert_memory_equal(clm_vol_row(&part, z, y), clm_vol_row(&want, z, y),
+                                (size_t)part.shape[2] * sizeof(float));
+    close_run(run, c);
+}
+
+static void the_folder_of_another_plan_is_refused(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run("refused", &c), *again = NULL;
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_run_prepare(run, &err), err); /* the same plan may come back */
+    assert_ok(clm_config_set(c, "seed=2", &err), err);
+    assert_ok(clm_run_open(c, &again, &err), err);
+    assert_fails(CLM_E_ARG, clm_run_prepare(again, &err), err);
+    assert_non_null(strstr(err.text, "another job"));
+    clm_run_close(again);
+    close_run(run, c);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(any_order_and_any_repetition_give_the_same),
+                                       cmocka_unit_test(the_warp_is_found),
+                                       cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
+                                       cmocka_unit_test(a_view_is_the_reduced_whole),
+                                       cmocka_unit_test(the_folder_of_another_plan_is_refused)};
+    return cmocka_run_group_tests(tests, make_pair, drop_pair);
+}
