@@ -6,6 +6,7 @@
 #include "collimate/base/file.h"
 #include "collimate/base/log.h"
 #include "collimate/cluster/run.h"
+#include "collimate/cluster/seal.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -192,7 +193,10 @@ static void run_rank(rank *r) {
         if (first) {
             clm_err other = CLM_ERR_NONE;
             if (!tell(r, ok, &other) && ok) ok = false, err = other;
-            if (ok) ok = drop_spills(r->run, &err); /* nothing is left to be done with them */
+            if (ok) /* nothing is left to be done with the spills */
+                ok = drop_spills(r->run, &err) &&
+                     clm_seal_put(r->run->folder, r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE,
+                                  &err);
         }
     }
     if (!ok && (first || mine_failed) &&

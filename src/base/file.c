@@ -150,7 +150,7 @@ bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durabl
 bool clm_file_sync_tree(const char *path, clm_err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", path);
-    bool ok = syncfs(fd) == 0 || clm_fail_os(err, CLM_E_WRITE, "syncfs %s", path);
+    bool ok = (!clm_fault("fsync") && syncfs(fd) == 0) || clm_fail_os(err, CLM_E_WRITE, "syncfs %s", path);
     close(fd);
     return ok;
 }
@@ -175,6 +175,39 @@ bool clm_folder_remove(const char *path, clm_err *err) {
     }
     if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT) return true;
     return clm_fail_os(err, CLM_E_WRITE, "remove folder %s", path);
+}
+
+/* ".NAME.tmp.PID.N" */
+static bool is_temp(const char *name) {
+    const char *at = name[0] == '.' ? strstr(name, ".tmp.") : NULL;
+    if (!at) return false;
+    const char *pid = at + 5;
+    size_t n = strspn(pid, "0123456789");
+    if (!n || pid[n] != '.') return false;
+    size_t m = strspn(pid + n + 1, "0123456789");
+    return m && !pid[n + 1 + m];
+}
+
+bool clm_folder_sweep(const char *path, clm_err *err) {
+    DIR *d = opendir(path);
+    if (!d) return errno == ENOENT || errno == ENOTDIR || clm_fail_os(err, CLM_E_IO, "%s", path);
+    bool ok = true;
+    for (struct dirent *e; ok && (errno = 0, e = readdir(d));) {
+        char below[CLM_PATH_MAX];
+        struct stat st;
+        bool folder = e->d_type == DT_DIR, temp = is_temp(e->d_name);
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if (!folder && !temp && e->d_type != DT_UNKNOWN) continue;
+        ok = clm_path_join(below, path, e->d_name, err);
+        if (ok && e->d_type == DT_UNKNOWN) folder = lstat(below, &st) == 0 && S_ISDIR(st.st_mode);
+        if (ok && folder)
+            ok = clm_folder_sweep(below, err);
+        else if (ok && temp)
+            ok = clm_file_remove(below, err);
+    }
+    if (ok && errno) ok = clm_fail_os(err, CLM_E_IO, "list %s", path);
+    closedir(d);
+    return ok;
 }
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

@@ -71,6 +71,20 @@ static bool write_job(const clm_run *run, clm_err *err) {
     return ok;
 }
 
+/* A launch that was killed while it prepared the folder left some of what clm_run_prepare makes, spill first,
+ * and nothing else. */
+static bool half_made(const clm_names *names) {
+    static const char *const ours[] = {"spill", CLM_RUN_TRANSFORM, CLM_RUN_ALIGNED};
+    bool spill = false;
+    for (int64_t i = 0; i < names->n; i++) {
+        bool known = strncmp(names->name[i], ".job.json.tmp.", 14) == 0;
+        for (int k = 0; k < 3; k++) known |= strcmp(names->name[i], ours[k]) == 0;
+        if (!known) return false;
+        spill |= strcmp(names->name[i], ours[0]) == 0;
+    }
+    return names->n == 0 || spill;
+}
+
 /* an existing folder must hold this plan, or nothing of ours */
 static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     char path[CLM_PATH_MAX], want[32];
@@ -84,11 +98,11 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     if (clm_path_kind_of(path) == CLM_PATH_NONE) {
         clm_names names;
         if (!clm_folder_list(run->folder, &names, err)) return false;
-        const bool empty = names.n == 0;
+        const bool mine = half_made(&names);
         char first[80] = "";
-        if (!empty) (void)snprintf(first, sizeof first, "%.79s", names.name[0]);
+        if (!mine) (void)snprintf(first, sizeof first, "%.79s", names.name[0]);
         clm_names_free(&names);
-        if (empty) return true;
+        if (mine) return true;
         return clm_fail(
             err, CLM_E_ARG,
             "%s: is not empty (%s, ...) and holds no job.json: not a run folder; give another --out",
@@ -118,7 +132,8 @@ bool clm_run_prepare(clm_run *run, clm_err *err) {
         return false;
     for (int k = 0; k < run->n_passes; k++)
         if (!create_field(run, k, err)) return false;
-    return create_aligned(run, err) && write_job(run, err); /* job.json last: a folder with it is complete */
+    /* job.json last: a folder with it is complete, after a power cut, too */
+    return create_aligned(run, err) && clm_file_sync_tree(run->folder, err) && write_job(run, err);
 }
 
 /* ---- what a stage needs of earlier ones ---- */

@@ -24,6 +24,9 @@ CLM_MUST bool clm_file_sync_tree(const char *path, clm_err *err);
 CLM_MUST bool clm_file_remove(const char *path, clm_err *err);
 /** Remove a folder and all below it, never following symbolic links; missing is fine. */
 CLM_MUST bool clm_folder_remove(const char *path, clm_err *err);
+/** Remove what publishing left half-way when its process was killed (".NAME.tmp.PID.N"), here and below,
+ *  never following symbolic links. One that is being written now fails; a missing folder is fine. */
+CLM_MUST bool clm_folder_sweep(const char *path, clm_err *err);
 /** Names in a folder (without "." and ".."), sorted bytewise; free with clm_names_free. */
 typedef struct clm_names {
     char **name;

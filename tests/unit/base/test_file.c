@@ -215,6 +215,26 @@ static void a_list_is_sorted_and_whole(void **state) {
     assert_fails(CLM_E_NOTFOUND, clm_folder_list(at("none"), &names, &err), err);
 }
 
+static void a_sweep_takes_half_written_files_and_nothing_else(void **state) {
+    (void)state;
+    static const char *const gone[] = {"s/.a.tmp.12.0", "s/deep/er/.c.0.1.tmp.7.12345"};
+    static const char *const stay[] = {"s/a",         "s/.tmp.1.2x", "s/.a.tmp.12.",    "s/a.tmp.1.2",
+                                       "s/.a.tmp..3", "s/.zattrs",   "s/deep/er/c.0.1", "s/.a.tmp.12.0.bak"};
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) publish(gone[i], "half");
+    for (size_t i = 0; i < sizeof stay / sizeof stay[0]; i++) publish(stay[i], "whole");
+    publish("other/.x.tmp.1.1", "of another folder");
+    assert_int_equal(symlink("../other", at("s/link")), 0);
+    assert_ok(clm_path_join(path, folder, "s", &err), err);
+    assert_ok(clm_folder_sweep(path, &err), err);
+    for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++)
+        assert_int_equal(clm_path_kind_of(at(gone[i])), CLM_PATH_NONE);
+    for (size_t i = 0; i < sizeof stay / sizeof stay[0]; i++) assert_holds(stay[i], "whole");
+    assert_holds("other/.x.tmp.1.1", "of another folder");
+    assert_ok(clm_folder_sweep("/nowhere/at/all", &err), err);
+}
+
 #ifdef CLM_FAULTS
 /* Whatever call fails, the old file stays whole, the error says so, and nothing is left lying about. */
 static void each_failing_call_leaves_the_old_file(void **state) {
@@ -292,6 +312,7 @@ int main(void) {
         ISOLATED(folders_with_parents_any_number_of_times),
         ISOLATED(removal_never_follows_links),
         ISOLATED(a_list_is_sorted_and_whole),
+        ISOLATED(a_sweep_takes_half_written_files_and_nothing_else),
 #ifdef CLM_FAULTS
         ISOLATED(each_failing_call_leaves_the_old_file),
         ISOLATED(a_list_survives_any_lack_of_memory),
