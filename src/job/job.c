@@ -21,7 +21,8 @@ static const job jobs[CLM_JOB_KINDS] = {
         {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
         {"ncc_ransac", MEAN}, {"ncc_refined", MEAN}, {"overlap", MEAN}}},
     [CLM_JOB_LOCAL] = {clm_job_local, true, {
-        {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN}}},
+        {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
+        {"ncc_start", MEAN}, {"ncc_voxels", MEAN}}},
     [CLM_JOB_LATTICE] = {clm_job_lattice, false, {
         {"blocks_used", SUM}, {"blocks_rejected", SUM}, {"blocks_empty", SUM}, {"rms_um", MEAN}}},
     [CLM_JOB_DEFORM] = {clm_job_deform, true, {

@@ -1,7 +1,8 @@
-/* Matches of one block under the global affine, and what the lattice needs to know of them. */
+/* The affine of one block as its blobs and its voxels see it, and what the lattice needs to know of it. */
 #include "collimate/align/lattice.h"
 #include "collimate/align/match.h"
 #include "collimate/align/ransac.h"
+#include "collimate/align/refine.h"
 #include "feature_params.h"
 #include "jobs.h"
 
@@ -10,6 +11,10 @@
 #define SEARCH_VOX 12.0 /* where the configuration leaves them open, in voxels of the level */
 #define ERROR_VOX 2.5
 #define DISTINCT_VOX 3.0
+#define REFINE_VOXELS 300000  /* compared a step: rows beyond are left out evenly */
+#define REFINE_LEAST 0.3      /* correlation and share of the block below which voxels have no say */
+#define REFINE_SAYS 64        /* a refined affine weighs as much as so many matches */
+#define REFINE_NOISE_VOX 0.25 /* with errors of this size */
 
 typedef struct block {
     clm_vol fixed, moving;
@@ -70,6 +75,47 @@ static bool fit(const clm_run *run, const clm_work *w, const block *b, clm_latti
     return true;
 }
 
+/* The affine on which the block's voxels agree, from the global one on, if they agree at all. Measured on two
+ * rounds of expansion microscopy, matches are the better witness where there are any: after both, correlation
+ * is .006 higher but local correlation .009 lower, because bright cells outvote the rest. */
+static bool ask_voxels(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
+                       clm_lattice_block *out, double *figure, clm_err *err) {
+    const clm_view *view = &run->local_fixed;
+    double voxel = clm_feature_voxel_um(view), centre[3], size_um[3];
+    clm_refine_params p = CLM_REFINE_DEFAULTS;
+    clm_refine_fit r;
+    p.levels = 2;
+    p.max_move_um = or_voxels(run->config->local_search_um, SEARCH_VOX, voxel);
+    p.max_voxels = REFINE_VOXELS;
+    p.min_overlap = REFINE_LEAST;
+    clm_err none = CLM_ERR_NONE;
+    if (!clm_refine_affine(w, &b->fixed, &b->moving, &run->affine, &p, &r, &none)) {
+        if (none.code != CLM_E_NODATA) return *err = none, false;
+        return true;
+    }
+    figure[5] = r.before;
+    figure[6] = r.after;
+    if (!(r.after > REFINE_LEAST)) return true;
+    clm_box core = clm_grid_core(&run->local_blocks, task->index);
+    for (int d = 0; d < 3; d++) {
+        centre[d] = view->origin[d] + 0.5 * (double)(core.lo[d] + core.hi[d] - 1) * view->spacing[d];
+        size_um[d] = (double)(core.hi[d] - core.lo[d]) * view->spacing[d];
+    }
+    clm_lattice_block_of_affine(out, centre, size_um, &r.affine, REFINE_SAYS, REFINE_NOISE_VOX * voxel);
+    return true;
+}
+
+/* Blobs first; where they say too little, voxels are asked from the global affine on. */
+static bool look(const clm_run *run, const clm_work *w, const clm_task *task, block *b,
+                 clm_lattice_block *out, double *figure, clm_err *err) {
+    clm_err why = CLM_ERR_NONE;
+    if (find(run, w, b, figure, &why) && fit(run, w, b, out, figure, &why)) return true;
+    if (why.code != CLM_E_NODATA) return *err = why, false;
+    *out = (clm_lattice_block){0};
+    if (run->config->local_refine && !ask_voxels(run, w, task, b, out, figure, err)) return false;
+    return out->n > 0.0 ? true : (*err = why, false);
+}
+
 bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                    clm_err *err) {
     clm_box box = clm_grid_padded(&run->local_blocks, task->index);
@@ -87,8 +133,7 @@ bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, 
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_lattice_block stats;
-    if (!clm_view_read(w, view, box, &b.fixed, err) || !find(run, w, &b, figure, err) ||
-        !fit(run, w, &b, &stats, figure, err))
+    if (!clm_view_read(w, view, box, &b.fixed, err) || !look(run, w, task, &b, &stats, figure, err))
         return false;
     double packed[CLM_LATTICE_NUMBERS];
     clm_lattice_pack(&stats, packed);

@@ -82,6 +82,8 @@ typedef struct clm_list {
       "a match agrees with its block's affine within this; 0: 2.5 voxels")                                   \
     K(INT, int64_t, local_min_inliers, "local.min_inliers", "10", 4, 1000000, "",                            \
       "a block with fewer agreeing matches abstains")                                                        \
+    K(BOOL, bool, local_refine, "local.refine", "true", 0, 0, "",                                            \
+      "where a block's blobs say too little, fit its affine on its voxels")                                  \
     K(REAL, double, local_smoothness, "local.smoothness", "1", 0, 1e6, "",                                   \
       "how strongly neighbouring block affines must agree; 1 is usual")                                      \
     K(BOOL, bool, deform_enabled, "deform.enabled", "true", 0, 0, "", "deformable fields per block")         \

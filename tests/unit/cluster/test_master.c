@@ -93,13 +93,13 @@ static int count(const play *p, clm_msg_kind kind) {
 }
 
 static void do_one(play *p, int rank) {
-    sent s;
+    sent s = {0};
     assert_true(took(p, CLM_MSG_TASK, rank, &s));
     say(p, rank, (clm_msg){.kind = CLM_MSG_OUTCOME, .outcome = {.task = s.msg.task, .rank = rank}});
 }
 
 static void answer_sync(play *p, int rank) {
-    sent s;
+    sent s = {0};
     assert_true(took(p, CLM_MSG_SYNC, rank, &s));
     say(p, rank, (clm_msg){.kind = CLM_MSG_SYNCED, .count = s.msg.count});
 }
@@ -144,7 +144,7 @@ static bool finish(play *p, clm_err *err) {
     clm_run_summary sum;
     for (int i = 0; !clm_master_over(p->m); i++) {
         assert_true(i < 100000);
-        sent s;
+        sent s = {0};
         turn(p, 0.001);
         while (took(p, CLM_MSG_STOP, -1, &s)) say(p, s.to, (clm_msg){.kind = CLM_MSG_DRAINED});
         while (took(p, CLM_MSG_SYNC, -1, &s))
@@ -247,7 +247,7 @@ static void test_another_rank_of_the_host_syncs(void **state) {
     first_epoch(p);
     do_one(p, 3);
     turn(p, 5);
-    sent s;
+    sent s = {0};
     assert_true(took(p, CLM_MSG_SYNC, 2, &s));
     silence_but(p, 2, 12);
     answer_sync(p, 3);
@@ -293,7 +293,7 @@ static void test_a_lost_host_without_unsynced_data_costs_nothing(void **state) {
     silence_but(p, 4, 12);
     for (int n = 0; n < TASKS; n++) {
         turn(p, 0.01);
-        sent s;
+        sent s = {0};
         int r = 0;
         while (r < 4 && !took(p, CLM_MSG_TASK, r, &s)) r++;
         assert_true(r < 4);
@@ -307,7 +307,7 @@ static void test_a_lost_host_without_unsynced_data_costs_nothing(void **state) {
 static void test_a_sync_that_fails_ends_the_run(void **state) {
     play *p = *state;
     clm_err err = CLM_ERR_NONE;
-    sent s;
+    sent s = {0};
     begin(p);
     greet(p);
     first_epoch(p);
@@ -327,7 +327,7 @@ static void test_stop_has_a_time_limit(void **state) {
     play *p = *state;
     clm_err err = CLM_ERR_NONE;
     clm_run_summary sum;
-    sent s;
+    sent s = {0};
     begin(p);
     greet(p);
     first_epoch(p);
