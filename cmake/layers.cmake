@@ -50,12 +50,13 @@ configure_file(src/job/presets.c.in presets.c @ONLY)
 
 clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c config.c feature_params.c folder.c job.c job_apply.c job_deform.c job_finish.c job_global.c job_lattice.c
-          job_local.c job_measure.c job_spots.c job_stitch.c shared.c view.c
+          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_points.c output.c resample.c shared.c view.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
-  SOURCES cmd_align.c commands.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c options.c picture.c
+  SOURCES cmd_align.c commands.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c
+          launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
   LIBS PNG::PNG Threads::Threads m)
 

@@ -45,7 +45,7 @@ static void print_text(const clm_run *run) {
     }
     double in = voxels_of(run->fixed) * (double)clm_dtype_size(clm_image_info_of(run->fixed)->dtype) +
                 voxels_of(run->moving) * (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
-    if (run->n_levels)
+    if (run->aligned.n_levels)
         bytes_out +=
             voxels_of(run->fixed) * 8.0 / 7.0 * (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
     for (int k = 0; k < run->n_passes; k++)

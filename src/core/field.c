@@ -62,6 +62,35 @@ void clm_field_at(const clm_field *f, const double x[3], double u[3]) {
     }
 }
 
+void clm_field_slope_at(const clm_field *f, const double x[3], double u[3], double du[3][3]) {
+    int64_t i[3], step[3] = {f->shape[1] * f->shape[2], f->shape[2], 1};
+    double t[3], per_um[3];
+    for (int d = 0; d < 3; d++) {
+        double at = (x[d] - f->origin[d]) / f->spacing[d];
+        i[d] = lower_node(at, f->shape[d], &t[d]);
+        if (f->shape[d] == 1) step[d] = 0;
+        per_um[d] = at < 0.0 || at > (double)(f->shape[d] - 1) ? 0.0 : 1.0 / f->spacing[d];
+    }
+    int64_t at = (i[0] * f->shape[1] + i[1]) * f->shape[2] + i[2];
+    for (int c = 0; c < 3; c++) {
+        double v[2][2], x_rise[2][2];
+        for (int a = 0; a < 2; a++)
+            for (int b = 0; b < 2; b++) {
+                const float *p = f->u[c] + at + a * step[0] + b * step[1];
+                x_rise[a][b] = (double)p[step[2]] - (double)p[0];
+                v[a][b] = (double)p[0] + t[2] * x_rise[a][b];
+            }
+        double y_rise[2] = {v[0][1] - v[0][0], v[1][1] - v[1][0]};
+        double z[2] = {v[0][0] + t[1] * y_rise[0], v[1][0] + t[1] * y_rise[1]};
+        double w[2] = {x_rise[0][0] + t[1] * (x_rise[0][1] - x_rise[0][0]),
+                       x_rise[1][0] + t[1] * (x_rise[1][1] - x_rise[1][0])};
+        u[c] = z[0] + t[0] * (z[1] - z[0]);
+        du[c][0] = (z[1] - z[0]) * per_um[0];
+        du[c][1] = (y_rise[0] + t[0] * (y_rise[1] - y_rise[0])) * per_um[1];
+        du[c][2] = (w[0] + t[0] * (w[1] - w[0])) * per_um[2];
+    }
+}
+
 void clm_transform_point(const clm_affine *a, const clm_field *f, const double x[3], double y[3]) {
     double u[3] = {0, 0, 0};
     if (f) clm_field_at(f, x, u);

@@ -9,7 +9,6 @@
 #define SPOTS_BLOCK 128   /* voxels of the coarse level */
 #define FIELD_CHUNK 32    /* nodes */
 #define MEASURE_BLOCK 128 /* voxels */
-#define LEAST_LEVEL 96    /* the pyramid ends where no axis is longer */
 
 bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...) {
     char name[CLM_PATH_MAX];
@@ -97,26 +96,20 @@ static void lay_passes(clm_run *run, double base_um) {
     }
 }
 
+static clm_image_frame frame_of(const clm_image *image) {
+    const clm_image_level *l = &clm_image_info_of(image)->level[0];
+    clm_image_frame f;
+    memcpy(f.shape, l->shape, sizeof f.shape);
+    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
+    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
+    return f;
+}
+
 static void lay_output(clm_run *run) {
-    const clm_image_level *l = &clm_image_info_of(run->fixed)->level[0];
-    int64_t shape[3] = {l->shape[0], l->shape[1], l->shape[2]}, factor[3] = {1, 1, 1};
-    double spacing[3] = {l->spacing_um[0], l->spacing_um[1], l->spacing_um[2]};
-    int64_t edge = run->config->apply_chunk_vox, chunk[3] = {edge, edge, edge};
-    if (!run->config->apply_enabled) return;
-    while (run->n_levels < CLM_PYRAMID_MAX) {
-        int k = run->n_levels++;
-        run->level[k] = clm_grid_chunks(shape, chunk);
-        memcpy(run->level_factor[k], factor, sizeof factor);
-        if (shape[0] <= LEAST_LEVEL && shape[1] <= LEAST_LEVEL && shape[2] <= LEAST_LEVEL) break;
-        /* halve the axes that are not much coarser than the finest one */
-        double least = fmin(spacing[0], fmin(spacing[1], spacing[2]));
-        for (int d = 0; d < 3; d++) {
-            if (spacing[d] >= 2.0 * least || shape[d] < 2) continue;
-            factor[d] *= 2;
-            shape[d] /= 2;
-            spacing[d] *= 2.0;
-        }
-    }
+    clm_image_frame fixed = frame_of(run->fixed);
+    run->aligned.times = run->aligned.channels = 1;
+    run->aligned.dtype = clm_image_info_of(run->moving)->dtype;
+    if (run->config->apply_enabled) clm_output_lay(&run->aligned, &fixed, run->config->apply_chunk_vox, true);
 }
 
 static void lay_geometry(clm_run *run) {
@@ -172,8 +165,8 @@ static void lay_stages(clm_run *run) {
         s->feeds = stitch_feeds;
     }
     if (c->measure_enabled) add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
-    for (int k = 0; k < run->n_levels; k++)
-        add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->level[k].shape, true,
+    for (int k = 0; k < run->aligned.n_levels; k++)
+        add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->aligned.level[k].shape, true,
                   k ? "pyramid" : "apply");
     add_stage(run, CLM_JOB_FINISH, 0, one, true, "finish");
     run->plan.stage = run->stage;
@@ -230,6 +223,7 @@ bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
     if (!run) return false;
     run->config = config;
     bool ok = clm_path_format(run->folder, err, "%s", config->out) &&
+              clm_path_join(run->aligned.path, run->folder, CLM_RUN_ALIGNED, err) &&
               clm_cache_open((size_t)(config->memory_cache_mib * 1048576.0), &run->cache, err) &&
               open_image(config, true, run->cache, &run->fixed, err) &&
               open_image(config, false, run->cache, &run->moving, err);
@@ -252,7 +246,7 @@ void clm_run_close(clm_run *run) {
         clm_array_close(run->pass[k].field);
         clm_array_close(run->pass[k].coverage);
     }
-    for (int k = 0; k < run->n_levels; k++) clm_array_close(run->aligned[k]);
+    clm_output_close(&run->aligned);
     clm_image_close(run->fixed);
     clm_image_close(run->moving);
     clm_cache_close(run->cache);
@@ -279,8 +273,8 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     case CLM_JOB_DEFORM: return block_bytes(&run->pass[part].lattice.blocks, 80.0, 24.0);
     case CLM_JOB_STITCH: return block_bytes(&run->pass[part].chunks, 12.0 * 12.0, 16.0);
     case CLM_JOB_MEASURE: return block_bytes(&run->measure_blocks, 60.0, 40.0);
-    case CLM_JOB_APPLY: return block_bytes(&run->level[0], 16.0, 40.0);
-    case CLM_JOB_PYRAMID: return block_bytes(&run->level[part], 50.0, 0.0);
+    case CLM_JOB_APPLY: return block_bytes(&run->aligned.level[0], 16.0, 40.0);
+    case CLM_JOB_PYRAMID: return block_bytes(&run->aligned.level[part], 50.0, 0.0);
     default: return 16e6;
     }
 }

@@ -40,20 +40,6 @@ static bool create_field(const clm_run *run, int k, clm_err *err) {
     return field_path(run, k, path, err) && create(path, &field, err);
 }
 
-static bool create_aligned(const clm_run *run, clm_err *err) {
-    char path[CLM_PATH_MAX];
-    for (int k = 0; k < run->n_levels; k++) {
-        clm_array_spec s = {
-            .ndim = 3, .axes = {"z", "y", "x"}, .dtype = clm_image_info_of(run->moving)->dtype};
-        for (int d = 0; d < 3; d++) {
-            s.shape[d] = run->level[k].extent[d];
-            s.chunk[d] = run->level[k].block[d];
-        }
-        if (!clm_run_path(run, path, err, CLM_RUN_ALIGNED "/s%d", k) || !create(path, &s, err)) return false;
-    }
-    return true;
-}
-
 static bool write_job(const clm_run *run, clm_err *err) {
     char path[CLM_PATH_MAX], hash[32];
     clm_json *v = NULL;
@@ -133,7 +119,8 @@ bool clm_run_prepare(clm_run *run, clm_err *err) {
     for (int k = 0; k < run->n_passes; k++)
         if (!create_field(run, k, err)) return false;
     /* job.json last: a folder with it is complete, after a power cut, too */
-    return create_aligned(run, err) && clm_file_sync_tree(run->folder, err) && write_job(run, err);
+    return clm_output_create(&run->aligned, err) && clm_file_sync_tree(run->folder, err) &&
+           write_job(run, err);
 }
 
 /* ---- what a stage needs of earlier ones ---- */
@@ -180,12 +167,5 @@ bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     for (int k = 0; kind > CLM_JOB_LATTICE && k < passes; k++)
         if (!open_field(run, k, err)) return false;
     if (kind != CLM_JOB_APPLY && kind != CLM_JOB_PYRAMID) return true;
-    for (int k = 0; k < run->n_levels; k++) {
-        char path[CLM_PATH_MAX];
-        if (run->aligned[k]) continue;
-        if (!clm_run_path(run, path, err, CLM_RUN_ALIGNED "/s%d", k) ||
-            !clm_array_open_write(path, &run->aligned[k], err))
-            return false;
-    }
-    return true;
+    return clm_output_open(&run->aligned, err);
 }

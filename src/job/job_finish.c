@@ -54,24 +54,6 @@ static bool write_metrics(const clm_run *run, const clm_measure total[CLM_MEASUR
     return ok;
 }
 
-static bool write_aligned(const clm_run *run, clm_err *err) {
-    char path[CLM_PATH_MAX], names[CLM_PYRAMID_MAX][16];
-    clm_level_spec levels[CLM_PYRAMID_MAX];
-    const clm_image_level *l = &clm_image_info_of(run->fixed)->level[0];
-    if (!run->n_levels) return true;
-    for (int k = 0; k < run->n_levels; k++) {
-        (void)snprintf(names[k], sizeof names[k], "s%d", k);
-        levels[k].path = names[k];
-        for (int d = 0; d < 3; d++) {
-            double f = (double)run->level_factor[k][d];
-            levels[k].spacing_um[d] = l->spacing_um[d] * f;
-            levels[k].origin_um[d] = l->origin_um[d] + 0.5 * (f - 1.0) * l->spacing_um[d];
-        }
-    }
-    return clm_run_path(run, path, err, CLM_RUN_ALIGNED) &&
-           clm_ome_write_pyramid(path, CLM_FORMAT_ZARR3, "aligned", levels, run->n_levels, NULL, err);
-}
-
 static clm_image_frame frame_of(const clm_image *image) {
     const clm_image_level *l = &clm_image_info_of(image)->level[0];
     clm_image_frame f;
@@ -100,5 +82,5 @@ bool clm_job_finish(const clm_run *run, const clm_work *w, const clm_task *task,
     (void)figure;
     if (!add_up(run, w, total, err)) return false;
     if (run->config->measure_enabled && !write_metrics(run, total, err)) return false;
-    return write_transform(run, err) && write_aligned(run, err);
+    return write_transform(run, err) && clm_output_finish(&run->aligned, "aligned", NULL, err);
 }

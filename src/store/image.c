@@ -13,6 +13,7 @@ struct clm_image {
     int axis[3];                 /* array axes of z y x            */
     bool flip[3];                /* ... run backwards              */
     int64_t fixed[CLM_DIMS_MAX]; /* index on the axes that are not */
+    int channel_axis, time_axis; /* -1: none                       */
     char uri[CLM_PATH_MAX];
 };
 
@@ -96,10 +97,10 @@ static bool scales_of_group(const char *path, clm_scales *s, clm_err *err) {
 
 /* ---- axes ---- */
 
-static bool choose(clm_image *im, const clm_array_info *a, int axis, int64_t want, const char *what,
+static bool choose(clm_image *im, const clm_array_info *a, int axis, int64_t want, bool all, const char *what,
                    int64_t *count, clm_err *err) {
     *count = a->shape[axis];
-    if (want < 0 && *count > 1)
+    if (want < 0 && *count > 1 && !all)
         return clm_fail(err, CLM_E_ARG, "%lld %ss; choose one, 0 to %lld", (long long)*count, what,
                         (long long)*count - 1);
     if (want >= *count)
@@ -117,6 +118,8 @@ static bool set_axes(clm_image *im, const clm_scales *s, const clm_image_options
         return clm_fail(err, CLM_E_FORMAT, "%d axes are named, the array has %d", s->ndim, a->ndim);
     int channel = s->ndim ? s->channel_axis : a->ndim - 4, time = s->ndim ? s->time_axis : a->ndim - 5;
     im->info.channels = im->info.times = 1;
+    im->channel_axis = channel >= 0 ? channel : -1;
+    im->time_axis = time >= 0 ? time : -1;
     for (int d = 0; d < 3; d++) im->axis[d] = s->ndim ? s->axis[d] : a->ndim - 3 + d;
     for (int d = 0; d < a->ndim; d++) {
         if (d == im->axis[0] || d == im->axis[1] || d == im->axis[2]) continue;
@@ -125,8 +128,9 @@ static bool set_axes(clm_image *im, const clm_scales *s, const clm_image_options
                             "axis %d of %lld elements is neither space, channel nor time", d,
                             (long long)a->shape[d]);
     }
-    if (channel >= 0 && !choose(im, a, channel, o->channel, "channel", &im->info.channels, err)) return false;
-    return time < 0 || choose(im, a, time, o->time, "time point", &im->info.times, err);
+    if (channel >= 0 && !choose(im, a, channel, o->channel, o->all, "channel", &im->info.channels, err))
+        return false;
+    return time < 0 || choose(im, a, time, o->time, o->all, "time point", &im->info.times, err);
 }
 
 /* ---- placing ---- */
@@ -271,6 +275,8 @@ static bool open_at(clm_image *im, const char *path, const clm_image_options *o,
     if (!folder && !scales_of_file(im, &s, o->has_spacing, err)) return false;
     if (!set_axes(im, &s, &chosen, err) || !set_shapes(im, err) || !place(im, &s, o, err)) return false;
     sort_levels(im);
+    const clm_place *p = im->array[0]->place;
+    im->info.scaled = p && (p->slope != 1 || p->inter != 0);
     return true;
 }
 
@@ -352,11 +358,26 @@ static bool convert(void *ctx, const clm_array *a, const clm_piece *p, clm_err *
     return true;
 }
 
-static bool range_of(const clm_image *im, int level, clm_box box, int64_t lo[], int64_t hi[], clm_err *err) {
+/* A channel and a time point; -1: what was chosen at opening. */
+typedef struct pick {
+    int64_t channel, time;
+} pick;
+static const pick as_opened = {-1, -1};
+
+static bool range_of(const clm_image *im, int level, pick k, clm_box box, int64_t lo[], int64_t hi[],
+                     clm_err *err) {
     if (level < 0 || level >= im->info.n_levels)
         return clm_fail(err, CLM_E_ARG, "%s: no level %d", im->uri, level);
     const clm_array_info *a = clm_array_info_of(im->array[level]);
-    for (int d = 0; d < a->ndim; d++) lo[d] = im->fixed[d], hi[d] = lo[d] + 1;
+    if ((k.channel > 0 && k.channel >= im->info.channels) || (k.time > 0 && k.time >= im->info.times))
+        return clm_fail(err, CLM_E_ARG, "%s: no channel %lld or no time point %lld", im->uri,
+                        (long long)k.channel, (long long)k.time);
+    for (int d = 0; d < a->ndim; d++) {
+        lo[d] = d == im->channel_axis && k.channel >= 0 ? k.channel
+                : d == im->time_axis && k.time >= 0     ? k.time
+                                                        : im->fixed[d];
+        hi[d] = lo[d] + 1;
+    }
     for (int d = 0; d < 3; d++) {
         int64_t n = a->shape[im->axis[d]];
         lo[im->axis[d]] = im->flip[d] ? n - box.hi[d] : box.lo[d];
@@ -365,10 +386,10 @@ static bool range_of(const clm_image *im, int level, clm_box box, int64_t lo[], 
     return true;
 }
 
-bool clm_image_read(const clm_image *im, int level, clm_box box, clm_vol *dst, clm_err *err) {
+static bool read_f32(const clm_image *im, int level, pick k, clm_box box, clm_vol *dst, clm_err *err) {
     int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
     target t = {.im = im, .box = box, .vol = dst, .scratch = clm_scratch_mine(err)};
-    if (!t.scratch || !range_of(im, level, box, lo, hi, err)) return false;
+    if (!t.scratch || !range_of(im, level, k, box, lo, hi, err)) return false;
     const clm_image_level *l = &im->info.level[level];
     for (int d = 0; d < 3; d++) {
         if (dst->shape[d] != box.hi[d] - box.lo[d])
@@ -399,13 +420,31 @@ static bool reorder(void *ctx, const clm_array *a, const clm_piece *p, clm_err *
     return true;
 }
 
-bool clm_image_read_raw(const clm_image *im, int level, clm_box box, void *dst, clm_err *err) {
+static bool read_raw(const clm_image *im, int level, pick k, clm_box box, void *dst, clm_err *err) {
     int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
-    if (!range_of(im, level, box, lo, hi, err)) return false;
+    if (!range_of(im, level, k, box, lo, hi, err)) return false;
     bool flipped = im->flip[0] || im->flip[1] || im->flip[2];
     if (!flipped && im->axis[0] < im->axis[1] && im->axis[1] < im->axis[2])
         return clm_array_read(im->array[level], lo, hi, dst, err);
     clm_vol v = {.data = dst};
     target t = {.im = im, .box = box, .vol = &v};
     return clm_array_each(im->array[level], lo, hi, reorder, NULL, &t, err);
+}
+
+bool clm_image_read(const clm_image *im, int level, clm_box box, clm_vol *dst, clm_err *err) {
+    return read_f32(im, level, as_opened, box, dst, err);
+}
+
+bool clm_image_read_raw(const clm_image *im, int level, clm_box box, void *dst, clm_err *err) {
+    return read_raw(im, level, as_opened, box, dst, err);
+}
+
+bool clm_image_read_part(const clm_image *im, int level, int64_t channel, int64_t time, clm_box box,
+                         clm_vol *dst, clm_err *err) {
+    return read_f32(im, level, (pick){channel, time}, box, dst, err);
+}
+
+bool clm_image_read_part_raw(const clm_image *im, int level, int64_t channel, int64_t time, clm_box box,
+                             void *dst, clm_err *err) {
+    return read_raw(im, level, (pick){channel, time}, box, dst, err);
 }

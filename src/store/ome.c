@@ -41,8 +41,17 @@ bool clm_store_make_parents(const char *path, clm_format format, clm_err *err) {
 
 /* ---- pyramids ---- */
 
-static void add_axes(clm_json *parent, bool vector_first) {
+static void add_space_axes(clm_json *list) {
     static const char *const name[] = {"z", "y", "x"};
+    for (int d = 0; d < 3; d++) {
+        clm_json *axis = clm_json_add_object(list, NULL);
+        clm_json_add_text(axis, "name", name[d]);
+        clm_json_add_text(axis, "type", "space");
+        clm_json_add_text(axis, "unit", "micrometer");
+    }
+}
+
+static void add_axes(clm_json *parent, bool vector_first) {
     clm_json *list = clm_json_add_list(parent, "axes");
     if (vector_first) {
         clm_json *d = clm_json_add_object(list, NULL);
@@ -50,12 +59,7 @@ static void add_axes(clm_json *parent, bool vector_first) {
         clm_json_add_text(d, "type", "displacement");
         clm_json_add_bool(d, "discrete", true);
     }
-    for (int d = 0; d < 3; d++) {
-        clm_json *axis = clm_json_add_object(list, NULL);
-        clm_json_add_text(axis, "name", name[d]);
-        clm_json_add_text(axis, "type", "space");
-        clm_json_add_text(axis, "unit", "micrometer");
-    }
+    add_space_axes(list);
 }
 
 static void add_scale(clm_json *list, const char *type, const double x[], int n) {
@@ -126,6 +130,47 @@ bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name
         add_multiscales(ome, name, levels, n, false);
     }
     bool ok = clm_store_make_parents(path, format, err) && clm_node_make_group(path, format, v, err);
+    clm_json_free(v);
+    return ok;
+}
+
+/* "t", "c" or both, before z y x */
+static int add_axes_before(clm_json *list, const char *axes) {
+    int n = 0;
+    for (; axes[n] == 't' || axes[n] == 'c'; n++) {
+        clm_json *axis = clm_json_add_object(list, NULL);
+        clm_json_add_text(axis, "name", axes[n] == 't' ? "t" : "c");
+        clm_json_add_text(axis, "type", axes[n] == 't' ? "time" : "channel");
+    }
+    return n;
+}
+
+bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err) {
+    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
+    if (!v) return false;
+    clm_json *ome = clm_json_add_object(v, "ome");
+    clm_json_add_text(ome, "version", "0.5");
+    clm_json *m = clm_json_add_object(clm_json_add_list(ome, "multiscales"), NULL);
+    clm_json_add_text(m, "name", spec->name);
+    if (spec->n > 1) clm_json_add_text(m, "type", spec->method);
+    clm_json *axes = clm_json_add_list(m, "axes"), *datasets;
+    int before = add_axes_before(axes, spec->axes);
+    add_space_axes(axes);
+    datasets = clm_json_add_list(m, "datasets");
+    for (int i = 0; i < spec->n; i++) {
+        double scale[5] = {1, 1}, shift[5] = {0};
+        for (int d = 0; d < 3; d++) {
+            scale[before + d] = spec->levels[i].spacing_um[d];
+            shift[before + d] = spec->levels[i].origin_um[d];
+        }
+        clm_json *d = clm_json_add_object(datasets, NULL);
+        clm_json_add_text(d, "path", spec->levels[i].path);
+        clm_json *list = clm_json_add_list(d, "coordinateTransformations");
+        add_scale(list, "scale", scale, before + 3);
+        add_scale(list, "translation", shift, before + 3);
+    }
+    bool ok = clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
+              clm_node_make_group(path, CLM_FORMAT_ZARR3, v, err);
     clm_json_free(v);
     return ok;
 }

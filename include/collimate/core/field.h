@@ -20,6 +20,8 @@ CLM_MUST bool clm_field_new(clm_arena *a, const int64_t shape[3], const double s
                             const double origin[3], clm_field *out, clm_err *err);
 /** Trilinear u at a world point; beyond the lattice the value at its border (as the stored field says). */
 void clm_field_at(const clm_field *f, const double x[3], double u[3]);
+/** The same and its slope, du[c][d] = d u_c / d x_d inside the cell of x (0 beyond the lattice). */
+void clm_field_slope_at(const clm_field *f, const double x[3], double u[3], double du[3][3]);
 /** T(x) = A(x + u(x)); f NULL means u = 0. */
 void clm_transform_point(const clm_affine *a, const clm_field *f, const double x[3], double y[3]);
 /** Resample f on the nodes of `out` (trilinear, border-extended); out->u must be allocated. */

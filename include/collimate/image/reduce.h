@@ -19,6 +19,15 @@
 CLM_MUST bool clm_reduce(const clm_work *w, const clm_vol *v, const int64_t factor[3], clm_vol *out,
                          clm_err *err);
 
+/** The most frequent item of each cell, for labels; of equally frequent ones the smallest as an unsigned number.
+ *
+ *  items    [shape] packed, `size` 1, 2, 4 or 8 bytes each
+ *  out      in w->keep, packed: shape floor(shape / factor)
+ *  Errors   as clm_reduce; CLM_E_ARG another size
+ *  Memory   temp: one cell */
+CLM_MUST bool clm_reduce_items(const clm_work *w, const void *items, size_t size, const int64_t shape[3],
+                               const int64_t factor[3], void **out, clm_err *err);
+
 /** Factors of level 0, 1, 2 ... that halve the finer axes first, so that voxels become near cubes: axis d is
  *  halved at a level when it is finer than sqrt(2) x the finest axis after halving, and would keep at least
  *  `least` voxels. factor is that of `level`; level 0 is 1 1 1. Returns false when no axis could be halved

@@ -6,12 +6,12 @@
 #include "collimate/align/lattice.h"
 #include "collimate/base/text.h"
 #include "collimate/job/config.h"
+#include "collimate/job/output.h"
 #include "collimate/job/view.h"
 #include "collimate/plan/stitch.h"
 #include "collimate/store/array.h"
 
 #define CLM_PASS_MAX CLM_LIST_MAX
-#define CLM_PYRAMID_MAX 16
 #define CLM_STAGE_MAX 48
 
 /* in the run folder */
@@ -55,10 +55,7 @@ typedef struct clm_run {
     clm_pass pass[CLM_PASS_MAX];
     clm_view measure_fixed, measure_moving;
     clm_grid measure_blocks;
-    int n_levels; /* of the aligned pyramid; 0 when not wanted */
-    clm_grid level[CLM_PYRAMID_MAX];
-    int64_t level_factor[CLM_PYRAMID_MAX][3]; /* against level 0 */
-    clm_array *aligned[CLM_PYRAMID_MAX];
+    clm_output aligned; /* no levels when not wanted */
 
     clm_plan plan;
     clm_stage stage[CLM_STAGE_MAX];

@@ -16,6 +16,7 @@ typedef struct clm_image_options {
     const char *dataset; /* NULL, or a path below the uri                                              */
     int64_t channel;     /* -1: there must be one; else which                                          */
     int64_t time;        /* -1: there must be one; else which                                          */
+    bool all;            /* -1 of channel or time: any number; clm_image_read_part chooses             */
     bool has_spacing;    /* spacing_um is the finest level's, instead of what metadata say             */
     double spacing_um[3];
     bool has_origin;
@@ -36,6 +37,7 @@ typedef struct clm_image_info {
     clm_image_level level[CLM_LEVELS_MAX];
     clm_dtype dtype;
     int64_t channels, times;
+    bool scaled;      /* values are a linear function of what is stored                    */
     char dialect[40]; /* where spacing came from: "OME-Zarr 0.5", "n5-viewer", "given", ... */
     char unit[24];    /* as found, before conversion                                       */
 } clm_image_info;
@@ -57,5 +59,10 @@ void clm_image_use_cache(clm_image *im, clm_cache *c);               /* before t
 CLM_MUST bool clm_image_read(const clm_image *im, int level, clm_box box, clm_vol *dst, clm_err *err);
 /** The same in the image's own type, packed z y x, native byte order. */
 CLM_MUST bool clm_image_read_raw(const clm_image *im, int level, clm_box box, void *dst, clm_err *err);
+/** The same of one channel and time point of an image opened with `all`; -1: what was chosen at opening. */
+CLM_MUST bool clm_image_read_part(const clm_image *im, int level, int64_t channel, int64_t time, clm_box box,
+                                  clm_vol *dst, clm_err *err);
+CLM_MUST bool clm_image_read_part_raw(const clm_image *im, int level, int64_t channel, int64_t time,
+                                      clm_box box, void *dst, clm_err *err);
 
 #endif

@@ -25,6 +25,16 @@ CLM_MUST bool clm_store_make_parents(const char *path, clm_format format, clm_er
 CLM_MUST bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
                                     const clm_level_spec *levels, int n, const clm_json *attributes,
                                     clm_err *err);
+/** The same as OME-Zarr 0.5 for arrays with more axes than space. */
+typedef struct clm_pyramid_spec {
+    const char *name;
+    const char *axes;   /* "zyx", "czyx", "tzyx" or "tczyx" */
+    const char *method; /* how levels were made: "mean", "mode" */
+    const clm_level_spec *levels;
+    int n;
+    const clm_json *attributes; /* NULL, or an object whose keys are kept beside */
+} clm_pyramid_spec;
+CLM_MUST bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err);
 /** User attributes that an N5 dataset of a pyramid needs; for clm_array_spec.attributes. The caller frees.
  *  bigstream: pixelResolution as a plain list, which bigstream reads and Neuroglancer does not. */
 CLM_MUST clm_json *clm_n5_level_attributes(const clm_level_spec *base, const clm_level_spec *level,
@@ -56,7 +66,8 @@ typedef struct clm_transform {
     clm_array *coverage; /* NULL: not recorded             */
     int64_t shape[3];    /* of the lattice                 */
     double spacing_um[3], origin_um[3];
-    int component_axis; /* of the field array, found by axis type */
+    int component_axis;            /* of the field array, found by axis type */
+    clm_image_frame fixed, moving; /* the grids of both sides; shape 0: the scene does not tell */
     bool writable;
 } clm_transform;
 

@@ -1,0 +1,52 @@
+/* A plan of tasks run over all ranks, for any command: under mpirun, alone, or as ranks in one process. Signals,
+ * progress, one voice for all ranks' errors and the exit code are here; what a run is, is the command's. */
+#ifndef CLM_APP_LAUNCH_H
+#define CLM_APP_LAUNCH_H
+
+#include "collimate/base/work.h"
+#include "collimate/cluster/run.h"
+
+/** What the loop must know of a run that a rank has opened. All borrowed from the run. */
+typedef struct clm_launched {
+    void *run;
+    const clm_plan *plan;
+    const char *folder; /* of the journal */
+    int64_t threads;    /* 0: this rank's share of the cores */
+    double task_mib;    /* most memory of one task */
+    double lease_s;
+} clm_launched;
+
+/** A command's side. Calls with `run` get clm_launched.run. NULL is fine where it says so. */
+typedef struct clm_launch_body {
+    const char *command; /* for messages */
+    /** Rank 0: what every rank opens its run from, as bytes. */
+    bool (*share)(void *ctx, clm_buf *b, clm_err *err);
+    /** Every rank; the run lives until close, which is called also after a failure that left out->run set. */
+    bool (*open)(const clm_buf *shared, clm_launched *out, clm_err *err);
+    /** Rank 0, before any task, after open. */
+    bool (*prepare)(void *run, clm_err *err);
+    bool (*stage_begin)(void *run, int stage, clm_err *err);
+    bool (*task)(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err);
+    void (*outcome)(void *run, const clm_outcome *o);   /* rank 0; NULL */
+    void (*spent)(void *run, int stage, int64_t index); /* rank 0; NULL */
+    /** Rank 0, at the end of the launch, whatever came of it (ok): tables and records; quiet: records only. */
+    bool (*tell)(void *run, bool ok, bool quiet, const clm_run_summary *summary, clm_err *err);
+    /** Rank 0, when all is done: what is left of the way there goes. NULL. */
+    bool (*tidy)(void *run, clm_err *err);
+    void (*close)(void *run);
+} clm_launch_body;
+
+typedef struct clm_launch_options {
+    void *ctx;       /* goes to share */
+    int local_ranks; /* so many ranks as threads of this process; 0: MPI, or alone */
+    bool quiet, verbose;
+} clm_launch_options;
+
+/** Run it; the exit code of the process. Ends the process itself where a lost rank or a stuck task leaves no
+ *  other way. */
+int clm_launch(const clm_launch_body *body, const clm_launch_options *options);
+
+/** Is this the rank to complain on the command line? Known before MPI is. */
+bool clm_launch_is_first(void);
+
+#endif

@@ -1,0 +1,72 @@
+/* A transform as commands use it: a chain of affines and stored displacement fields, fixed world -> moving world,
+ * evaluated on boxes of voxels or on lists of points. Fields stay on disk; only what is asked for is read. */
+#ifndef CLM_JOB_MAP_H
+#define CLM_JOB_MAP_H
+
+#include "collimate/base/work.h"
+#include "collimate/store/ome.h"
+
+#define CLM_MAP_STEPS_MAX 32
+
+typedef struct clm_map_step {
+    bool is_field;
+    clm_affine affine;   /* x -> A x, when !is_field                                        */
+    clm_transform field; /* x -> x + u(x), when is_field; its own affine is not looked at   */
+} clm_map_step;
+
+/** T = step[n-1] o ... o step[0]. No steps: the identity. */
+typedef struct clm_map {
+    int n;
+    clm_map_step step[CLM_MAP_STEPS_MAX];
+    clm_image_frame fixed, moving; /* grids of both ends; shape 0: not known */
+    clm_cache *cache;              /* of the fields' chunks; NULL: none      */
+} clm_map;
+
+/** Open paths[0], then paths[1], ...: a point goes through paths[0] first. Each is
+ *    a run folder of align, finished (its transform.ome.zarr is taken)
+ *    an OME-Zarr scene [displacements, affine]
+ *    *.json   with "affine": 3 rows of 4 numbers, z y x, micrometres (affine.json of a run)
+ *    any other file: 3 x 4 or 4 x 4 numbers as numpy.savetxt writes them; # begins a comment
+ *  cache_bytes: budget for decoded chunks of the fields; 0: none.
+ *  Errors   CLM_E_NOTFOUND; CLM_E_FORMAT what a file should hold; CLM_E_UNSUPPORTED; CLM_E_ARG too long */
+CLM_MUST bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err);
+void clm_map_close(clm_map *map); /* zeroed is fine */
+/** Append a step. CLM_E_ARG when the chain is full. The field stays the caller's until clm_map_close. */
+CLM_MUST bool clm_map_add_affine(clm_map *map, const clm_affine *a, clm_err *err);
+CLM_MUST bool clm_map_add_field(clm_map *map, const clm_transform *field, clm_err *err);
+/** Everything that decides what T does, but the fields' voxels. */
+uint64_t clm_map_hash(const clm_map *map, uint64_t hash);
+
+/** T over the voxels of `grid` as A(x + u(x)).
+ *
+ *  A [field, affine] pair, or a part of it, is given as stored: u holds the lattice's own nodes around the grid.
+ *  A longer chain is evaluated at each voxel: u then has one node a voxel, exact at voxel centres.
+ *  u         made in w->keep; *has_field false: no displacement at all, u is left alone */
+CLM_MUST bool clm_map_over(const clm_map *map, const clm_work *w, const clm_vol *grid, clm_affine *a,
+                           clm_field *u, bool *has_field, clm_err *err);
+/** How many nodes u will have, so that callers can ask for less. */
+double clm_map_nodes(const clm_map *map, const clm_vol *grid);
+
+/* Flags of a point. */
+#define CLM_POINT_EXTRAPOLATED 1 /* beyond the nodes of a field, which keeps its border's value there   */
+#define CLM_POINT_OUTSIDE 2      /* where it arrives there is no voxel (when the grid there is known)   */
+#define CLM_POINT_UNSOLVED 4     /* inverse: the residual is above the tolerance                        */
+
+/** x -> T(x), in place.
+ *  x [n] world micrometres z y x; flags [n], set; the order of points does not matter to any result.
+ *  Memory   temp: about 100 bytes a point and the nodes of one field chunk */
+CLM_MUST bool clm_map_points(const clm_map *map, const clm_work *w, int64_t n, double (*x)[3], uint8_t *flags,
+                             clm_err *err);
+
+/** y -> the x with T(x) = y, in place: x0 = the affine parts inverted, then damped Newton steps on each field.
+ *  tolerance_um   of |T(x) - y|, measured in moving space through the whole chain
+ *  residual_um    [n] that distance as reached
+ *  Errors   CLM_E_NUMERIC an affine that cannot be inverted */
+CLM_MUST bool clm_map_points_back(const clm_map *map, const clm_work *w, int64_t n, double tolerance_um,
+                                  double (*x)[3], double *residual_um, uint8_t *flags, clm_err *err);
+
+/** Is x on the grid: at most half a voxel (2e-5 where the axis has more than one) beyond its voxel centres, as
+ *  image/warp.h decides. An unknown frame holds everything. */
+bool clm_map_frame_has(const clm_image_frame *f, const double x[3]);
+
+#endif

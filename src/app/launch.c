@@ -1,0 +1,212 @@
+#include "collimate/app/launch.h"
+#include "collimate/app/commands.h"
+#include "collimate/base/clock.h"
+#include "collimate/base/log.h"
+#include "collimate/base/text.h"
+#include "collimate/cluster/seal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static atomic_int stop_asked;
+
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&stop_asked, 1);
+}
+
+static void catch_signals(void) {
+    struct sigaction a = {.sa_handler = on_signal};
+    static const int all[] = {SIGTERM, SIGINT, SIGUSR1};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) (void)sigaction(all[i], &a, NULL);
+}
+
+/* One rank of the run. */
+typedef struct rank {
+    clm_comm *comm;
+    const clm_launch_body *body;
+    const clm_launch_options *options;
+    clm_launched l;
+    clm_work *work; /* [slots] */
+    int slots;
+    double last_line; /* when progress was last told */
+    clm_run_summary summary;
+    int exit_code;
+} rank;
+
+static bool run_task(void *ctx, int slot, const clm_task *task, clm_outcome *out, clm_err *err) {
+    rank *r = ctx;
+    return r->body->task(r->l.run, &r->work[slot], task, out, err);
+}
+
+static bool stage_begin(void *ctx, int stage, int64_t remaining, clm_err *err) {
+    rank *r = ctx;
+    return remaining == 0 || r->body->stage_begin(r->l.run, stage, err);
+}
+
+static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
+    rank *r = ctx;
+    if (r->body->outcome) r->body->outcome(r->l.run, o);
+    if (replayed || !r->options->verbose) return;
+    clm_log(CLM_LOG_BLOCK, "%s %lld: %s%s%s (%.2f s, %s)", r->l.plan->stage[o->task.stage].name,
+            (long long)o->task.index, clm_code_name(o->err.code), o->err.code ? ": " : "",
+            o->err.code ? o->err.text : "", o->seconds, clm_text_bytes(o->peak_bytes).s);
+}
+
+/* "deform.2  12/16 blocks, 1 failed, 3.1/s, 2 s left": one line that moves on a terminal, lines when not */
+static void on_progress(void *ctx, const clm_progress *p) {
+    rank *r = ctx;
+    bool terminal = isatty(STDERR_FILENO) != 0;
+    double now = clm_clock_s();
+    if (r->options->quiet || (!terminal && !p->over && now - r->last_line < 5.0)) return;
+    if (!terminal && p->over && p->total == 1 && now - r->last_line < 5.0) return;
+    r->last_line = now;
+    char eta[48] = "";
+    if (!p->over && p->eta_s >= 0.0)
+        (void)snprintf(eta, sizeof eta, ", %s left", clm_text_seconds(p->eta_s).s);
+    (void)fprintf(stderr, "%s%-10s %lld/%lld blocks, %lld failed, %.3g/s%s%s", terminal ? "\r\033[K" : "",
+                  p->name, (long long)p->ended, (long long)p->total, (long long)p->failed, p->rate_per_s, eta,
+                  terminal ? "" : "\n");
+    if (terminal && p->over) (void)fputs("\r\033[K", stderr);
+    (void)fflush(stderr);
+}
+
+static void on_spent(void *ctx, int stage, int64_t index) {
+    rank *r = ctx;
+    if (r->body->spent) r->body->spent(r->l.run, stage, index);
+}
+
+static bool open_slots(rank *r, clm_err *err) {
+    size_t budget = (size_t)(r->l.task_mib * 1048576.0 / 2.0);
+    r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
+    r->work = clm_heap_new((size_t)r->slots, sizeof *r->work, err);
+    for (int s = 0; r->work && s < r->slots; s++)
+        if (!clm_arena_open(budget, &r->work[s].keep, err) || !clm_arena_open(budget, &r->work[s].temp, err))
+            return false;
+    return r->work != NULL;
+}
+
+/* all ranks work on what rank 0 read, whatever their own files and arguments say */
+static bool open_rank(rank *r, clm_err *err) {
+    clm_buf b = {0};
+    bool ok = r->comm->rank != 0 || r->body->share(r->options->ctx, &b, err);
+    ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
+         (r->comm->rank != 0 || r->body->prepare(r->l.run, err));
+    clm_buf_free(&b);
+    return ok;
+}
+
+static void close_rank(rank *r) {
+    for (int s = 0; r->work && s < r->slots; s++) {
+        clm_arena_close(r->work[s].keep);
+        clm_arena_close(r->work[s].temp);
+    }
+    clm_heap_free(r->work);
+    if (r->l.run) r->body->close(r->l.run);
+}
+
+/* one rank's failure to open is everybody's: agree before anybody begins */
+static bool agree(rank *r, bool mine, clm_err *err) {
+    bool any = false;
+    clm_err told = CLM_ERR_NONE;
+    if (!clm_comm_any(r->comm, !mine, &any, &told)) return mine ? (*err = told, false) : false;
+    if (mine && any) return clm_fail(err, CLM_E_PEER, "another rank could not open the job");
+    return mine;
+}
+
+static bool run_plan(rank *r, clm_err *err) {
+    clm_worker_ops ops = {.ctx = r, .run = run_task, .stage_begin = stage_begin};
+    clm_cluster_options o = CLM_CLUSTER_DEFAULTS;
+    o.folder = r->l.folder;
+    o.slots = r->slots;
+    o.lease_s = r->l.lease_s;
+    o.stop = &stop_asked;
+    o.ctx = r;
+    o.on_progress = on_progress;
+    o.on_outcome = on_outcome;
+    o.on_spent = on_spent;
+    bool ok = clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);
+    if (r->comm->rank != 0) return ok;
+    clm_err other = CLM_ERR_NONE;
+    if (!r->body->tell(r->l.run, ok, r->options->quiet, &r->summary, &other) && ok) ok = false, *err = other;
+    if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
+    return ok && clm_seal_put(r->l.folder, r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE, err);
+}
+
+static void run_rank(rank *r) {
+    clm_err err = CLM_ERR_NONE;
+    bool first = r->comm->rank == 0, ok = open_rank(r, &err), mine_failed = !ok;
+    ok = agree(r, ok, &err);
+    if (ok) ok = run_plan(r, &err);
+    if (!ok && (first || mine_failed) &&
+        !(first && !mine_failed && err.code == CLM_E_PEER && r->comm->size > 1 && !r->l.run))
+        (void)clm_command_fails(r->body->command, &err);
+    if (!ok && first && err.code == CLM_E_CANCELLED)
+        (void)fprintf(stderr, "collimate %s: what is done is kept; the same command goes on\n",
+                      r->body->command);
+    r->exit_code =
+        ok ? (r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE) : (int)clm_exit_of(err.code);
+    if (r->summary.abandoned)
+        _exit(r->exit_code); /* allow: a task still runs and uses what close_rank would free */
+    close_rank(r);
+}
+
+static void *rank_thread(void *arg) {
+    run_rank(arg);
+    return NULL;
+}
+
+static int run_local(const clm_launch_body *body, const clm_launch_options *options) {
+    clm_err err = CLM_ERR_NONE;
+    int n = options->local_ranks;
+    clm_comm_hub *hub = NULL;
+    clm_comm *comms[1024];
+    pthread_t threads[1024];
+    rank *ranks = clm_heap_new((size_t)n, sizeof *ranks, &err);
+    if (!ranks || !clm_comm_local_open(n, NULL, &hub, comms, &err))
+        return clm_command_fails(body->command, &err);
+    for (int r = 0; r < n; r++) ranks[r] = (rank){.comm = comms[r], .body = body, .options = options};
+    for (int r = 1; r < n; r++)
+        if (pthread_create(&threads[r], NULL, rank_thread, &ranks[r]) != 0) /* allow: ranks in one process */
+            abort();                                                        /* allow: no thread, no rank */
+    run_rank(&ranks[0]);
+    for (int r = 1; r < n; r++) (void)pthread_join(threads[r], NULL);
+    int code = ranks[0].exit_code;
+    for (int r = 0; r < n; r++) clm_comm_close(comms[r], ranks[0].summary.clean);
+    clm_comm_local_close(hub);
+    clm_heap_free(ranks);
+    return code;
+}
+
+static int run_mpi(const clm_launch_body *body, const clm_launch_options *options) {
+    clm_err err = CLM_ERR_NONE;
+    rank r = {.body = body, .options = options};
+    if (!clm_comm_mpi_open(&r.comm, &err)) return clm_command_fails(body->command, &err);
+    clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, r.comm->size > 1 ? r.comm->rank : -1);
+    run_rank(&r);
+    bool clean = r.summary.clean || !r.summary.tasks;
+    clm_comm_close(r.comm, clean);
+    if (!clean) _exit(r.exit_code); /* allow: MPI would wait for the rank that was lost */
+    return r.exit_code;
+}
+
+/* the rank mpirun or srun gave us, before MPI tells: so that N ranks complain once */
+bool clm_launch_is_first(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "SLURM_PROCID"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *v = getenv(names[i]);
+        if (v) return strcmp(v, "0") == 0;
+    }
+    return true;
+}
+
+int clm_launch(const clm_launch_body *body, const clm_launch_options *options) {
+    catch_signals();
+    clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, -1);
+    return options->local_ranks ? run_local(body, options) : run_mpi(body, options);
+}

@@ -1,0 +1,135 @@
+#include "collimate/job/resample.h"
+
+#include <math.h>
+#include <string.h>
+
+#define VOXELS_MAX 33554432.0 /* of the image at once */
+#define NODES_MAX 8388608.0   /* of a field at once   */
+
+void clm_voxel_of(clm_dtype t, double x, void *voxel) {
+    float f = (float)x;
+    double lo, hi;
+    if (!clm_dtype_is_integer(t) || clm_dtype_size(t) < 4) {
+        if (t == CLM_F64)
+            memcpy(voxel, &x, sizeof x);
+        else
+            clm_dtype_from_f32(t == CLM_BOOL ? CLM_U8 : t, &f, voxel, 1);
+        return;
+    }
+    /* float would lose bits of a label */
+    clm_dtype_range(t, &lo, &hi);
+    double r = isnan(x) ? 0.0 : nearbyint(fmin(fmax(x, lo), hi));
+    bool is_signed = lo < 0.0, wide = clm_dtype_size(t) == 8;
+    int64_t s = is_signed ? (int64_t)r : 0;
+    uint64_t u = is_signed ? (uint64_t)s : (uint64_t)r;
+    uint32_t small = (uint32_t)u;
+    memcpy(voxel, wide ? (const void *)&u : (const void *)&small, wide ? 8 : 4);
+}
+
+/* One call's constants. */
+typedef struct call {
+    const clm_work *w;
+    const clm_resampled *what;
+    const clm_map *map;
+    clm_vol image; /* grid of the level */
+    size_t size;   /* of a voxel of the result */
+    unsigned char outside[16];
+    int64_t inside;
+} call;
+
+static void fill(const call *c, int64_t n, unsigned char *out) {
+    for (int64_t i = 0; i < n; i++) memcpy(out + (size_t)i * c->size, c->outside, c->size);
+}
+
+static void place_box(const call *c, clm_box box, clm_vol *v) {
+    *v = c->image;
+    for (int d = 0; d < 3; d++) {
+        v->shape[d] = box.hi[d] - box.lo[d];
+        v->origin[d] += (double)box.lo[d] * v->spacing[d];
+    }
+}
+
+static bool warp_items(call *c, clm_box need, const clm_vol *grid, const clm_affine *a, const clm_field *u,
+                       void *out, clm_err *err) {
+    const clm_resampled *s = c->what;
+    clm_vol source;
+    int64_t inside = 0;
+    place_box(c, need, &source);
+    void *items = clm_arena_take(c->w->keep, clm_box_count(need), c->size, err);
+    if (!items || !clm_image_read_part_raw(s->image, s->level, s->channel, s->time, need, items, err) ||
+        !clm_warp_items(c->w, &source, items, c->size, a, u, c->outside, grid, out, &inside, err))
+        return false;
+    c->inside += inside;
+    return true;
+}
+
+static bool warp_floats(call *c, clm_box need, const clm_vol *grid, const clm_affine *a, const clm_field *u,
+                        void *out, clm_err *err) {
+    const clm_resampled *s = c->what;
+    clm_vol source, result;
+    int64_t inside = 0, shape[3];
+    for (int d = 0; d < 3; d++) shape[d] = need.hi[d] - need.lo[d];
+    if (!clm_vol_new(c->w->keep, shape, c->image.spacing, c->image.origin, &source, err) ||
+        !clm_image_read_part(s->image, s->level, s->channel, s->time, need, &source, err) ||
+        !clm_vol_new(c->w->keep, grid->shape, grid->spacing, grid->origin, &result, err) ||
+        !clm_warp(c->w, &source, a, u, s->interp, (float)s->outside, &result, &inside, err))
+        return false;
+    clm_dtype_from_f32(s->dtype == CLM_BOOL ? CLM_U8 : s->dtype, result.data, out, clm_vol_count(&result));
+    c->inside += inside;
+    return true;
+}
+
+static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *err);
+
+/* the slowest axis that can be halved: both halves stay contiguous in the result */
+static bool halve(call *c, const clm_vol *grid, unsigned char *out, clm_err *err) {
+    int d = grid->shape[0] > 1 ? 0 : grid->shape[1] > 1 ? 1 : 2;
+    clm_vol first = *grid, second = *grid;
+    first.shape[d] = grid->shape[d] / 2;
+    second.shape[d] -= first.shape[d];
+    second.origin[d] += (double)first.shape[d] * grid->spacing[d];
+    return resample(c, &first, out, err) &&
+           resample(c, &second, out + (size_t)clm_vol_count(&first) * c->size, err);
+}
+
+static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *err) {
+    clm_affine a;
+    clm_field u;
+    bool has_field, one = clm_vol_count(grid) == 1;
+    if (!one && clm_map_nodes(c->map, grid) > NODES_MAX) return halve(c, grid, out, err);
+    clm_mark m = clm_arena_mark(c->w->keep);
+    bool ok = clm_map_over(c->map, c->w, grid, &a, &u, &has_field, err);
+    if (ok) {
+        const clm_field *f = has_field ? &u : NULL;
+        clm_box need = clm_warp_box(&a, f, grid, clm_box_of(grid->shape), &c->image, CLM_INTERP_CUBIC, 0);
+        if (clm_box_is_empty(need)) {
+            fill(c, clm_vol_count(grid), out);
+        } else if (!one && (double)clm_box_count(need) > VOXELS_MAX) {
+            clm_arena_rewind(c->w->keep, m);
+            return halve(c, grid, out, err);
+        } else {
+            bool items = c->what->interp == CLM_INTERP_NEAREST && !clm_image_info_of(c->what->image)->scaled;
+            ok = items ? warp_items(c, need, grid, &a, f, out, err)
+                       : warp_floats(c, need, grid, &a, f, out, err);
+        }
+    }
+    clm_arena_rewind(c->w->keep, m);
+    return ok;
+}
+
+bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *map, const clm_vol *grid,
+                  void **voxels, double *inside, clm_err *err) {
+    const clm_image_level *l = &clm_image_info_of(what->image)->level[what->level];
+    call c = {.w = w, .what = what, .map = map, .size = clm_dtype_size(what->dtype)};
+    for (int d = 0; d < 3; d++) {
+        c.image.shape[d] = l->shape[d];
+        c.image.spacing[d] = l->spacing_um[d];
+        c.image.origin[d] = l->origin_um[d];
+    }
+    clm_voxel_of(what->dtype, what->outside, c.outside);
+    unsigned char *out = clm_arena_take(w->keep, clm_vol_count(grid), c.size, err);
+    if (!out || !resample(&c, grid, out, err)) return false;
+    *voxels = out;
+    *inside = (double)c.inside / (double)clm_vol_count(grid);
+    return true;
+}
