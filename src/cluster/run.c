@@ -217,18 +217,3 @@ bool clm_cluster_run(clm_comm *comm, const clm_plan *plan, const clm_cluster_opt
     summary->abandoned = clm_worker_close(r.worker, 1.0);
     return ok;
 }
-
-int clm_cluster_exit_code(bool ok, const clm_run_summary *summary, const clm_err *err) {
-    if (ok) return summary->failed > 0 ? 1 : 0;
-    switch (err->code) {
-    case CLM_E_IO:
-    case CLM_E_FORMAT:
-    case CLM_E_NOTFOUND: return 3;
-    case CLM_E_WRITE: return 4;
-    case CLM_E_CANCELLED:
-    case CLM_E_PEER: return 5;
-    case CLM_E_NODATA:
-    case CLM_E_NUMERIC: return 1;
-    default: return 2;
-    }
-}

@@ -78,8 +78,4 @@ typedef struct clm_run_summary {
 CLM_MUST bool clm_cluster_run(clm_comm *comm, const clm_plan *plan, const clm_cluster_options *options,
                               const clm_worker_ops *ops, clm_run_summary *summary, clm_err *err);
 
-/** 0 done; 1 done but tasks failed, or nothing to align; 2 usage or configuration; 3 input unreadable;
- *  4 output cannot be written; 5 interrupted, resumable. */
-int clm_cluster_exit_code(bool ok, const clm_run_summary *summary, const clm_err *err);
-
 #endif
