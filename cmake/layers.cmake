@@ -29,8 +29,8 @@ clm_layer(align BELOW image core base
   LIBS m)
 
 clm_layer(cluster BELOW base
-  SOURCES collector.c comm.c comm_local.c comm_mpi.c epoch.c exec_threads.c flight.c journal.c master.c run.c
-          sched.c seal.c side.c spent.c wire.c worker.c
+  SOURCES collector.c comm.c comm_local.c comm_mpi.c epoch.c exec_fork.c exec_threads.c flight.c journal.c master.c run.c
+          sched.c seal.c server.c side.c spent.c wire.c worker.c
   LIBS MPI::MPI_C Threads::Threads m)
 
 # The presets of config/presets/ become part of the program.

@@ -207,7 +207,9 @@ bool clm_cluster_run(clm_comm *comm, const clm_plan *plan, const clm_cluster_opt
                      const clm_worker_ops *ops, clm_run_summary *summary, clm_err *err) {
     *summary = (clm_run_summary){.ranks = comm->size, .slots = options->slots, .clean = true};
     rank_run r = {.comm = comm, .options = options, .clock = {.last_s = clm_clock_s()}};
-    bool ok = check(comm, options, ops, err) && clm_worker_open(comm, options, ops, &r.worker, err);
+    bool ok = check(comm, options, ops, err);
+    if (!ok) (void)clm_exec_close(options->exec, 0);
+    ok = ok && clm_worker_open(comm, options, ops, &r.worker, err);
     if (ok && comm->rank == 0)
         ok = clm_master_open(comm, plan, options, ops, clm_worker_wake, r.worker, &r.master, err);
     ok = agree(comm, plan->hash, ok, err);

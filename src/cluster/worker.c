@@ -21,9 +21,16 @@ bool clm_worker_open(const clm_comm *comm, const clm_cluster_options *options, c
                      clm_worker **out, clm_err *err) {
     *out = NULL;
     clm_worker *w = clm_heap_new(1, sizeof *w, err);
-    if (!w) return false;
-    *w = (clm_worker){.ops = ops, .folder = options->folder, .slots = options->slots, .host = comm->host};
-    bool ok = clm_exec_threads(options->slots, comm->rank, ops->run, ops->ctx, &w->exec, err) &&
+    if (!w) {
+        (void)clm_exec_close(options->exec, 0);
+        return false;
+    }
+    *w = (clm_worker){.ops = ops,
+                      .folder = options->folder,
+                      .exec = options->exec,
+                      .slots = options->slots,
+                      .host = comm->host};
+    bool ok = (w->exec || clm_exec_threads(options->slots, comm->rank, ops->run, ops->ctx, &w->exec, err)) &&
               clm_side_open(clm_worker_wake, w, &w->side, err);
     if (ok)
         *out = w;

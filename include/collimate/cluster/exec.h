@@ -4,6 +4,7 @@
 #ifndef CLM_CLUSTER_EXEC_H
 #define CLM_CLUSTER_EXEC_H
 
+#include "collimate/base/heap.h"
 #include "collimate/plan/task.h"
 
 /** Do one task. `slot` (0 .. slots-1) is the caller's alone while it runs: arenas, open arrays.
@@ -45,6 +46,45 @@ static inline int64_t clm_exec_pending(clm_exec *e) { return e->ops->pending(e);
 /** Ends it once nothing runs. false: a task still runs after timeout_s; then its thread and the
  *  memory it may touch are left alone, and the process should end soon. NULL is fine (true). */
 static inline bool clm_exec_close(clm_exec *e, double timeout_s) { return !e || e->ops->close(e, timeout_s); }
+
+/* ---- children ----
+ * A server process, forked before MPI begins, forks a child for each slot when the slot first has work. A
+ * child does task after task until it crashes, hangs or needs too much memory; then that task is tried once
+ * more in a fresh child, and if that dies, too, its end is an outcome like another:
+ *   CLM_E_NOMEM "killed by signal 9", CLM_E_NUMERIC "killed by signal 11", ..., CLM_E_NUMERIC "no end within N s". */
+
+/** What a child does. Told to the server before it is forked: from then on it lives in another process. */
+typedef struct clm_child_ops {
+    const void *ctx; /* as it was when the server was forked */
+    /** In a fresh child, before its first task: setup is what clm_exec_children got. */
+    bool (*open)(const void *ctx, const clm_buf *setup, void **state, clm_err *err);
+    /** As clm_task_fn. */
+    bool (*run)(void *state, const clm_task *task, clm_outcome *out, clm_err *err);
+} clm_child_ops;
+
+typedef struct clm_server clm_server;
+/** Fork the server. Before MPI_Init, and while the process has one thread. */
+CLM_MUST bool clm_server_open(const clm_child_ops *ops, clm_server **out, clm_err *err);
+void clm_server_close(clm_server *s); /* ends it and all its children; NULL is fine */
+
+typedef struct clm_child_limits {
+    double task_s; /* a try longer than this is killed; 0: any                                         */
+    double
+        memory_bytes; /* address space a child may take beyond what it has once open; 0: any. Reaching it is
+                            a failed allocation in the child. Not in sanitizer builds.                       */
+} clm_child_limits;
+
+typedef struct clm_children {
+    clm_server *server; /* outlives the executor */
+    const clm_buf *setup;
+    clm_child_limits limits;
+    /** In this process, when a task has died for good: leave its marker; may change o->err. NULL is fine. */
+    void (*lost)(void *ctx, clm_outcome *o);
+    void *ctx;
+} clm_children;
+
+/** `slots` children. clm_exec_close kills what still runs after its timeout: it always ends (true). */
+CLM_MUST bool clm_exec_children(const clm_children *c, int slots, int rank, clm_exec **out, clm_err *err);
 
 /** `slots` threads. Signals stay with the caller's thread. */
 CLM_MUST bool clm_exec_threads(int slots, int rank, clm_task_fn run, void *ctx, clm_exec **out, clm_err *err);

@@ -43,6 +43,8 @@ typedef struct clm_cluster_options {
     double grace_s;         /* how long running tasks may go on when the run is asked to stop      */
     double silence_s;       /* a rank not heard of for so long is lost                             */
     double retry_pause_s;   /* before a task that failed is tried again                            */
+    clm_exec *exec;         /* what runs the tasks, with `slots`; given over, closed also on failure.
+                                  NULL: threads and clm_worker_ops.run                                */
     const atomic_int *stop; /* set by a signal handler, on any rank; NULL: none            */
     /* Rank 0 only, may be NULL; ctx first. */
     void *ctx;

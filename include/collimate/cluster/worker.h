@@ -8,7 +8,7 @@
 
 typedef struct clm_worker clm_worker;
 
-/** ops and folder are borrowed. */
+/** ops and folder are borrowed; options->exec is taken over, also on failure. */
 CLM_MUST bool clm_worker_open(const clm_comm *comm, const clm_cluster_options *options,
                               const clm_worker_ops *ops, clm_worker **out, clm_err *err);
 /** A message from the master: STAGE, TASK, SYNC or STOP; others are ignored. */
