@@ -9,8 +9,9 @@ clm_layer(core BELOW base
 clm_layer(store BELOW core base
   SOURCES array.c cache.c chunks.c codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c
     codec_lz4.c codec_xz.c codec_zstd.c describe.c dump.c file_array.c flat.c hdf5.c
-    hdf5_filter.c hdf5_levels.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c scale_n5.c scale_ome.c shard.c spill.c
-    tiff.c transform.c zarr.c zarr2.c zarr3.c
+    hdf5_filter.c hdf5_levels.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c rules.c rules_image.c rules_screen.c
+    rules_transform.c scale_n5.c scale_ome.c shard.c spill.c
+    tiff.c transform.c validate.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::HDF5 PkgConfig::TIFF PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
     Threads::Threads m)
 
@@ -55,7 +56,7 @@ clm_layer(job BELOW plan align image store core base
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
-  SOURCES cmd_align.c commands.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c demo_check.c demo_write.c font.c
+  SOURCES cmd_align.c commands.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_validate.c demo_check.c demo_write.c font.c
           launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
   LIBS PNG::PNG Threads::Threads m)

@@ -59,6 +59,16 @@ void clm_array_use_cache(clm_array *a, clm_cache *c) {
 
 /* ---- opening ---- */
 
+bool clm_array_of_file(const char *path, const char *name, clm_array_of_text of_text, clm_array **out,
+                       clm_err *err) {
+    char file[CLM_PATH_MAX];
+    clm_buf text = {0};
+    bool ok = clm_path_join(file, path, name, err) && clm_file_read(file, (size_t)64 << 20, &text, err) &&
+              of_text(path, &text, out, err);
+    clm_buf_free(&text);
+    return ok;
+}
+
 static bool open_folder(const char *path, clm_array **out, clm_err *err) {
     switch (clm_node_kind_of(path)) {
     case CLM_NODE_ZARR3_ARRAY: return clm_zarr3_open(path, out, err);

@@ -179,11 +179,10 @@ static bool has_block(const clm_array *a, const int64_t index[]) {
 
 static const clm_array_ops ops = {load_block, put_block, has_block, clm_heap_free};
 
-bool clm_n5_open(const char *path, clm_array **out, clm_err *err) {
-    char file[CLM_PATH_MAX];
+bool clm_n5_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err) {
     clm_json *v = NULL;
     clm_array_info info = {0};
-    if (!clm_path_join(file, path, "attributes.json", err) || !clm_json_read(file, &v, err)) return false;
+    if (!clm_json_parse(text->data, text->n, "attributes.json", &v, err)) return false;
     n5 *self = clm_heap_new(1, sizeof *self, err);
     bool ok = self && parse(v, &info, self, err);
     clm_json_free(v);
@@ -194,6 +193,10 @@ bool clm_n5_open(const char *path, clm_array **out, clm_err *err) {
     if (check_version(path, err) && clm_array_new(path, &info, &ops, self, out, err)) return true;
     clm_heap_free(self);
     return false;
+}
+
+bool clm_n5_open(const char *path, clm_array **out, clm_err *err) {
+    return clm_array_of_file(path, "attributes.json", clm_n5_of_text, out, err);
 }
 
 bool clm_n5_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err) {

@@ -67,25 +67,25 @@ static bool parse(const clm_json *v, const char *digits, const char *path, clm_a
     return parse_chain(v, element, &p->chain, err);
 }
 
-bool clm_zarr2_open(const char *path, clm_array **out, clm_err *err) {
-    char file[CLM_PATH_MAX], digits[32];
-    clm_buf text = {0};
+bool clm_zarr2_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err) {
+    char digits[32];
     clm_json *v = NULL;
     clm_array_info info = {0};
-    if (!clm_path_join(file, path, ".zarray", err)) return false;
     clm_zarr *z = clm_heap_new(1, sizeof *z, err);
     if (z) z->pipe = clm_heap_new(1, sizeof *z->pipe, err);
-    bool ok = z && z->pipe && clm_file_read(file, (size_t)64 << 20, &text, err) &&
-              clm_json_parse(text.data, text.n, ".zarray", &v, err);
+    bool ok = z && z->pipe && clm_json_parse(text->data, text->n, ".zarray", &v, err);
     if (ok) {
-        clm_json_digits(text.data, text.n, "fill_value", digits, sizeof digits);
+        clm_json_digits(text->data, text->n, "fill_value", digits, sizeof digits);
         ok = parse(v, digits, path, &info, z, err) ? true : clm_err_in(err, ".zarray");
     }
     ok = ok && clm_zarr_new(path, &info, z, out, err);
     clm_json_free(v);
-    clm_buf_free(&text);
     if (!ok) clm_zarr_free(z);
     return ok;
+}
+
+bool clm_zarr2_open(const char *path, clm_array **out, clm_err *err) {
+    return clm_array_of_file(path, ".zarray", clm_zarr2_of_text, out, err);
 }
 
 static const char *numpy_name(clm_dtype t) {

@@ -59,6 +59,14 @@ CLM_MUST bool clm_array_new(const char *path, const clm_array_info *info, const 
 CLM_MUST bool clm_n5_open(const char *path, clm_array **out, clm_err *err);
 CLM_MUST bool clm_zarr2_open(const char *path, clm_array **out, clm_err *err);
 CLM_MUST bool clm_zarr3_open(const char *path, clm_array **out, clm_err *err);
+/** The same from the text of a metadata document; path: the folder it speaks of. */
+typedef bool (*clm_array_of_text)(const char *path, const clm_buf *text, clm_array **out, clm_err *err);
+CLM_MUST bool clm_n5_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err);
+CLM_MUST bool clm_zarr2_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err);
+CLM_MUST bool clm_zarr3_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err);
+/** of_text on the file `name` in the folder `path`. */
+CLM_MUST bool clm_array_of_file(const char *path, const char *name, clm_array_of_text of_text,
+                                clm_array **out, clm_err *err);
 /** Files rather than folders; `inside` is the path of a dataset in them, "" if none. */
 CLM_MUST bool clm_file_array_open(const char *file, const char *inside, clm_array **out, clm_err *err);
 CLM_MUST bool clm_nifti_open(const char *file, clm_array **out, clm_err *err);
