@@ -96,8 +96,9 @@ static bool prepare(const clm_work *w, level *l, clm_err *err) {
     return l->p->metric != CLM_DEFORM_LNCC || lncc_prepare(w, l, err);
 }
 
-/* a node's increment, then its whole displacement, into their balls */
-static void bound_step(const clm_field *u, float *const du[3], double step_um, double limit_um) {
+/* a node's increment, then how far it is from its start, into their balls */
+static void bound_step(const clm_field *start, const clm_field *u, float *const du[3], double step_um,
+                       double limit_um) {
     for (int64_t i = 0; i < clm_field_count(u); i++) {
         double d[3] = {(double)du[0][i], (double)du[1][i], (double)du[2][i]};
         double length = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
@@ -105,9 +106,13 @@ static void bound_step(const clm_field *u, float *const du[3], double step_um, d
         for (int c = 0; c < 3; c++) d[c] *= by;
         if (limit_um > 0.0) {
             double t[3], far = 0.0;
-            for (int c = 0; c < 3; c++) t[c] = (double)u->u[c][i] + d[c], far += t[c] * t[c];
+            double moved[3];
+            for (int c = 0; c < 3; c++) {
+                moved[c] = (double)u->u[c][i] - (double)start->u[c][i];
+                t[c] = moved[c] + d[c], far += t[c] * t[c];
+            }
             far = sqrt(far);
-            for (int c = 0; far > limit_um && c < 3; c++) d[c] = t[c] * (limit_um / far) - (double)u->u[c][i];
+            for (int c = 0; far > limit_um && c < 3; c++) d[c] = t[c] * (limit_um / far) - moved[c];
         }
         for (int c = 0; c < 3; c++) du[c][i] = (float)d[c];
     }
@@ -202,14 +207,15 @@ static bool advance(const clm_work *w, const level *l, state *s, bool last, clm_
     return true;
 }
 
-static bool descend(const clm_work *w, const level *l, state *s, clm_deform_fit *fit, clm_err *err) {
+static bool descend(const clm_work *w, const level *l, const clm_field *start, state *s, clm_deform_fit *fit,
+                    clm_err *err) {
     const double *h = l->fixed->spacing;
     double step_um = l->p->max_step_vox * fmax(h[0], fmax(h[1], h[2]));
     for (int it = 0; it < l->p->iterations; it++) {
         double before = similarity_of(s->sum);
         bool moved;
         if (!solve_step(w, &s->eq, &s->u, &s->weight, SOLVER_ITERATIONS, s->du, err)) return false;
-        bound_step(&s->u, s->du, step_um, l->p->max_displacement_um);
+        bound_step(start, &s->u, s->du, step_um, l->p->max_displacement_um);
         if (!advance(w, l, s, it + 1 == l->p->iterations, fit, &moved, err)) return false;
         if (!moved) break;
         fit->iterations++;
@@ -231,7 +237,7 @@ static bool run(const clm_work *w, level *l, clm_field *field, clm_deform_fit *f
         return clm_fail(err, CLM_E_NODATA,
                         "%.0f of %.0f voxels can be compared (no overlap, NaN or no contrast)",
                         s.sum.compared, n);
-    if (!descend(w, l, &s, fit, err)) return false;
+    if (!descend(w, l, field, &s, fit, err)) return false;
     fit->after = similarity_of(s.sum);
     fit->covered = s.sum.compared / n;
     fit->min_jacobian = clm_jacobian_min(l->A, &s.u);

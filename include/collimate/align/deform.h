@@ -21,7 +21,7 @@ typedef struct clm_deform_params {
                                    at every spacing and pitch                                                 */
     double max_step_vox; /* no node moves farther in one iteration, in voxels of the fixed grid        */
     double
-        max_displacement_um; /* |u| never exceeds this; 0: no limit                                        */
+        max_displacement_um; /* no node is moved farther than this from its start; 0: no limit            */
     double min_jacobian;     /* det(I + grad u) stays at or above this everywhere; 0 <= x < 1              */
     double min_contrast;     /* LNCC: windows whose standard deviation is below this share of the whole
                                    block's carry no weight                                                    */

@@ -66,8 +66,8 @@ static int drop_pair(void **state) {
     return 0;
 }
 
-/* A run in FOLDER/out with small blocks; close with close_run. */
-static clm_run *open_run(const char *out, clm_config **config) {
+/* A run in FOLDER/out with small blocks and one more setting (or NULL); close with close_run. */
+static clm_run *open_run_with(const char *out, const char *set, clm_config **config) {
     clm_err err = CLM_ERR_NONE;
     static const char *const sets[] = {"deform.factors=[2,1]", "deform.block_vox=32", "deform.halo_vox=12",
                                        "local.block_vox=24", "apply.chunk_vox=40"};
@@ -77,6 +77,7 @@ static clm_run *open_run(const char *out, clm_config **config) {
     assert_ok(clm_config_new(&c, &err), err);
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         assert_ok(clm_config_set(c, sets[i], &err), err);
+    if (set) assert_ok(clm_config_set(c, set, &err), err);
     static const char *const images[3][2] = {
         {"fixed", "pair.n5/fixed"}, {"moving", "pair.n5/moving"}, {"out", NULL}};
     for (int i = 0; i < 3; i++) {
@@ -87,6 +88,8 @@ static clm_run *open_run(const char *out, clm_config **config) {
     *config = c;
     return run;
 }
+
+static clm_run *open_run(const char *out, clm_config **config) { return open_run_with(out, NULL, config); }
 
 static void close_run(clm_run *run, clm_config *config) {
     clm_run_close(run);
@@ -215,6 +218,72 @@ static void a_failed_block_fades_into_its_surroundings(void **state) {
     close_run(run, c);
 }
 
+/* jump of the field's gradient at the nodes on block faces (faces) or between them, mean over both axes */
+static double jump_of(const clm_lattice_plan *l, const float *u, bool faces) {
+    const int64_t *n = l->shape, step[3] = {n[1] * n[2], n[2], 1};
+    double sum = 0.0, count = 0.0;
+    for (int d = 0; d < 3; d++)
+        for (int64_t i = 0; i < step[0] * n[0]; i++) {
+            int64_t at = i / step[d] % n[d];
+            bool face = at * l->pitch % l->blocks.block[d] == 0;
+            if (at == 0 || at + 1 >= n[d] || face != faces || l->blocks.shape[d] < 2) continue;
+            double square = 0.0;
+            for (int c = 0; c < 3; c++) {
+                const float *v = u + c * step[0] * n[0] + i;
+                double bend = (double)v[-step[d]] - 2.0 * (double)v[0] + (double)v[step[d]];
+                square += bend * bend;
+            }
+            sum += sqrt(square), count += 1.0;
+        }
+    return sum / count;
+}
+
+/* the field of the whole run with blocks of so many voxels, in `a` */
+static float *field_by_blocks(const char *out, const char *set, clm_arena *a, clm_lattice_plan *plan,
+                              int64_t *n) {
+    clm_config *c;
+    clm_run *run = open_run_with(out, set, &c);
+    int last = clm_run_stage_of(run, CLM_JOB_STITCH, run->n_passes - 1);
+    run_stages(run, 0, last, false);
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_run_stage_begin(run, last + 1, &err), err);
+    *plan = run->pass[run->n_passes - 1].lattice;
+    float *u = read_field(run, a, n);
+    close_run(run, c);
+    return u;
+}
+
+/* Cutting into blocks must not show: neither in the field nor across the faces. */
+static void blocks_equal_the_whole(void **state) {
+    (void)state;
+    static const char *const sets[] = {"deform.block_vox=24", "deform.block_vox=48"};
+    clm_lattice_plan plan, whole_plan;
+    clm_arena *a = NULL;
+    clm_err err = CLM_ERR_NONE;
+    int64_t n, m;
+    assert_ok(clm_arena_open((size_t)64 << 20, &a, &err), err);
+    float *whole = field_by_blocks("whole", "deform.block_vox=512", a, &whole_plan, &n);
+    assert_int_equal(whole_plan.blocks.n, 1);
+    for (int k = 0; k < 2; k++) {
+        float *u = field_by_blocks(k ? "blocks48" : "blocks24", sets[k], a, &plan, &m);
+        double sum = 0.0;
+        assert_int_equal(n, m);
+        assert_true(plan.blocks.n >= 2);
+        for (int64_t i = 0; i < n; i++) {
+            double d = ((double)u[i] - (double)whole[i]) * (double)plan.pitch / plan.spacing[i / (n / 3)];
+            sum += d * d;
+        }
+        double rms = sqrt(3.0 * sum / (double)n);
+        double seam = jump_of(&plan, u, true) / jump_of(&plan, u, false);
+        double same_place = jump_of(&plan, whole, true) / jump_of(&plan, whole, false);
+        print_message("%s: off the whole by %.3f voxels rms; seams %.3f, the whole at the same places %.3f\n",
+                      sets[k], rms, seam, same_place);
+        assert_true(rms > 0.0 && rms < 0.1);
+        assert_true(seam <= 1.05 * fmax(1.0, same_place));
+    }
+    clm_arena_close(a);
+}
+
 static void a_view_is_the_reduced_whole(void **state) {
     (void)state;
     clm_config *c;
@@ -259,6 +328,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(any_order_and_any_repetition_give_the_same),
                                        cmocka_unit_test(the_warp_is_found),
                                        cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
+                                       cmocka_unit_test(blocks_equal_the_whole),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
                                        cmocka_unit_test(the_folder_of_another_plan_is_refused)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
