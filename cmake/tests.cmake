@@ -110,6 +110,7 @@ add_test(NAME conformance.arrays
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
 
 clm_e2e(phantom)
+clm_e2e(convert 3)
 
 clm_fuzz(base json)
 clm_fuzz(store codec)

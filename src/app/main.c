@@ -20,6 +20,8 @@ static const command commands[] = {
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
     {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},
     {"dump", clm_cmd_dump, "a whole array as raw C-order little-endian bytes on stdout"},
+    {"convert", clm_cmd_convert,
+     "any image that is read into OME-Zarr, N5, NIfTI or NRRD (under mpirun, or alone)"},
     {"validate", clm_cmd_validate, "is this well formed; says where not"},
 };
 #define COMMAND_COUNT ((int)(sizeof commands / sizeof commands[0]))

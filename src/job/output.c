@@ -8,9 +8,14 @@
 #define LEAST_LEVEL 96 /* the pyramid ends where no axis is longer */
 
 void clm_output_lay(clm_output *out, const clm_image_frame *base, int64_t chunk_vox, bool pyramid) {
+    const int64_t chunk[3] = {chunk_vox, chunk_vox, chunk_vox};
+    clm_output_lay_chunks(out, base, chunk, pyramid);
+}
+
+void clm_output_lay_chunks(clm_output *out, const clm_image_frame *base, const int64_t chunk[3],
+                           bool pyramid) {
     int64_t shape[3], factor[3] = {1, 1, 1};
     double spacing[3];
-    const int64_t chunk[3] = {chunk_vox, chunk_vox, chunk_vox};
     out->base = *base;
     memcpy(shape, base->shape, sizeof shape);
     memcpy(spacing, base->spacing_um, sizeof spacing);
@@ -66,26 +71,56 @@ static const char *axes_of(const clm_output *out) {
     return axes[out->times > 1][out->channels > 1];
 }
 
-bool clm_output_create(const clm_output *out, clm_err *err) {
-    static const char *const names[] = {"t", "c", "z", "y", "x"};
+static void level_specs(const clm_output *out, char names[][16], clm_level_spec levels[]) {
     for (int k = 0; k < out->n_levels; k++) {
-        char path[CLM_PATH_MAX];
-        int first = leading(out);
-        clm_array *a = NULL;
-        clm_array_spec s = {.ndim = 3 + first, .dtype = out->dtype};
-        set_leading(out, out->times, out->channels, s.shape);
-        for (int d = 0; d < first; d++) {
-            s.chunk[d] = 1;
-            s.axes[d] = axes_of(out)[d] == 't' ? names[0] : names[1];
-        }
+        (void)snprintf(names[k], 16, "s%d", k);
+        levels[k].path = names[k];
         for (int d = 0; d < 3; d++) {
-            s.shape[first + d] = out->level[k].extent[d];
-            s.chunk[first + d] = out->level[k].block[d];
-            s.axes[first + d] = names[2 + d];
+            double f = (double)out->factor[k][d];
+            levels[k].spacing_um[d] = out->base.spacing_um[d] * f;
+            levels[k].origin_um[d] = out->base.origin_um[d] + 0.5 * (f - 1.0) * out->base.spacing_um[d];
         }
-        if (!level_path(out, k, path, err) || !clm_array_create(path, &s, &a, err)) return false;
-        clm_array_close(a);
     }
+}
+
+static bool create_level(const clm_output *out, int k, const clm_level_spec levels[], clm_err *err) {
+    static const char *const names[] = {"t", "c", "z", "y", "x"};
+    char path[CLM_PATH_MAX];
+    int first = leading(out);
+    clm_array *a = NULL;
+    clm_json *attributes = NULL;
+    clm_array_spec s = {
+        .format = out->format, .ndim = 3 + first, .dtype = out->dtype, .level = out->codec_level};
+    if (out->codec[0]) s.codec = out->codec;
+    set_leading(out, out->times, out->channels, s.shape);
+    for (int d = 0; d < first; d++) {
+        s.chunk[d] = 1;
+        if (out->inner[0]) s.shard[d] = 1;
+        s.axes[d] = axes_of(out)[d] == 't' ? names[0] : names[1];
+    }
+    for (int d = 0; d < 3; d++) {
+        s.shape[first + d] = out->level[k].extent[d];
+        s.chunk[first + d] = out->inner[0] ? out->inner[d] : out->level[k].block[d];
+        if (out->inner[0]) s.shard[first + d] = out->level[k].block[d];
+        s.axes[first + d] = names[2 + d];
+    }
+    if (out->format == CLM_FORMAT_N5) {
+        attributes = clm_n5_level_attributes(&levels[0], &levels[k], out->bigstream, err);
+        if (!attributes) return false;
+        s.attributes = attributes;
+    }
+    bool ok = level_path(out, k, path, err) && clm_array_create(path, &s, &a, err);
+    clm_array_close(a);
+    clm_json_free(attributes);
+    return ok;
+}
+
+bool clm_output_create(const clm_output *out, clm_err *err) {
+    char names[CLM_PYRAMID_MAX][16];
+    clm_level_spec levels[CLM_PYRAMID_MAX];
+    level_specs(out, names, levels);
+    for (int k = 0; k < out->n_levels; k++)
+        if (!create_level(out, k, levels, err)) return false;
     return true;
 }
 
@@ -153,16 +188,9 @@ bool clm_output_finish(const clm_output *out, const char *name, const clm_json *
     char names[CLM_PYRAMID_MAX][16];
     clm_level_spec levels[CLM_PYRAMID_MAX];
     if (!out->n_levels) return true;
-    for (int k = 0; k < out->n_levels; k++) {
-        (void)snprintf(names[k], sizeof names[k], "s%d", k);
-        levels[k].path = names[k];
-        for (int d = 0; d < 3; d++) {
-            double f = (double)out->factor[k][d];
-            levels[k].spacing_um[d] = out->base.spacing_um[d] * f;
-            levels[k].origin_um[d] = out->base.origin_um[d] + 0.5 * (f - 1.0) * out->base.spacing_um[d];
-        }
-    }
-    const clm_pyramid_spec spec = {.name = name,
+    level_specs(out, names, levels);
+    const clm_pyramid_spec spec = {.format = out->format,
+                                   .name = name,
                                    .axes = axes_of(out),
                                    .method = out->labels ? "mode" : "mean",
                                    .levels = levels,

@@ -145,32 +145,43 @@ static int add_axes_before(clm_json *list, const char *axes) {
     return n;
 }
 
-bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err) {
-    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
-    if (!v) return false;
-    clm_json *ome = clm_json_add_object(v, "ome");
-    clm_json_add_text(ome, "version", "0.5");
-    clm_json *m = clm_json_add_object(clm_json_add_list(ome, "multiscales"), NULL);
-    clm_json_add_text(m, "name", spec->name);
-    if (spec->n > 1) clm_json_add_text(m, "type", spec->method);
-    clm_json *axes = clm_json_add_list(m, "axes"), *datasets;
-    int before = add_axes_before(axes, spec->axes);
-    add_space_axes(axes);
-    datasets = clm_json_add_list(m, "datasets");
+static void add_datasets(clm_json *list, const clm_pyramid_spec *spec, int before) {
     for (int i = 0; i < spec->n; i++) {
         double scale[5] = {1, 1}, shift[5] = {0};
         for (int d = 0; d < 3; d++) {
             scale[before + d] = spec->levels[i].spacing_um[d];
             shift[before + d] = spec->levels[i].origin_um[d];
         }
-        clm_json *d = clm_json_add_object(datasets, NULL);
+        clm_json *d = clm_json_add_object(list, NULL);
         clm_json_add_text(d, "path", spec->levels[i].path);
-        clm_json *list = clm_json_add_list(d, "coordinateTransformations");
-        add_scale(list, "scale", scale, before + 3);
-        add_scale(list, "translation", shift, before + 3);
+        clm_json *transforms = clm_json_add_list(d, "coordinateTransformations");
+        add_scale(transforms, "scale", scale, before + 3);
+        add_scale(transforms, "translation", shift, before + 3);
     }
-    bool ok = clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
-              clm_node_make_group(path, CLM_FORMAT_ZARR3, v, err);
+}
+
+bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err) {
+    if (spec->format == CLM_FORMAT_N5) {
+        if (strcmp(spec->axes, "zyx") != 0)
+            return clm_fail(err, CLM_E_ARG, "%s: an N5 pyramid has axes z y x only", path);
+        return clm_ome_write_pyramid(path, spec->format, spec->name, spec->levels, spec->n, spec->attributes,
+                                     err);
+    }
+    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
+    if (!v) return false;
+    bool v05 = spec->format == CLM_FORMAT_ZARR3;
+    clm_json *ome = v05 ? clm_json_add_object(v, "ome") : v;
+    if (v05) clm_json_add_text(ome, "version", "0.5");
+    clm_json *m = clm_json_add_object(clm_json_add_list(ome, "multiscales"), NULL);
+    if (!v05) clm_json_add_text(m, "version", "0.4");
+    clm_json_add_text(m, "name", spec->name);
+    if (spec->n > 1) clm_json_add_text(m, "type", spec->method);
+    clm_json *axes = clm_json_add_list(m, "axes");
+    int before = add_axes_before(axes, spec->axes);
+    add_space_axes(axes);
+    add_datasets(clm_json_add_list(m, "datasets"), spec, before);
+    bool ok =
+        clm_store_make_parents(path, spec->format, err) && clm_node_make_group(path, spec->format, v, err);
     clm_json_free(v);
     return ok;
 }

@@ -20,6 +20,7 @@ clm_exit clm_exit_of(clm_code code);
 int clm_command_fails(const char *command, const clm_err *err);
 
 int clm_cmd_align(int argc, char **argv);
+int clm_cmd_convert(int argc, char **argv);
 int clm_cmd_dump(int argc, char **argv);
 int clm_cmd_info(int argc, char **argv);
 int clm_cmd_phantom(int argc, char **argv);

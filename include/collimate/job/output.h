@@ -1,4 +1,4 @@
-/* An image pyramid on its way to disk: OME-Zarr 0.5, levels s0, s1, ..., written chunk by chunk by independent
+/* An image pyramid on its way to disk: OME-Zarr 0.5 (or 0.4, or N5), levels s0, s1, ..., written chunk by chunk by independent
  * tasks; it is an image only once clm_output_finish has been called. */
 #ifndef CLM_JOB_OUTPUT_H
 #define CLM_JOB_OUTPUT_H
@@ -15,6 +15,11 @@ typedef struct clm_output {
     clm_dtype dtype;
     bool labels;             /* a coarser voxel is the most frequent of its finer ones, not their mean */
     int64_t times, channels; /* an axis of one has no axis in the file                                 */
+    clm_format format;       /* zeroed: OME-Zarr 0.5                                               */
+    bool bigstream;          /* N5: pixelResolution as bigstream reads it                          */
+    char codec[12];          /* "": the format's usual                                             */
+    int codec_level;         /* 0: the codec's usual                                               */
+    int64_t inner[3];        /* 0: none; else a chunk of the grid is a shard of such chunks        */
     clm_image_frame base;    /* the grid of s0 */
     int n_levels;            /* 0: nothing is written */
     clm_grid level[CLM_PYRAMID_MAX];
@@ -25,6 +30,9 @@ typedef struct clm_output {
 /** Lay out the levels: each halves the axes that are not much coarser than the finest one, until none is longer
  *  than 96 voxels; pyramid false: s0 alone. path, dtype, labels, times and channels are the caller's to set. */
 void clm_output_lay(clm_output *out, const clm_image_frame *base, int64_t chunk_vox, bool pyramid);
+/** The same with chunks (or shards) that are no cubes. */
+void clm_output_lay_chunks(clm_output *out, const clm_image_frame *base, const int64_t chunk[3],
+                           bool pyramid);
 /** Tasks of a level: chunks x channels x time points, laid out in three dimensions. */
 void clm_output_tasks(const clm_output *out, int level, int64_t shape[3]);
 /** What a task of a level writes: which chunk of the grid, of which channel and time point. */

@@ -25,8 +25,9 @@ CLM_MUST bool clm_store_make_parents(const char *path, clm_format format, clm_er
 CLM_MUST bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
                                     const clm_level_spec *levels, int n, const clm_json *attributes,
                                     clm_err *err);
-/** The same as OME-Zarr 0.5 for arrays with more axes than space. */
+/** The same for arrays with more axes than space; N5 has none such. */
 typedef struct clm_pyramid_spec {
+    clm_format format;
     const char *name;
     const char *axes;   /* "zyx", "czyx", "tzyx" or "tczyx" */
     const char *method; /* how levels were made: "mean", "mode" */

@@ -1,0 +1,65 @@
+#!/bin/bash
+# One volume through every format that is written and back: not a voxel changes, nor where it stands; the same
+# bytes from any number of ranks and after a kill.
+. "$(dirname "$0")/lib.sh"
+
+expect 0 '' "$COLLIMATE" phantom demo
+in=demo/fixed.ome.zarr
+sum() { "$COLLIMATE" dump "$@" | cksum; }
+told() { "$COLLIMATE" info "$1" | sed -n '/^levels 0/,/^levels 1/p' | grep -E 'shape|spacing_um|origin_um'; }
+want=$(sum $in/s0)
+place=$(told $in)
+
+chain=$in
+for out in a.n5 b.nrrd c.ome.zarr d.nii.gz e.zarr f.nii; do
+    options=()
+    [ $out = c.ome.zarr ] && options=(--shard 64 --chunk 32 --codec zstd:3)
+    [ $out = e.zarr ] && options=(--format ome-zarr-0.4 --codec gzip --chunk 50,40,30)
+    expect 0 '' "$COLLIMATE" convert -q "${options[@]}" $chain $out
+    expect 0 '' "$COLLIMATE" validate --chunks $out
+    finest=$out
+    [ -d $out ] && finest=$out/s0
+    [ "$(sum $finest)" = "$want" ] || fail "$out holds other voxels"
+    [ -e ".$out.convert" ] && fail "$out: the journal is left behind"
+    chain=$out
+done
+# float32 headers of NIfTI hold spacing to seven digits
+[ "$(told c.ome.zarr)" = "$(told b.nrrd)" ] || fail "place: $(told c.ome.zarr) $(told b.nrrd)"
+[ "$(told a.n5 | grep spacing)" = "$(echo "$place" | grep spacing)" ] || fail "place: $(told a.n5), not $place"
+
+# a region keeps its place in the world, and is what dd would cut out
+expect 0 '' "$COLLIMATE" convert -q --no-pyramid --region 3:4,0:5,2:9 $in part.nrrd
+expect 0 '' "$COLLIMATE" info part.nrrd
+contains stdout 'shape +1 x 5 x 7'
+
+# bigstream's spelling, and only when asked for
+expect 0 '' "$COLLIMATE" convert -q --bigstream $in big.n5
+contains big.n5/s0/attributes.json '"pixelResolution": \['
+lacks a.n5/s0/attributes.json '"pixelResolution": \['
+
+# ranks do not matter
+expect 0 '' "$COLLIMATE" convert -q --chunk 24 --labels $in one.ome.zarr
+expect 0 '' ranks 3 "$COLLIMATE" convert -q --chunk 24 --labels $in three.ome.zarr
+sed -i 's/three.ome.zarr/one.ome.zarr/' three.ome.zarr/zarr.json
+same_tree one.ome.zarr three.ome.zarr
+
+# nor does a kill, however early or late it comes
+"$COLLIMATE" convert -q --chunk 24 --labels --local 2 $in cut.ome.zarr &
+sleep 0.15
+kill -9 $! 2>/dev/null
+wait $! 2>/dev/null
+if [ -d .cut.ome.zarr.convert ] || [ ! -e cut.ome.zarr ]; then
+    expect 0 '' "$COLLIMATE" convert -q --chunk 24 --labels $in cut.ome.zarr
+fi
+sed -i 's/cut.ome.zarr/one.ome.zarr/' cut.ome.zarr/zarr.json
+same_tree one.ome.zarr cut.ome.zarr
+
+# refusals say what to do
+expect 2 'is there already' "$COLLIMATE" convert $in one.ome.zarr
+expect 2 'no multiple' "$COLLIMATE" convert --shard 64 --chunk 48 $in x.ome.zarr
+expect 2 'outside the shape' "$COLLIMATE" convert --region 0:1,0:1,0:99999 $in x.ome.zarr
+expect 2 'not understood' "$COLLIMATE" convert --region 0:1 $in x.ome.zarr
+expect 3 '' "$COLLIMATE" convert nothing.n5 x.ome.zarr
+# a torn chunk ends it; no zeros are written in its place
+find one.ome.zarr/s0/c -type f | head -n 1 | xargs truncate -s 9
+expect 3 'one.ome.zarr/s0' "$COLLIMATE" convert one.ome.zarr x.ome.zarr
