@@ -125,3 +125,10 @@ clm_e2e(bad_input)
 clm_e2e(expansion)
 clm_e2e(ranks 4)
 clm_e2e(torture 4)
+
+# Live peers in a venv of their own; skipped where they cannot be had.
+if(TARGET collimate AND NOT CLM_SANITIZE)
+  add_test(NAME interop COMMAND ${PROJECT_SOURCE_DIR}/scripts/interop)
+  set_tests_properties(interop PROPERTIES TIMEOUT 900 LABELS interop PROCESSORS 2 SKIP_RETURN_CODE 77
+    ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
+endif()
