@@ -8,6 +8,8 @@
 
 #define SPOTS_BLOCK 128   /* voxels of the coarse level */
 #define FIELD_CHUNK 32    /* nodes */
+#define COARSE_FACTOR 4   /* a larger reduction is a stage of its own */
+#define COARSE_EDGE 256   /* stored voxels an axis that one of its tasks reads */
 #define MEASURE_BLOCK 128 /* voxels */
 
 bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...) {
@@ -76,6 +78,16 @@ static void lay_global(clm_run *run, double base_um) {
     }
     run->coarse_fixed = clm_view_make(run->fixed, base_um * factor);
     run->coarse_moving = clm_view_make(run->moving, base_um * factor);
+    const clm_view *views[2] = {&run->coarse_fixed, &run->coarse_moving};
+    for (int side = 0; side < 2; side++) {
+        int64_t edge[3];
+        for (int d = 0; d < 3; d++) {
+            int64_t f = views[side]->factor[d];
+            if (f > COARSE_FACTOR) run->makes_coarse = true;
+            edge[d] = f < COARSE_EDGE / 4 ? COARSE_EDGE / f : 4;
+        }
+        run->coarse_blocks[side] = clm_grid_chunks(views[side]->shape, edge);
+    }
     run->spots_fixed = clm_grid_even(run->coarse_fixed.shape, SPOTS_BLOCK, 0, 1);
     run->spots_moving = clm_grid_even(run->coarse_moving.shape, SPOTS_BLOCK, 0, 1);
 }
@@ -147,6 +159,8 @@ static void lay_stages(clm_run *run) {
     static const int64_t one[3] = {1, 1, 1};
     const clm_config *c = run->config;
     if (strcmp(c->global_method, "blobs") == 0) {
+        int64_t blocks[3] = {1, 1, run->coarse_blocks[0].n + run->coarse_blocks[1].n};
+        if (run->makes_coarse) add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
         int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
         add_stage(run, CLM_JOB_SPOTS, 0, n, false, "spots");
     }
@@ -247,6 +261,10 @@ void clm_run_close(clm_run *run) {
         clm_array_close(run->pass[k].coverage);
     }
     clm_output_close(&run->aligned);
+    for (int side = 0; side < 2; side++) {
+        clm_array_close(run->coarse[side]);
+        clm_image_close(run->coarse_image[side]);
+    }
     clm_image_close(run->fixed);
     clm_image_close(run->moving);
     clm_cache_close(run->cache);
@@ -264,10 +282,9 @@ static double block_bytes(const clm_grid *g, double bytes_per_voxel, double marg
 double clm_run_task_bytes(const clm_run *run, int stage) {
     const clm_config *c = run->config;
     int part = run->part[stage];
-    double fine = (double)run->coarse_fixed.factor[0] * (double)run->coarse_fixed.factor[1] *
-                  (double)run->coarse_fixed.factor[2];
     switch (run->kind[stage]) {
-    case CLM_JOB_SPOTS: return block_bytes(&run->spots_fixed, 4.0 * fine + 60.0, 40.0);
+    case CLM_JOB_COARSE: return 64e6;
+    case CLM_JOB_SPOTS: return block_bytes(&run->spots_fixed, 60.0, 40.0);
     case CLM_JOB_GLOBAL: return c->global_max_mvox * 1048576.0 * 24.0 + (double)c->global_max_spots * 8e3;
     case CLM_JOB_LOCAL: return block_bytes(&run->local_blocks, 120.0, 32.0);
     case CLM_JOB_DEFORM: return block_bytes(&run->pass[part].lattice.blocks, 80.0, 24.0);

@@ -57,6 +57,21 @@ static bool write_job(const clm_run *run, clm_err *err) {
     return ok;
 }
 
+static bool coarse_path(const clm_run *run, int side, char out[CLM_PATH_MAX], clm_err *err) {
+    return clm_run_path(run, out, err, "spill/coarse.%s.zarr", side ? "moving" : "fixed");
+}
+
+static bool create_coarse(const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    for (int side = 0; run->makes_coarse && side < 2; side++) {
+        clm_array_spec s = {.ndim = 3, .dtype = CLM_F32, .keep_empty = true};
+        memcpy(s.shape, run->coarse_blocks[side].extent, sizeof run->coarse_blocks[side].extent);
+        memcpy(s.chunk, run->coarse_blocks[side].block, sizeof run->coarse_blocks[side].block);
+        if (!coarse_path(run, side, path, err) || !create(path, &s, err)) return false;
+    }
+    return true;
+}
+
 /* A launch that was killed while it prepared the folder left some of what clm_run_prepare makes, spill first,
  * and nothing else. */
 static bool half_made(const clm_names *names) {
@@ -119,8 +134,8 @@ bool clm_run_prepare(clm_run *run, clm_err *err) {
     for (int k = 0; k < run->n_passes; k++)
         if (!create_field(run, k, err)) return false;
     /* job.json last: a folder with it is complete, after a power cut, too */
-    return clm_output_create(&run->aligned, err) && clm_file_sync_tree(run->folder, err) &&
-           write_job(run, err);
+    return create_coarse(run, err) && clm_output_create(&run->aligned, err) &&
+           clm_file_sync_tree(run->folder, err) && write_job(run, err);
 }
 
 /* ---- what a stage needs of earlier ones ---- */
@@ -157,8 +172,31 @@ static bool open_field(clm_run *run, int k, clm_err *err) {
     return coverage_path(run, path, err) && clm_array_open_write(path, &p->coverage, err);
 }
 
+/* for the tasks that make the coarse images, and then for those that look at them */
+static bool open_coarse(clm_run *run, bool finished, clm_err *err) {
+    clm_view *views[2] = {&run->coarse_fixed, &run->coarse_moving};
+    char path[CLM_PATH_MAX];
+    for (int side = 0; side < 2; side++) {
+        clm_view *v = views[side];
+        if (!coarse_path(run, side, path, err)) return false;
+        if (!finished && !run->coarse[side] && !clm_array_open_write(path, &run->coarse[side], err))
+            return false;
+        if (!finished || run->coarse_image[side]) continue;
+        clm_image_options o = CLM_IMAGE_DEFAULTS;
+        o.has_spacing = o.has_origin = true;
+        memcpy(o.spacing_um, v->spacing, sizeof o.spacing_um);
+        memcpy(o.origin_um, v->origin, sizeof o.origin_um);
+        if (!clm_image_open(path, &o, &run->coarse_image[side], err)) return false;
+        *v = clm_view_level(run->coarse_image[side], 0);
+    }
+    return true;
+}
+
 bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     clm_job_kind kind = run->kind[stage];
+    if (run->makes_coarse && (kind == CLM_JOB_COARSE || kind == CLM_JOB_SPOTS) &&
+        !open_coarse(run, kind == CLM_JOB_SPOTS, err))
+        return false;
     if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
     if (kind > CLM_JOB_LATTICE && !load_lattice(run, err)) return false;
     int passes = kind == CLM_JOB_DEFORM   ? run->part[stage]

@@ -2,8 +2,10 @@
 #include "collimate/image/reduce.h"
 
 #include <math.h>
+#include <string.h>
 
 #define LEAST_AXIS 8 /* voxels that reduction leaves of an axis */
+#define TILE 192     /* stored voxels an axis that are in memory at once while a box is reduced */
 
 clm_view clm_view_make(const clm_image *image, double spacing_um) {
     const clm_image_info *info = clm_image_info_of(image);
@@ -52,9 +54,9 @@ clm_vol clm_view_grid(const clm_view *v) {
     return g;
 }
 
-bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err) {
+/* stored voxels behind working voxels [box), in `a` */
+static bool read_stored(const clm_view *v, clm_box box, clm_arena *a, clm_vol *out, clm_err *err) {
     const clm_image_level *l = &clm_image_info_of(v->image)->level[v->level];
-    bool whole = v->factor[0] == 1 && v->factor[1] == 1 && v->factor[2] == 1;
     clm_box fine;
     int64_t shape[3];
     double origin[3];
@@ -64,12 +66,47 @@ bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *o
         shape[d] = fine.hi[d] - fine.lo[d];
         origin[d] = l->origin_um[d] + (double)fine.lo[d] * l->spacing_um[d];
     }
-    clm_mark m = clm_arena_mark(w->temp);
-    clm_vol source;
-    bool ok = clm_vol_new(whole ? w->keep : w->temp, shape, l->spacing_um, origin, &source, err) &&
-              clm_image_read(v->image, v->level, fine, &source, err);
-    if (ok && whole) *out = source;
-    if (ok && !whole) ok = clm_reduce(w, &source, v->factor, out, err);
-    clm_arena_rewind(w->temp, m);
+    return clm_vol_new(a, shape, l->spacing_um, origin, out, err) &&
+           clm_image_read(v->image, v->level, fine, out, err);
+}
+
+static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
+                      clm_err *err) {
+    clm_mark temp = clm_arena_mark(w->temp), keep = clm_arena_mark(w->keep);
+    clm_work flip = clm_work_flip(w);
+    clm_vol fine, coarse;
+    bool ok = read_stored(v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
+    for (int64_t z = tile.lo[0]; ok && z < tile.hi[0]; z++)
+        for (int64_t y = tile.lo[1]; y < tile.hi[1]; y++)
+            memcpy(clm_vol_row(out, z - box.lo[0], y - box.lo[1]) + (tile.lo[2] - box.lo[2]),
+                   clm_vol_row(&coarse, z - tile.lo[0], y - tile.lo[1]),
+                   (size_t)(tile.hi[2] - tile.lo[2]) * sizeof(float));
+    clm_arena_rewind(w->temp, temp);
+    clm_arena_rewind(w->keep, keep);
     return ok;
+}
+
+bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err) {
+    if (v->factor[0] == 1 && v->factor[1] == 1 && v->factor[2] == 1)
+        return read_stored(v, box, w->keep, out, err);
+    int64_t shape[3], edge[3];
+    double origin[3];
+    for (int d = 0; d < 3; d++) {
+        shape[d] = box.hi[d] - box.lo[d];
+        origin[d] = v->origin[d] + (double)box.lo[d] * v->spacing[d];
+        edge[d] = v->factor[d] < TILE ? TILE / v->factor[d] : 1;
+    }
+    if (!clm_vol_new(w->keep, shape, v->spacing, origin, out, err)) return false;
+    clm_box tile;
+    for (tile.lo[0] = box.lo[0]; tile.lo[0] < box.hi[0]; tile.lo[0] = tile.hi[0]) {
+        tile.hi[0] = tile.lo[0] + edge[0] < box.hi[0] ? tile.lo[0] + edge[0] : box.hi[0];
+        for (tile.lo[1] = box.lo[1]; tile.lo[1] < box.hi[1]; tile.lo[1] = tile.hi[1]) {
+            tile.hi[1] = tile.lo[1] + edge[1] < box.hi[1] ? tile.lo[1] + edge[1] : box.hi[1];
+            for (tile.lo[2] = box.lo[2]; tile.lo[2] < box.hi[2]; tile.lo[2] = tile.hi[2]) {
+                tile.hi[2] = tile.lo[2] + edge[2] < box.hi[2] ? tile.lo[2] + edge[2] : box.hi[2];
+                if (!read_tile(w, v, tile, box, out, err)) return false;
+            }
+        }
+    }
+    return true;
 }

@@ -19,6 +19,7 @@
 #define CLM_RUN_ALIGNED "aligned.ome.zarr"
 
 typedef enum clm_job_kind {
+    CLM_JOB_COARSE,  /* a block of the coarse images, where no stored level is coarse enough   */
     CLM_JOB_SPOTS,   /* blobs, their patches and the coarse volume, per block of both images   */
     CLM_JOB_GLOBAL,  /* one task: matches, RANSAC, intensity refinement -> affine.json         */
     CLM_JOB_LOCAL,   /* matches per block under the global affine                              */
@@ -48,6 +49,10 @@ typedef struct clm_run {
     clm_image *fixed, *moving;
 
     clm_view coarse_fixed, coarse_moving; /* what the global stage works on */
+    bool makes_coarse;                    /* they are made first, by a stage of their own */
+    clm_grid coarse_blocks[2];
+    clm_array *coarse[2]; /* float32, among the spills */
+    clm_image *coarse_image[2];
     clm_grid spots_fixed, spots_moving;
     clm_view local_fixed, local_moving;
     clm_grid local_blocks;

@@ -23,7 +23,8 @@ clm_view clm_view_make(const clm_image *image, double spacing_um);
 /** A stored level as it is. */
 clm_view clm_view_level(const clm_image *image, int level);
 
-/** Read working voxels [box) (clipped by the caller to the view) into w->keep. */
+/** Read working voxels [box) (clipped by the caller to the view) into w->keep. Reduction goes tile by tile:
+ *  temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
 CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
 
 /** The geometry of a view as a volume without voxels (data NULL), for functions that ask for a grid. */

@@ -1,5 +1,6 @@
 /* The tasks of a run called directly, one after another, on a small made pair: no ranks, no threads. */
 #include "collimate/base/file.h"
+#include "collimate/base/rng.h"
 #include "collimate/image/phantom.h"
 #include "collimate/image/reduce.h"
 #include "collimate/job/job.h"
@@ -310,6 +311,72 @@ static void a_view_is_the_reduced_whole(void **state) {
     close_run(run, c);
 }
 
+/* longer than what is in memory at once while it is reduced */
+static void tiles_of_a_view_fit_together(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    const int64_t shape[3] = {7, 9, 1001};
+    clm_array_spec spec = {.format = CLM_FORMAT_N5,
+                           .ndim = 3,
+                           .dtype = CLM_F32,
+                           .codec = "none",
+                           .shape = {7, 9, 1001},
+                           .chunk = {7, 9, 1001}};
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    clm_array *a = NULL;
+    clm_image *image = NULL;
+    clm_vol fine, whole, part;
+    o.has_spacing = true;
+    clm_arena_reset(work.keep, 0);
+    for (int d = 0; d < 3; d++) o.spacing_um[d] = 1.0;
+    assert_ok(clm_vol_new(work.keep, shape, o.spacing_um, o.origin_um, &fine, &err), err);
+    for (int64_t i = 0; i < clm_vol_count(&fine); i++)
+        fine.data[i] = (float)clm_rng_uniform(5, 0, (uint64_t)i);
+    assert_ok(clm_path_join(path, folder, "long.n5/a", &err) && clm_array_create(path, &spec, &a, &err), err);
+    assert_ok(clm_array_put_chunk(a, (const int64_t[3]){0, 0, 0}, fine.data, &err), err);
+    clm_array_close(a);
+    assert_ok(clm_image_open(path, &o, &image, &err), err);
+    clm_view v = clm_view_make(image, 3.0);
+    v.factor[0] = v.factor[1] = 1;
+    memcpy(v.shape, (const int64_t[3]){7, 9, 333}, sizeof v.shape);
+    assert_int_equal(v.factor[2], 3);
+    assert_ok(clm_reduce(&work, &fine, v.factor, &whole, &err), err);
+    const clm_box box = {{1, 2, 5}, {7, 9, 331}};
+    assert_ok(clm_view_read(&work, &v, box, &part, &err), err);
+    clm_vol want = clm_vol_crop(&whole, box);
+    for (int64_t z = 0; z < part.shape[0]; z++)
+        for (int64_t y = 0; y < part.shape[1]; y++)
+            assert_memory_equal(clm_vol_row(&part, z, y), clm_vol_row(&want, z, y),
+                                (size_t)part.shape[2] * sizeof(float));
+    clm_image_close(image);
+}
+
+/* images without a stored level near the global one: it is made first, block by block */
+static void coarse_images_are_made(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run("coarse", &c), *again = NULL;
+    clm_err err = CLM_ERR_NONE;
+    char out[CLM_PATH_MAX];
+    clm_vol made, want;
+    clm_run_close(run);
+    assert_ok(clm_config_set(c, "global.max_mvox=0.01", &err), err);
+    assert_ok(clm_path_join(out, folder, "coarse2", &err) && clm_config_put_text(c, "out", out, &err), err);
+    assert_ok(clm_run_open(c, &again, &err) && clm_run_prepare(again, &err), err);
+    assert_int_equal(clm_run_stage_of(again, CLM_JOB_COARSE, 0), 0);
+    clm_view direct = again->coarse_fixed;
+    assert_true(direct.factor[2] > 4);
+    run_stages(again, 0, 0, true);
+    assert_ok(clm_run_stage_begin(again, 1, &err), err);
+    clm_arena_reset(work.keep, 0);
+    assert_ok(clm_view_read(&work, &again->coarse_fixed, clm_box_of(direct.shape), &made, &err), err);
+    assert_ok(clm_view_read(&work, &direct, clm_box_of(direct.shape), &want, &err), err);
+    assert_memory_equal(made.data, want.data, (size_t)clm_vol_count(&made) * sizeof(float));
+    for (int d = 0; d < 3; d++) assert_near(made.origin[d], want.origin[d], 1e-9);
+    close_run(again, c);
+}
+
 static void the_folder_of_another_plan_is_refused(void **state) {
     (void)state;
     clm_config *c;
@@ -330,6 +397,8 @@ int main(void) {
                                        cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
                                        cmocka_unit_test(blocks_equal_the_whole),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
+                                       cmocka_unit_test(tiles_of_a_view_fit_together),
+                                       cmocka_unit_test(coarse_images_are_made),
                                        cmocka_unit_test(the_folder_of_another_plan_is_refused)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
 }
