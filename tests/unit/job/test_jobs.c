@@ -361,7 +361,7 @@ static void coarse_images_are_made(void **state) {
     char out[CLM_PATH_MAX];
     clm_vol made, want;
     clm_run_close(run);
-    assert_ok(clm_config_set(c, "global.max_mvox=0.01", &err), err);
+    assert_ok(clm_config_set(c, "global.max_mvox=0.002", &err), err);
     assert_ok(clm_path_join(out, folder, "coarse2", &err) && clm_config_put_text(c, "out", out, &err), err);
     assert_ok(clm_run_open(c, &again, &err) && clm_run_prepare(again, &err), err);
     assert_int_equal(clm_run_stage_of(again, CLM_JOB_COARSE, 0), 0);
