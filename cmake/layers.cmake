@@ -1,5 +1,6 @@
 clm_layer(base
   SOURCES arena.c crc.c err.c fault.c file.c heap.c json.c log.c rng.c text.c
+    csv.c
   LIBS PkgConfig::CJSON m)
 
 clm_layer(core BELOW base
@@ -53,6 +54,7 @@ clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
           job_global.c job_lattice.c
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_points.c output.c resample.c shared.c view.c
+          apply_run.c apply_spec.c point_table.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
@@ -60,6 +62,7 @@ clm_layer(app BELOW cluster job plan align image store core base
   SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_validate.c demo_check.c demo_write.c font.c
           launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
+          cmd_apply.c cmd_points.c
   LIBS PNG::PNG Threads::Threads m)
 
 add_executable(collimate src/app/main.c)

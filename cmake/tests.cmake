@@ -98,6 +98,9 @@ if(TARGET test_mpi_run)
   set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 3 RESOURCE_LOCK mpi)
 endif()
 
+clm_unit(base csv)
+clm_unit(job apply map)
+
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)
 target_link_libraries(clm_dump_array PRIVATE clm_store)
@@ -132,3 +135,4 @@ if(TARGET collimate AND NOT CLM_SANITIZE)
   set_tests_properties(interop PROPERTIES TIMEOUT 900 LABELS interop PROCESSORS 2 SKIP_RETURN_CODE 77
     ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
 endif()
+clm_e2e(apply)

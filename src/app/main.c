@@ -16,6 +16,8 @@ static const command commands[] = {
     {"phantom", clm_cmd_phantom,
      "make a microscopy-like pair with a known warp, or check a result against it"},
     {"info", clm_cmd_info, "what is this array: format, shape, spacing, origin, unit, pyramid, codec"},
+    {"apply", clm_cmd_apply, "a transform on another channel, a label volume, another resolution"},
+    {"points", clm_cmd_points, "a table of points through a transform, forward or inverse"},
     {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
     {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},

@@ -19,6 +19,8 @@ clm_exit clm_exit_of(clm_code code);
 /** Print "collimate COMMAND: TEXT" to stderr; returns clm_exit_of. */
 int clm_command_fails(const char *command, const clm_err *err);
 
+int clm_cmd_apply(int argc, char **argv);
+int clm_cmd_points(int argc, char **argv);
 int clm_cmd_align(int argc, char **argv);
 int clm_cmd_convert(int argc, char **argv);
 int clm_cmd_dump(int argc, char **argv);

@@ -155,10 +155,34 @@ static void senseless_lattices_are_refused(void **state) {
     }
 }
 
+static void slopes_equal_differences_within_a_cell(void **state) {
+    (void)state;
+    clm_field f = random_field((const int64_t[3]){4, 1, 6});
+    for (uint64_t k = 0; k < 500; k++) {
+        double x[3], u[3], want[3], du[3][3];
+        for (int d = 0; d < 3; d++) /* also beyond the lattice, where nothing changes */
+            x[d] = f.origin[d] + f.spacing[d] * (8.0 * clm_rng_uniform(9, (uint64_t)d, k) - 1.0);
+        clm_field_slope_at(&f, x, u, du);
+        clm_field_at(&f, x, want);
+        for (int c = 0; c < 3; c++) assert_near(u[c], want[c], 1e-12);
+        for (int d = 0; d < 3; d++) {
+            double h = 1e-6, at = (x[d] - f.origin[d]) / f.spacing[d], lo[3], hi[3],
+                   p[3] = {x[0], x[1], x[2]};
+            if (fabs(at - nearbyint(at)) < 1e-5) continue; /* a difference across nodes */
+            p[d] = x[d] - h;
+            clm_field_at(&f, p, lo);
+            p[d] = x[d] + h;
+            clm_field_at(&f, p, hi);
+            for (int c = 0; c < 3; c++) assert_near(du[c][d], (hi[c] - lo[c]) / (2 * h), 1e-7);
+        }
+    }
+}
+
 #define WITH_WORK(f) cmocka_unit_test_setup_teardown(f, open_work, close_work)
 
 int main(void) {
-    const struct CMUnitTest tests[] = {WITH_WORK(sampling_equals_brute_force_inside_and_beyond),
+    const struct CMUnitTest tests[] = {WITH_WORK(slopes_equal_differences_within_a_cell),
+                                       WITH_WORK(sampling_equals_brute_force_inside_and_beyond),
                                        WITH_WORK(nodes_give_their_own_value),
                                        WITH_WORK(far_away_the_border_goes_on),
                                        WITH_WORK(a_linear_field_resamples_exactly),

@@ -103,12 +103,43 @@ static void levels_make_cubes(void **state) {
     for (int d = 0; d < 3; d++) assert_true(v.shape[d] / f[d] >= 16);
 }
 
+/* counted one by one for every item size, ties to the smaller */
+static void items_are_the_most_frequent_of_their_cells(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(16);
+    clm_err err = CLM_ERR_NONE;
+    void *out;
+    static const int64_t shape[3] = {5, 6, 9}, factor[3] = {2, 3, 2};
+    static const size_t sizes[] = {1, 2, 4, 8};
+    for (int s = 0; s < 4; s++) {
+        unsigned char items[5 * 6 * 9 * 8];
+        for (uint64_t i = 0; i < 270; i++) { /* ids that differ in their highest byte only */
+            memset(items + i * sizes[s], 0, sizes[s]);
+            items[(i + 1) * sizes[s] - 1] = (unsigned char)(200 + clm_rng_below(7, 0, i, 4));
+        }
+        assert_ok(clm_reduce_items(&w, items, sizes[s], shape, factor, &out, &err), err);
+        for (int64_t n = 0; n < 2 * 2 * 4; n++) {
+            int count[4] = {0}, best = 0;
+            for (int64_t k = 0; k < 12; k++) {
+                int64_t z = n / 8 * 2 + k / 6, y = n / 4 % 2 * 3 + k / 2 % 3, x = n % 4 * 2 + k % 2;
+                count[items[(size_t)((z * 6 + y) * 9 + x + 1) * sizes[s] - 1] - 200]++;
+            }
+            for (int v = 1; v < 4; v++)
+                if (count[v] > count[best]) best = v;
+            assert_int_equal(((unsigned char *)out)[(size_t)(n + 1) * sizes[s] - 1], 200 + best);
+        }
+    }
+    assert_fails(CLM_E_ARG, clm_reduce_items(&w, "", 3, shape, factor, &out, &err), err);
+    clm_test_work_drop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_are_means_at_their_centres),
         cmocka_unit_test(blocks_equal_the_whole),
         cmocka_unit_test(nothing_is_made_up),
         cmocka_unit_test(levels_make_cubes),
+        cmocka_unit_test(items_are_the_most_frequent_of_their_cells),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,30 @@
+/* A table of points through a map, in batches of bounded memory. */
+#ifndef CLM_JOB_POINT_TABLE_H
+#define CLM_JOB_POINT_TABLE_H
+
+#include "collimate/job/map.h"
+
+typedef struct clm_point_table {
+    const char *in, *out;  /* paths; "-": standard input, output */
+    const char *column[3]; /* names of the columns of z, y, x     */
+    bool inverse;
+    double tolerance_um; /* inverse only: of |T(x) - y| */
+    int64_t batch;       /* points at a time            */
+} clm_point_table;
+#define CLM_POINT_TABLE_DEFAULTS \
+    ((clm_point_table){.column = {"z", "y", "x"}, .tolerance_um = 1e-3, .batch = 1 << 18})
+
+typedef struct clm_point_count {
+    int64_t points, extrapolated, outside, unsolved;
+    double worst_um; /* inverse: largest residual */
+} clm_point_count;
+
+/** Read `in`, replace the three columns, add `status` (and `residual_um` when inverse), write `out`; everything else
+ *  is carried through as it is, in the same order.
+ *  Errors   CLM_E_FORMAT tells FILE:LINE and the column; CLM_E_NOTFOUND; CLM_E_WRITE; those of the map.
+ *           On failure `out` is not there.
+ *  Memory   per batch about 150 bytes a point, the batch's text twice, one field chunk */
+CLM_MUST bool clm_point_table_run(const clm_map *map, const clm_point_table *t, const clm_work *w,
+                                  clm_point_count *count, clm_err *err);
+
+#endif

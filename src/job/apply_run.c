@@ -1,0 +1,317 @@
+#include "collimate/job/apply_run.h"
+#include "collimate/base/crc.h"
+#include "collimate/base/file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the grid of the output ---- */
+
+static clm_image_frame frame_of_level(const clm_image_level *l) {
+    clm_image_frame f;
+    memcpy(f.shape, l->shape, sizeof f.shape);
+    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
+    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
+    return f;
+}
+
+static bool frame_like(const clm_apply_spec *s, clm_image_frame *out, clm_err *err) {
+    clm_image *im = NULL;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    o.all = true;
+    if (!clm_image_open(s->like, &o, &im, err)) return clm_err_in(err, "--like");
+    const clm_image_info *info = clm_image_info_of(im);
+    bool ok = s->like_level >= 0 && s->like_level < info->n_levels;
+    if (ok)
+        *out = frame_of_level(&info->level[s->like_level]);
+    else
+        (void)clm_fail(err, CLM_E_ARG, "--like %s:%lld: it has levels 0 to %d", s->like,
+                       (long long)s->like_level, info->n_levels - 1);
+    clm_image_close(im);
+    return ok;
+}
+
+static bool lay_grid(const clm_apply_spec *s, const clm_map *map, clm_image_frame *out, clm_err *err) {
+    clm_image_frame f = map->fixed;
+    if (s->like && !frame_like(s, &f, err)) return false;
+    bool known = f.shape[0] > 0;
+    if (!known && !(s->has_spacing && s->has_origin && s->has_shape))
+        return clm_fail(
+            err, CLM_E_ARG,
+            "the transform does not tell the fixed grid: give --like IMAGE, or --spacing, --origin and "
+            "--shape");
+    for (int d = 0; d < 3; d++) {
+        double spacing = s->has_spacing ? s->spacing_um[d] : f.spacing_um[d];
+        if (!(spacing > 0.0 && spacing < 1e9))
+            return clm_fail(err, CLM_E_ARG, "--spacing: %g micrometres", spacing);
+        /* another spacing or origin alone: the same box of the world, edge to edge */
+        double begin = f.origin_um[d] - 0.5 * f.spacing_um[d];
+        double origin = s->has_origin    ? s->origin_um[d]
+                        : s->has_spacing ? begin + 0.5 * spacing
+                                         : f.origin_um[d];
+        double end = begin + (double)f.shape[d] * f.spacing_um[d];
+        double n = s->has_shape                      ? (double)s->shape[d]
+                   : s->has_spacing || s->has_origin ? fmax(ceil((end - origin) / spacing + 0.5 - 1e-9), 1.0)
+                                                     : (double)f.shape[d];
+        if (!(n >= 1.0 && n < 1e12))
+            return clm_fail(err, CLM_E_ARG, "--shape: %g voxels along axis %d", n, d);
+        out->shape[d] = (int64_t)n;
+        out->spacing_um[d] = spacing;
+        out->origin_um[d] = origin;
+    }
+    return true;
+}
+
+/* the coarsest level that is still as fine as the output on every axis */
+static int level_for(const clm_image_info *info, const clm_image_frame *grid) {
+    int best = 0;
+    for (int k = 1; k < info->n_levels; k++) {
+        bool fits = true;
+        for (int d = 0; d < 3; d++)
+            fits = fits && info->level[k].spacing_um[d] <=
+                               1.001 * fmax(grid->spacing_um[d], info->level[0].spacing_um[d]);
+        if (fits) best = k;
+    }
+    return best;
+}
+
+/* ---- opening ---- */
+
+static bool open_input(clm_apply_run *run, clm_err *err) {
+    const clm_apply_spec *s = &run->spec;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    o.option = "--input-spacing";
+    o.all = true;
+    o.channel = s->channel;
+    o.time = s->time;
+    o.has_spacing = s->has_input_spacing;
+    memcpy(o.spacing_um, s->input_spacing_um, sizeof o.spacing_um);
+    if (!clm_image_open(s->input, &o, &run->image, err)) return false;
+    clm_image_use_cache(run->image, run->cache);
+    return true;
+}
+
+static bool set_source(clm_apply_run *run, const clm_image_frame *grid, clm_err *err) {
+    const clm_apply_spec *s = &run->spec;
+    const clm_image_info *info = clm_image_info_of(run->image);
+    bool nearest = s->labels || strcmp(s->interpolation, "nearest") == 0;
+    bool cubic = strcmp(s->interpolation, "cubic") == 0;
+    if (!nearest && !cubic && strcmp(s->interpolation, "linear") != 0)
+        return clm_fail(err, CLM_E_ARG, "--interpolation %s: must be linear, cubic or nearest",
+                        s->interpolation);
+    if (s->labels && (info->scaled || !(clm_dtype_is_integer(info->dtype) || info->dtype == CLM_BOOL)))
+        return clm_fail(err, CLM_E_ARG, "%s: --labels wants integers, not %s%s", s->input,
+                        info->scaled ? "scaled " : "", clm_dtype_name(info->dtype));
+    if (s->level >= info->n_levels)
+        return clm_fail(err, CLM_E_ARG, "--level %lld: %s has levels 0 to %d", (long long)s->level, s->input,
+                        info->n_levels - 1);
+    run->what = (clm_resampled){.image = run->image,
+                                .level = s->level >= 0 ? (int)s->level
+                                         : nearest     ? 0
+                                                       : level_for(info, grid),
+                                .channel = -1,
+                                .time = -1,
+                                .interp = nearest ? CLM_INTERP_NEAREST
+                                          : cubic ? CLM_INTERP_CUBIC
+                                                  : CLM_INTERP_LINEAR,
+                                .outside = s->outside,
+                                .dtype = info->scaled              ? CLM_F32
+                                         : info->dtype == CLM_BOOL ? CLM_U8
+                                                                   : info->dtype};
+    return true;
+}
+
+static void lay_stages(clm_apply_run *run) {
+    const clm_output *o = &run->output;
+    for (int k = 0; k <= o->n_levels; k++) {
+        clm_stage *s = &run->stage[run->plan.n_stages++];
+        *s = (clm_stage){.fatal = true, .shape = {1, 1, 1}};
+        if (k < o->n_levels) clm_output_tasks(o, k, s->shape);
+        s->n = s->shape[0] * s->shape[1] * s->shape[2];
+        if (k == 0)
+            (void)snprintf(s->name, sizeof s->name, "apply");
+        else if (k < o->n_levels)
+            (void)snprintf(s->name, sizeof s->name, "pyramid.%d", k);
+        else
+            (void)snprintf(s->name, sizeof s->name, "finish");
+    }
+    run->plan.stage = run->stage;
+    run->plan.ctx = run;
+}
+
+/* what decides the bytes: not threads nor budgets */
+static bool plan_hash(clm_apply_run *run, clm_err *err) {
+    clm_json *v = NULL;
+    clm_buf b = {0};
+    clm_apply_spec s = run->spec;
+    s.threads = 0;
+    s.task_mib = s.cache_mib = 0.0;
+    bool ok = clm_apply_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
+    uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
+    const clm_image_level *l = &clm_image_info_of(run->image)->level[run->what.level];
+    const clm_image_frame in = frame_of_level(l), *base = &run->output.base;
+    h = clm_hash64(clm_map_hash(&run->map, h), in.shape, sizeof in.shape);
+    h = clm_hash64(clm_hash64(h, in.spacing_um, sizeof in.spacing_um), in.origin_um, sizeof in.origin_um);
+    h = clm_hash64(h, base->shape, sizeof base->shape);
+    h = clm_hash64(clm_hash64(h, base->spacing_um, sizeof base->spacing_um), base->origin_um,
+                   sizeof base->origin_um);
+    run->plan.hash = clm_hash64(h, CLM_VERSION, strlen(CLM_VERSION));
+    clm_json_free(v);
+    clm_buf_free(&b);
+    return ok;
+}
+
+static bool open_all(clm_apply_run *run, clm_err *err) {
+    clm_apply_spec *s = &run->spec;
+    clm_image_frame grid;
+    size_t cache = (size_t)(s->cache_mib * 1048576.0);
+    if (!clm_apply_spec_of_json(run->json, s, err) ||
+        !clm_path_join(run->folder, s->output, CLM_APPLY_FOLDER, err) ||
+        !clm_map_open(s->transforms, s->n_transforms, cache / 4, &run->map, err) ||
+        !clm_cache_open(cache - cache / 4, &run->cache, err) || !open_input(run, err) ||
+        !lay_grid(s, &run->map, &grid, err) || !set_source(run, &grid, err))
+        return false;
+    const clm_image_info *info = clm_image_info_of(run->image);
+    clm_output *o = &run->output;
+    if (!clm_path_format(o->path, err, "%s", s->output)) return false;
+    o->dtype = run->what.dtype;
+    o->labels = s->labels;
+    o->channels = s->channel >= 0 ? 1 : info->channels;
+    o->times = s->time >= 0 ? 1 : info->times;
+    clm_output_lay(o, &grid, s->chunk_vox, s->pyramid);
+    lay_stages(run);
+    return plan_hash(run, err);
+}
+
+bool clm_apply_open(clm_json *v, clm_apply_run **out, clm_err *err) {
+    clm_apply_run *run = clm_heap_new(1, sizeof *run, err);
+    if (!run) {
+        clm_json_free(v);
+        return false;
+    }
+    run->json = v;
+    if (!open_all(run, err)) {
+        clm_apply_close(run);
+        return false;
+    }
+    *out = run;
+    return true;
+}
+
+void clm_apply_close(clm_apply_run *run) {
+    if (!run) return;
+    clm_output_close(&run->output);
+    clm_image_close(run->image);
+    clm_map_close(&run->map);
+    clm_cache_close(run->cache);
+    clm_json_free(run->json);
+    clm_heap_free(run);
+}
+
+/* ---- the output's folder ---- */
+
+static bool record_path(const clm_apply_run *run, char path[CLM_PATH_MAX], clm_err *err) {
+    return clm_path_join(path, run->folder, "apply.json", err);
+}
+
+static bool same_plan(const clm_apply_run *run, const char *record, clm_err *err) {
+    char want[32];
+    clm_json *v = NULL;
+    if (!clm_json_read(record, &v, err)) return false;
+    const char *have = clm_json_text(clm_json_get(clm_json_get(v, "collimate"), "plan"));
+    (void)snprintf(want, sizeof want, "%016llx", (unsigned long long)run->plan.hash);
+    bool same = have && strcmp(have, want) == 0;
+    clm_json_free(v);
+    return same ||
+           clm_fail(err, CLM_E_ARG,
+                    "%s: was made by another command (other transform, input or options, see %s/apply.json); "
+                    "give another output, or remove it",
+                    run->output.path, CLM_APPLY_FOLDER);
+}
+
+/* the folder as a launch leaves it that was killed while it prepared: our own folder and arrays, no record yet */
+static bool half_made(const char *path, bool *mine, clm_err *err) {
+    clm_names names;
+    if (!clm_folder_list(path, &names, err)) return false;
+    bool ours = names.n == 0;
+    for (int64_t i = 0; i < names.n; i++) ours |= strcmp(names.name[i], CLM_APPLY_FOLDER) == 0;
+    clm_names_free(&names);
+    *mine = ours;
+    return true;
+}
+
+static bool write_record(const clm_apply_run *run, const char *path, clm_err *err) {
+    char hash[32];
+    clm_buf b = {0};
+    clm_json *v = clm_json_copy(run->json, err);
+    if (!v) return false;
+    clm_json *about = clm_json_add_object(v, "collimate");
+    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)run->plan.hash);
+    clm_json_add_text(about, "version", CLM_VERSION);
+    clm_json_add_text(about, "plan", hash);
+    bool ok = clm_json_print(v, true, &b, err) && clm_file_publish(path, b.data, b.n, true, err);
+    clm_json_free(v);
+    clm_buf_free(&b);
+    return ok;
+}
+
+bool clm_apply_prepare(clm_apply_run *run, clm_err *err) {
+    char record[CLM_PATH_MAX];
+    const char *path = run->output.path;
+    bool mine = true;
+    if (!record_path(run, record, err)) return false;
+    clm_path_kind kind = clm_path_kind_of(path);
+    if (kind != CLM_PATH_NONE && kind != CLM_PATH_FOLDER)
+        return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the output", path);
+    if (clm_path_kind_of(record) == CLM_PATH_FILE) return same_plan(run, record, err);
+    if (kind == CLM_PATH_FOLDER && !half_made(path, &mine, err)) return false;
+    if (!mine)
+        return clm_fail(err, CLM_E_ARG, "%s: is not empty and not made by this command; give another output",
+                        path);
+    /* the record last: with it the folder is complete */
+    return clm_folder_make(run->folder, err) && clm_output_create(&run->output, err) &&
+           clm_file_sync_tree(path, err) && write_record(run, record, err);
+}
+
+/* ---- tasks ---- */
+
+bool clm_apply_stage_begin(clm_apply_run *run, int stage, clm_err *err) {
+    (void)stage;
+    return clm_output_open(&run->output, err);
+}
+
+static bool apply_chunk(const clm_apply_run *run, const clm_work *w, int64_t task, double *figure,
+                        clm_err *err) {
+    const clm_output *o = &run->output;
+    int64_t chunk, channel, time;
+    clm_output_task(o, 0, task, &chunk, &channel, &time);
+    clm_box box = clm_grid_core(&o->level[0], chunk);
+    clm_resampled what = run->what;
+    clm_vol grid = {.data = NULL};
+    void *voxels;
+    what.channel = run->spec.channel >= 0 ? -1 : channel;
+    what.time = run->spec.time >= 0 ? -1 : time;
+    for (int d = 0; d < 3; d++) {
+        grid.shape[d] = box.hi[d] - box.lo[d];
+        grid.spacing[d] = o->base.spacing_um[d];
+        grid.origin[d] = o->base.origin_um[d] + (double)box.lo[d] * o->base.spacing_um[d];
+    }
+    return clm_resample(w, &what, &run->map, &grid, &voxels, figure, err) &&
+           clm_output_put(o, 0, task, voxels, err);
+}
+
+bool clm_apply_task(const clm_apply_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
+                    clm_err *err) {
+    clm_arena_reset(w->keep, (size_t)64 << 20);
+    clm_arena_reset(w->temp, (size_t)64 << 20);
+    bool ok;
+    if (task->stage == 0)
+        ok = apply_chunk(run, w, task->index, &out->figure[0], err);
+    else if (task->stage < run->output.n_levels)
+        ok = clm_output_coarsen(&run->output, w, task->stage, task->index, err);
+    else
+        ok = clm_output_finish(&run->output, clm_path_name(run->output.path), NULL, err);
+    out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
+    return ok;
+}

@@ -1,0 +1,217 @@
+#include "collimate/job/point_table.h"
+#include "collimate/base/csv.h"
+
+#include <string.h>
+
+#define COLUMNS_MAX 1024
+#define BATCH_BYTES ((size_t)64 << 20) /* of text */
+
+/* One line of a batch: where its text and the three cells are. */
+typedef struct row {
+    size_t from, n;
+    uint32_t cell[3], length[3];
+} row;
+
+typedef struct table {
+    const clm_map *map;
+    const clm_point_table *spec;
+    clm_lines in;
+    clm_writer out;
+    char delimiter;
+    int64_t columns;
+    int64_t at[3]; /* which columns are z, y, x */
+    clm_buf text, result;
+    clm_point_count count;
+} table;
+
+/* ---- header ---- */
+
+static bool is_named(clm_cell c, const char *name) {
+    c = clm_csv_bare(c);
+    return c.n == strlen(name) && memcmp(c.text, name, c.n) == 0;
+}
+
+static bool add(clm_buf *b, const void *bytes, size_t n, clm_err *err) {
+    if (b->n + n > b->cap && !clm_buf_reserve(b, (b->n + n) * 2, err)) return false;
+    if (n) memcpy(b->data + b->n, bytes, n);
+    b->n += n;
+    return true;
+}
+
+static bool read_header(table *t, clm_err *err) {
+    static const char *const added[] = {"status", "residual_um"};
+    clm_cell cell[COLUMNS_MAX];
+    const char *line;
+    size_t n;
+    if (!clm_lines_next(&t->in, &line, &n, err)) return false;
+    if (!line)
+        return clm_fail(err, CLM_E_FORMAT, "%s: empty; its first line must name the columns", t->in.name);
+    if (n >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0) line += 3, n -= 3; /* a byte order mark */
+    t->delimiter = clm_csv_delimiter(line, n);
+    t->columns = clm_csv_split(line, n, t->delimiter, cell, COLUMNS_MAX);
+    if (t->columns < 1 || t->columns > COLUMNS_MAX)
+        return clm_fail(err, CLM_E_FORMAT, "%s:1: %lld columns; 3 to %d are possible", t->in.name,
+                        (long long)t->columns, COLUMNS_MAX);
+    for (int d = 0; d < 3; d++) {
+        t->at[d] = -1;
+        for (int64_t c = 0; c < t->columns; c++) {
+            if (!is_named(cell[c], t->spec->column[d])) continue;
+            if (t->at[d] >= 0)
+                return clm_fail(err, CLM_E_FORMAT, "%s:1: two columns \"%s\"", t->in.name,
+                                t->spec->column[d]);
+            t->at[d] = c;
+        }
+        if (t->at[d] < 0)
+            return clm_fail(err, CLM_E_FORMAT,
+                            "%s:1: no column \"%s\" in \"%.*s\"; --columns Z,Y,X tells other names",
+                            t->in.name, t->spec->column[d], (int)(n < 200 ? n : 200), line);
+    }
+    for (int k = 0; k < 1 + t->spec->inverse; k++)
+        for (int64_t c = 0; c < t->columns; c++)
+            if (is_named(cell[c], added[k]))
+                return clm_fail(err, CLM_E_FORMAT, "%s:1: column \"%s\" is what this command adds: rename it",
+                                t->in.name, added[k]);
+    bool ok = add(&t->result, line, n, err);
+    for (int k = 0; ok && k < 1 + t->spec->inverse; k++)
+        ok = add(&t->result, &t->delimiter, 1, err) && add(&t->result, added[k], strlen(added[k]), err);
+    return ok && add(&t->result, "\n", 1, err);
+}
+
+/* ---- a batch ---- */
+
+static bool read_row(table *t, const char *line, size_t n, row *r, double x[3], clm_err *err) {
+    clm_cell cell[COLUMNS_MAX];
+    int64_t columns = clm_csv_split(line, n, t->delimiter, cell, COLUMNS_MAX);
+    if (columns < 0)
+        return clm_fail(err, CLM_E_FORMAT, "%s:%lld: a quote that is not closed on this line", t->in.name,
+                        (long long)t->in.line);
+    if (columns != t->columns)
+        return clm_fail(err, CLM_E_FORMAT, "%s:%lld: %lld columns, the header has %lld", t->in.name,
+                        (long long)t->in.line, (long long)columns, (long long)t->columns);
+    *r = (row){.from = t->text.n, .n = n};
+    for (int d = 0; d < 3; d++) {
+        clm_cell c = cell[t->at[d]];
+        if (!clm_csv_number(c, &x[d]))
+            return clm_fail(err, CLM_E_FORMAT, "%s:%lld: column %s: \"%.*s\" is not a number", t->in.name,
+                            (long long)t->in.line, t->spec->column[d], (int)(c.n < 60 ? c.n : 60), c.text);
+        r->cell[d] = (uint32_t)(c.text - line);
+        r->length[d] = (uint32_t)c.n;
+    }
+    return add(&t->text, line, n, err);
+}
+
+static bool read_batch(table *t, row *rows, double (*x)[3], int64_t *n, clm_err *err) {
+    const char *line = "";
+    size_t length;
+    t->text.n = 0;
+    *n = 0;
+    while (*n < t->spec->batch && t->text.n < BATCH_BYTES) {
+        if (!clm_lines_next(&t->in, &line, &length, err)) return false;
+        if (!line) break;
+        if (length == 0) continue;
+        if (!read_row(t, line, length, &rows[*n], x[*n], err)) return false;
+        ++*n;
+    }
+    return true;
+}
+
+static const char *status_of(uint8_t flags) {
+    if (flags & CLM_POINT_UNSOLVED) return "not_converged";
+    if (flags & CLM_POINT_OUTSIDE) return "outside";
+    return flags & CLM_POINT_EXTRAPOLATED ? "extrapolated" : "inside";
+}
+
+/* the row's text with the three cells replaced, in the order they stand */
+static bool write_row(table *t, const row *r, const double x[3], uint8_t flags, double residual,
+                      clm_err *err) {
+    int order[3] = {0, 1, 2};
+    for (int i = 0; i < 2; i++)
+        for (int k = 0; k < 2 - i; k++)
+            if (r->cell[order[k]] > r->cell[order[k + 1]]) {
+                int s = order[k];
+                order[k] = order[k + 1];
+                order[k + 1] = s;
+            }
+    size_t most = r->n + 5 * 34 + 20;
+    if (t->result.n + most > t->result.cap && !clm_buf_reserve(&t->result, (t->result.n + most) * 2, err))
+        return false;
+    char *p = (char *)t->result.data + t->result.n;
+    const char *line = (const char *)t->text.data + r->from;
+    size_t from = 0;
+    for (int k = 0; k < 3; k++) {
+        int d = order[k];
+        memcpy(p, line + from, r->cell[d] - from);
+        p += r->cell[d] - from;
+        p += clm_csv_put_number(p, x[d]);
+        from = r->cell[d] + r->length[d];
+    }
+    memcpy(p, line + from, r->n - from);
+    p += r->n - from;
+    const char *status = status_of(flags);
+    *p++ = t->delimiter;
+    memcpy(p, status, strlen(status));
+    p += strlen(status);
+    if (t->spec->inverse) {
+        *p++ = t->delimiter;
+        p += clm_csv_put_number(p, residual);
+    }
+    *p++ = '\n';
+    t->result.n = (size_t)(p - (char *)t->result.data);
+    return true;
+}
+
+static void count_point(clm_point_count *c, uint8_t flags, double residual) {
+    c->points++;
+    if (flags & CLM_POINT_UNSOLVED)
+        c->unsolved++;
+    else if (flags & CLM_POINT_OUTSIDE)
+        c->outside++;
+    else if (flags & CLM_POINT_EXTRAPOLATED)
+        c->extrapolated++;
+    if (!(residual <= c->worst_um)) c->worst_um = residual;
+}
+
+static bool run_batch(table *t, const clm_work *w, const row *rows, double (*x)[3], double *residual,
+                      uint8_t *flags, int64_t n, clm_err *err) {
+    bool ok = t->spec->inverse
+                  ? clm_map_points_back(t->map, w, n, t->spec->tolerance_um, x, residual, flags, err)
+                  : clm_map_points(t->map, w, n, x, flags, err);
+    for (int64_t i = 0; ok && i < n; i++) {
+        double r = t->spec->inverse ? residual[i] : 0.0;
+        count_point(&t->count, flags[i], r);
+        ok = write_row(t, &rows[i], x[i], flags[i], r, err);
+    }
+    return ok && clm_writer_put(&t->out, t->result.data, t->result.n, err);
+}
+
+static bool run(table *t, const clm_work *w, clm_err *err) {
+    int64_t batch = t->spec->batch, n = 1;
+    row *rows = clm_take(w->keep, row, batch, err);
+    double(*x)[3] = rows ? clm_arena_take(w->keep, batch, sizeof *x, err) : NULL;
+    double *residual = x ? clm_take(w->keep, double, batch, err) : NULL;
+    uint8_t *flags = residual ? clm_take(w->keep, uint8_t, batch, err) : NULL;
+    if (!flags || !read_header(t, err)) return false;
+    while (n > 0) {
+        if (!read_batch(t, rows, x, &n, err) || !run_batch(t, w, rows, x, residual, flags, n, err))
+            return false;
+        t->result.n = 0;
+    }
+    return clm_writer_publish(&t->out, err);
+}
+
+bool clm_point_table_run(const clm_map *map, const clm_point_table *spec, const clm_work *w,
+                         clm_point_count *count, clm_err *err) {
+    table *t = clm_heap_new(1, sizeof *t, err);
+    if (!t) return false;
+    t->map = map;
+    t->spec = spec;
+    bool in = clm_lines_open(spec->in, &t->in, err), out = in && clm_writer_open(spec->out, &t->out, err);
+    bool ok = out && run(t, w, err);
+    if (ok) *count = t->count;
+    if (out) clm_writer_close(&t->out);
+    if (in) clm_lines_close(&t->in);
+    clm_buf_free(&t->text);
+    clm_buf_free(&t->result);
+    clm_heap_free(t);
+    return ok;
+}
