@@ -128,6 +128,11 @@ clm_e2e(bad_input)
 clm_e2e(expansion)
 clm_e2e(ranks 4)
 clm_e2e(torture 4)
+clm_e2e(supervise)
+clm_e2e(slurm 4) # skips without SLURM and root
+if(TEST e2e.slurm)
+  set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
+endif()
 
 # Live peers in a venv of their own; skipped where they cannot be had.
 if(TARGET collimate AND NOT CLM_SANITIZE)

@@ -1,0 +1,87 @@
+# slurm/align.sbatch, unchanged, on a private SLURM of three nodes: by mpirun and by srun, warned before the time
+# limit, cancelled, with a node lost: every time the same bytes in the end.
+. "$(dirname "$0")/lib.sh"
+cluster=$tests/slurm/cluster
+code=0
+"$cluster" up "$here/slurm" 3 >up.log 2>&1 || code=$?
+case $code in
+0) ;;
+2 | 3) skip "$(tail -n 1 up.log)" ;;
+*) cat up.log; fail "the private cluster did not start" ;;
+esac
+trap '"$cluster" down "$here/slurm"; end' EXIT
+on_head() { "$cluster" run "$here/slurm" "$@"; }
+
+export COLLIMATE COLLIMATE_SUPERVISE=$tests/../scripts/supervise
+job=(--fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=24 --set apply.chunk_vox=32 -v)
+expect 0 '' "$COLLIMATE" phantom --size 96,112,128 -q demo
+expect 0 '' "$COLLIMATE" align "${job[@]}" --out want
+
+submit() { # NAME SBATCH-OPTION... : sets id; the run folder is NAME, the output NAME.log
+    local out=$1
+    shift
+    id=$(on_head sbatch --parsable -o "$out.log" "$@" "$tests/../slurm/align.sbatch" "${job[@]}" --out "$out") ||
+        fail "sbatch refuses"
+}
+state() { on_head scontrol -o show job "$1" | grep -oE 'JobState=[A-Z_]+' | cut -d= -f2; }
+wait_for() { # SECONDS WHAT COMMAND...
+    local until=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        [ $SECONDS -lt $until ] || { on_head squeue; on_head sinfo -N; tail -n 20 ./*.log; fail "not in time: $what"; }
+        sleep 0.2
+    done
+}
+is() { [ "$(state "$1")" = "$2" ]; }
+at_work() { [ "$(stat -c %s "$1/journal" 2>/dev/null || echo 0)" -gt "${2:-1500}" ]; } # some tasks are in the journal
+complete() { # NAME
+    [ "$(cat "$1/done")" = 0 ] || fail "$1 is not done"
+    for result in affine.json metrics.json transform.ome.zarr aligned.ome.zarr; do
+        same_tree "want/$result" "$1/$result"
+    done
+    echo "$1: done after $SECONDS s"
+}
+
+# several nodes, by mpirun and by srun; a job that waits for the first
+submit by_mpirun -N 3 --ntasks-per-node=1
+first=$id
+after=$(on_head sbatch --parsable -o after.log -d "afterok:$id" -N 1 --wrap 'echo ran after') || fail "no dependent job"
+wait_for 120 "the run by mpirun" is "$first" COMPLETED
+complete by_mpirun
+COLLIMATE_LAUNCHER="srun --mpi=pmix" submit by_srun -N 3 --ntasks-per-node=1
+wait_for 120 "the run by srun" is "$id" COMPLETED
+complete by_srun
+wait_for 60 "the dependent job" is "$after" COMPLETED
+contains after.log 'ran after'
+
+# the warning before the time limit: all stop soon, the job is requeued and goes on
+submit warned -N 2 --ntasks-per-node=1
+wait_for 60 "work" at_work warned
+on_head scancel --signal=USR1 --batch "$id"
+wait_for 180 "the run after the warning" is "$id" COMPLETED
+contains warned.log 'goes on'
+[ "$(on_head scontrol -o show job "$id" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "was not requeued"
+complete warned
+
+# cancelled: nothing of it lives on; submitted again it goes on
+submit cancelled -N 2 --ntasks-per-node=1
+wait_for 60 "work" at_work cancelled
+on_head scancel "$id"
+wait_for 60 "the end of the cancelled job" is "$id" CANCELLED
+idle() { [ -z "$(pgrep -f -- "--out cancelled")" ]; }
+wait_for 30 "the end of its ranks" idle
+[ ! -e cancelled/done ] || fail "too quick to be cancelled"
+submit cancelled -N 2 --ntasks-per-node=1
+wait_for 120 "the run after it was cancelled" is "$id" COMPLETED
+complete cancelled
+
+# a node loses power: the job is requeued and goes on on others
+submit crashed -N 2 --ntasks-per-node=1
+wait_for 60 "work" at_work crashed
+node=$(on_head squeue -h -j "$id" -o %N)
+[ "$node" = 'n[1-2]' ] || [ "$node" = 'n[2-3]' ] || [ "$node" = 'n[1,3]' ] || fail "runs on $node"
+victim=n$(grep -oE '[0-9]' <<<"$node" | tail -n 1)
+"$cluster" crash "$here/slurm" "$victim"
+[ ! -e crashed/done ] || fail "too quick to be hit"
+wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
+complete crashed
