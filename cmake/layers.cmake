@@ -20,8 +20,8 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES cells.c filter.c jacobian.c lncc.c metric.c noise.c phantom.c reduce.c rowmap.c scene.c truth.c tubes.c
-    warp.c
+  SOURCES cells.c filter.c jacobian.c lncc.c metric.c noise.c overlap.c phantom.c quantile.c reduce.c rowmap.c
+    scene.c seam.c truth.c tubes.c warp.c
   LIBS m)
 
 clm_layer(align BELOW image core base
@@ -63,6 +63,7 @@ clm_layer(app BELOW cluster job plan align image store core base
           launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c
+          cmd_evaluate.c each.c evaluate.c evaluate_field.c evaluate_image.c evaluate_labels.c evaluate_points.c evaluate_tell.c
   LIBS PNG::PNG Threads::Threads m)
 
 add_executable(collimate src/app/main.c)

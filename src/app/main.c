@@ -21,6 +21,8 @@ static const command commands[] = {
     {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
     {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},
+    {"evaluate", clm_cmd_evaluate,
+     "how good a transform or an aligned volume is: correlation, landmarks, labels, Jacobian, seams"},
     {"dump", clm_cmd_dump, "a whole array as raw C-order little-endian bytes on stdout"},
     {"convert", clm_cmd_convert,
      "any image that is read into OME-Zarr, N5, NIfTI or NRRD (under mpirun, or alone)"},

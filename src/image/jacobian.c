@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define LANE 32
-#define BINS 2048
+#define BINS CLM_JACOBIAN_BINS
 #define PER_UNIT 512.0 /* histogram: bins a unit of det(I + grad u), from 0 to 4 */
 
 /* slopes of x + u along one axis of the cell, at its four edges: [upper of the second other axis][upper of the
@@ -102,23 +102,16 @@ static double centre_of(const float coef[27][LANE], int i) {
     return v;
 }
 
-typedef struct tally {
-    double lo, hi, sum;
-    int64_t folds, folded, cells;
-    bool broken; /* a determinant was not finite */
-    int64_t bin[BINS];
-} tally;
-
-static void count_lane(tally *t, const float coef[27][LANE], int n) {
+static void count_lane(clm_jacobian_sums *t, const float coef[27][LANE], int n) {
     float lo[LANE], hi[LANE];
     extremes(coef, n, lo, hi);
     for (int i = 0; i < n; i++) {
         double centre = centre_of(coef, i), worst = centre;
         for (int q = 0; q < 8; q++)
             worst = fmin(worst, (double)coef[(q >> 2) * 18 + (q >> 1 & 1) * 6 + (q & 1) * 2][i]);
-        if (!isfinite(lo[i]) || !isfinite(hi[i])) t->broken = true;
-        t->lo = fmin(t->lo, (double)lo[i]);
-        t->hi = fmax(t->hi, (double)hi[i]);
+        t->broken += !isfinite(lo[i]) || !isfinite(hi[i]);
+        t->lo = t->cells ? fmin(t->lo, (double)lo[i]) : (double)lo[i];
+        t->hi = t->cells ? fmax(t->hi, (double)hi[i]) : (double)hi[i];
         t->sum += centre;
         t->folds += !(lo[i] > 0.0f);
         t->folded += !(worst > 0.0);
@@ -128,7 +121,7 @@ static void count_lane(tally *t, const float coef[27][LANE], int n) {
     }
 }
 
-static double percentile(const tally *t, double share) {
+static double percentile(const clm_jacobian_sums *t, double share) {
     int64_t below = (int64_t)(share * (double)t->cells), seen = 0;
     for (int b = 0; b < BINS; b++) {
         seen += t->bin[b];
@@ -137,45 +130,65 @@ static double percentile(const tally *t, double share) {
     return (double)BINS / PER_UNIT;
 }
 
-bool clm_jacobian_measure(const clm_work *w, const clm_affine *A, const clm_field *f, clm_jacobian_stats *out,
-                          clm_err *err) {
+void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s) {
+    int64_t n[3];
+    float coef[27][LANE];
+    for (int d = 0; d < 3; d++) n[d] = clm_jacobian_cell_count(f->shape[d]);
+    for (int64_t k = 0; k < n[0]; k++)
+        for (int64_t j = 0; j < n[1]; j++)
+            for (int64_t i = 0; i < n[2]; i += LANE) {
+                int m = (int)(n[2] - i < LANE ? n[2] - i : LANE);
+                bernstein(f, (k * f->shape[1] + j) * f->shape[2] + i, m, coef);
+                count_lane(s, (const float(*)[LANE])coef, m);
+            }
+}
+
+void clm_jacobian_merge(clm_jacobian_sums *into, const clm_jacobian_sums *part) {
+    if (!part->cells) return;
+    into->lo = into->cells ? fmin(into->lo, part->lo) : part->lo;
+    into->hi = into->cells ? fmax(into->hi, part->hi) : part->hi;
+    into->sum += part->sum;
+    into->cells += part->cells;
+    into->folds += part->folds;
+    into->folded += part->folded;
+    into->broken += part->broken;
+    for (int i = 0; i < BINS; i++) into->bin[i] += part->bin[i];
+}
+
+bool clm_jacobian_conclude(const clm_affine *A, const clm_jacobian_sums *s, clm_jacobian_stats *out,
+                           clm_err *err) {
     static const double share[5] = {0.001, 0.01, 0.5, 0.99, 0.999};
     double det = clm_affine_det(A);
     *out = (clm_jacobian_stats){0};
     if (!isfinite(det)) return clm_fail(err, CLM_E_NUMERIC, "the affine's determinant is not finite");
-    if (!f) {
+    if (!s) {
         *out = (clm_jacobian_stats){
             .min = det, .max = det, .mean = det, .cells = 1, .folds = det <= 0, .folded = det <= 0};
         for (int i = 0; i < 5; i++) out->percentile[i] = det;
         return true;
     }
+    if (!s->cells) return clm_fail(err, CLM_E_NODATA, "a field without cells");
+    if (s->broken) return clm_fail(err, CLM_E_NUMERIC, "the field's determinant is not finite");
+    bool flip = det < 0;
+    *out = (clm_jacobian_stats){.min = det * (flip ? s->hi : s->lo),
+                                .max = det * (flip ? s->lo : s->hi),
+                                .mean = det * s->sum / (double)s->cells,
+                                .cells = s->cells,
+                                .folds = s->folds,
+                                .folded = s->folded};
+    for (int i = 0; i < 5; i++) out->percentile[flip ? 4 - i : i] = det * percentile(s, share[i]);
+    return true;
+}
+
+bool clm_jacobian_measure(const clm_work *w, const clm_affine *A, const clm_field *f, clm_jacobian_stats *out,
+                          clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
-    tally *t = clm_take_zero(w->temp, tally, 1, err);
-    if (!t) return false;
-    t->lo = INFINITY, t->hi = -INFINITY;
-    int64_t n[3];
-    float coef[27][LANE];
-    for (int d = 0; d < 3; d++) n[d] = clm_jacobian_cell_count(f->shape[d]);
-    for (int64_t k = 0; k < n[0] && !t->broken; k++)
-        for (int64_t j = 0; j < n[1]; j++)
-            for (int64_t i = 0; i < n[2]; i += LANE) {
-                int m = (int)(n[2] - i < LANE ? n[2] - i : LANE);
-                bernstein(f, (k * f->shape[1] + j) * f->shape[2] + i, m, coef);
-                count_lane(t, (const float(*)[LANE])coef, m);
-            }
-    bool ok = !t->broken;
-    if (ok) {
-        bool flip = det < 0;
-        *out = (clm_jacobian_stats){.min = det * (flip ? t->hi : t->lo),
-                                    .max = det * (flip ? t->lo : t->hi),
-                                    .mean = det * t->sum / (double)t->cells,
-                                    .cells = t->cells,
-                                    .folds = t->folds,
-                                    .folded = t->folded};
-        for (int i = 0; i < 5; i++) out->percentile[flip ? 4 - i : i] = det * percentile(t, share[i]);
-    }
+    clm_jacobian_sums *s = f ? clm_take_zero(w->temp, clm_jacobian_sums, 1, err) : NULL;
+    if (f && !s) return false;
+    if (f) clm_jacobian_add(f, s);
+    bool ok = clm_jacobian_conclude(A, s, out, err);
     clm_arena_rewind(w->temp, mark);
-    return ok ? true : clm_fail(err, CLM_E_NUMERIC, "the field's determinant is not finite");
+    return ok;
 }
 
 double clm_jacobian_min(const clm_affine *A, const clm_field *f) {

@@ -24,6 +24,7 @@ int clm_cmd_points(int argc, char **argv);
 int clm_cmd_align(int argc, char **argv);
 int clm_cmd_convert(int argc, char **argv);
 int clm_cmd_dump(int argc, char **argv);
+int clm_cmd_evaluate(int argc, char **argv);
 int clm_cmd_info(int argc, char **argv);
 int clm_cmd_phantom(int argc, char **argv);
 int clm_cmd_plan(int argc, char **argv);

@@ -26,6 +26,25 @@ typedef struct clm_jacobian_stats {
     int64_t folded; /* cells whose determinant is <= 0 at the centre or a corner      */
 } clm_jacobian_stats;
 
+#define CLM_JACOBIAN_BINS 2048
+
+/** What parts of a field add up to; zero-initialise. Merge in a fixed order. */
+typedef struct clm_jacobian_sums {
+    double lo, hi; /* bounds of det(I + grad u); valid when cells > 0 */
+    double sum;    /* over cell centres                               */
+    int64_t cells, folds, folded;
+    int64_t broken; /* cells whose determinant is not finite */
+    int64_t bin[CLM_JACOBIAN_BINS];
+} clm_jacobian_sums;
+
+/** Add all cells between the nodes of f: neighbouring parts of a lattice share their border nodes. */
+void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s);
+void clm_jacobian_merge(clm_jacobian_sums *into, const clm_jacobian_sums *part);
+/** The statistics of det A det(I + grad u); s NULL: of A alone.
+ *  Errors CLM_E_NUMERIC when a determinant is not finite, CLM_E_NODATA no cells (out zeroed). */
+CLM_MUST bool clm_jacobian_conclude(const clm_affine *A, const clm_jacobian_sums *s, clm_jacobian_stats *out,
+                                    clm_err *err);
+
 /** det A times det(I + grad u) over the lattice; f NULL: of A alone.
  *  Errors CLM_E_NUMERIC when a determinant is not finite (out zeroed). Memory: temp, a row of cells. */
 CLM_MUST bool clm_jacobian_measure(const clm_work *w, const clm_affine *A, const clm_field *f,
