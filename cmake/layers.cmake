@@ -63,7 +63,7 @@ clm_layer(app BELOW cluster job plan align image store core base
           launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c
-          cmd_evaluate.c each.c evaluate.c evaluate_field.c evaluate_image.c evaluate_labels.c evaluate_points.c evaluate_tell.c
+          cmd_evaluate.c cmd_report.c each.c evaluate.c evaluate_field.c evaluate_image.c evaluate_labels.c evaluate_points.c evaluate_tell.c report.c report_draw.c
   LIBS PNG::PNG Threads::Threads m)
 
 add_executable(collimate src/app/main.c)

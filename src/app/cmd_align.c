@@ -2,6 +2,7 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
 #include "collimate/app/options.h"
+#include "collimate/app/report.h"
 #include "collimate/app/tally.h"
 #include "collimate/base/file.h"
 #include "collimate/base/log.h"
@@ -19,7 +20,7 @@ static const char examples[] =
     "\nExamples:\n"
     "  collimate align --fixed fix.n5/lowres --moving mov.n5/lowres --out out --preset expansion\n"
     "  mpirun -n 8 collimate align job.json --set deform.stiffness=1\n"
-    "\nLeaves in DIR: affine.json, transform.ome.zarr, aligned.ome.zarr, metrics.json, blocks.jsonl, job.json.\n"
+    "\nLeaves in DIR: affine.json, transform.ome.zarr, aligned.ome.zarr, metrics.json, blocks.jsonl, job.json, report/\n"
     "Exit codes: 0 done; 1 done, but blocks failed; 2 usage or configuration; 3 input; 4 output; 5 interrupted.\n";
 
 /* One rank's side. */
@@ -82,6 +83,7 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
     align *a = run;
     clm_buf b = {0};
     bool told = clm_tally_write(a->tally, err);
+    if (ok && told && a->run->config->report_enabled) told = clm_report_write(a->run, err);
     if (ok && told && !quiet) {
         told = clm_tally_print(a->tally, &b, err);
         if (told)

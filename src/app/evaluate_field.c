@@ -135,6 +135,7 @@ bool clm_evaluate_field(const clm_evaluate *e, const clm_work *w, clm_field_figu
     const part *p = &t->sum;
     out->has_field = true;
     out->has_coverage = x->coverage != NULL;
+    out->sums = p->jacobian;
     out->seam = p->seam;
     out->coverage_mean = p->coverage_sum / (double)p->nodes;
     out->coverage_least = p->coverage_least;

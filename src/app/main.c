@@ -23,6 +23,7 @@ static const command commands[] = {
     {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},
     {"evaluate", clm_cmd_evaluate,
      "how good a transform or an aligned volume is: correlation, landmarks, labels, Jacobian, seams"},
+    {"report", clm_cmd_report, "a page about a finished run: figures, pictures, failed blocks"},
     {"dump", clm_cmd_dump, "a whole array as raw C-order little-endian bytes on stdout"},
     {"convert", clm_cmd_convert,
      "any image that is read into OME-Zarr, N5, NIfTI or NRRD (under mpirun, or alone)"},

@@ -104,6 +104,7 @@ static bool encode(const clm_picture *p, png_sink *s) {
         return s->failed ? false : clm_fail(s->err, CLM_E_NOMEM, "PNG: no memory");
     }
     png_set_write_fn(png, s, png_write, png_flush_nothing);
+    png_set_compression_level(png, 2); /* a picture is written more often than sent */
     png_set_IHDR(png, info, (png_uint_32)p->width, (png_uint_32)p->height, 8, PNG_COLOR_TYPE_RGB,
                  PNG_INTERLACE_NONE, PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
     png_write_info(png, info);

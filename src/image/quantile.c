@@ -55,3 +55,9 @@ double clm_quantile_at(const clm_quantile *q, double part) {
     }
     return NAN;
 }
+
+double clm_quantile_below(const clm_quantile *q, double x) {
+    int64_t end = (int64_t)(order_of((float)x + 0.0f) >> DROP), n = 0;
+    for (int64_t i = 0; i < end; i++) n += q->bin[i];
+    return (double)n;
+}

@@ -28,6 +28,7 @@ int clm_cmd_evaluate(int argc, char **argv);
 int clm_cmd_info(int argc, char **argv);
 int clm_cmd_phantom(int argc, char **argv);
 int clm_cmd_plan(int argc, char **argv);
+int clm_cmd_report(int argc, char **argv);
 int clm_cmd_status(int argc, char **argv);
 int clm_cmd_validate(int argc, char **argv);
 

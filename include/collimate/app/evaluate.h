@@ -55,6 +55,7 @@ CLM_MUST bool clm_evaluate_images(const clm_evaluate *e, clm_similarities *out, 
 typedef struct clm_field_figures {
     bool has_field, has_coverage;
     clm_jacobian_stats jacobian;
+    clm_jacobian_sums sums; /* behind it: its histogram */
     clm_seam seam;
     double coverage_mean, coverage_least;
     int64_t coverage_nodes, coverage_holes; /* holes: less than half of the blending weight was there */

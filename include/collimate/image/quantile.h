@@ -21,4 +21,7 @@ void clm_quantile_merge(clm_quantile *into, const clm_quantile *part);
  *  of whole numbers from 0 to 1024 exactly. NaN without values. */
 double clm_quantile_at(const clm_quantile *q, double part);
 
+/** How many of the counted values lie below x, whole bins. */
+double clm_quantile_below(const clm_quantile *q, double x);
+
 #endif

@@ -116,6 +116,8 @@ typedef struct clm_list {
       "chunk edge of the aligned volume")                                                                    \
     K(BOOL, bool, measure_enabled, "measure.enabled", "true", 0, 0, "",                                      \
       "measure NCC, local NCC and Jacobian before and after each stage")                                     \
+    K(BOOL, bool, report_enabled, "report.enabled", "true", 0, 0, "",                                        \
+      "write report/index.html at the end: figures and pictures")                                            \
     K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "",                                                  \
       "a task that takes longer is given to another worker, too")
 

@@ -1,0 +1,343 @@
+#include "collimate/app/report.h"
+#include "collimate/app/evaluate.h"
+#include "collimate/base/file.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define FAILED_TOLD 500 /* blocks in the table; blocks.jsonl has all of them */
+#define BARS 40
+
+static const char head[] =
+    "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Collimate: report</title>\n<style>\n"
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:1240px;padding:0 1em;color:#222}\n"
+    "h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid #ccc}\n"
+    "table{border-collapse:collapse}td,th{padding:.15em .9em;text-align:right;border-bottom:1px solid #eee}\n"
+    "td:first-child,th:first-child{text-align:left}td.text{text-align:left}img{max-width:100%;margin:.3em 0}\n"
+    "svg{background:#fafafa;margin-right:1em}figure{display:inline-block;margin:0 1em 1em 0;vertical-align:top}\n"
+    "figcaption{font-size:.9em;color:#555}code{background:#f3f3f3;padding:0 .2em}\n"
+    "</style></head><body>\n";
+
+/* text that is no markup */
+static bool put_text(clm_buf *b, const char *text, clm_err *err) {
+    bool ok = true;
+    for (; ok && *text; text++) {
+        const char *as = *text == '<' ? "&lt;" : *text == '>' ? "&gt;" : *text == '&' ? "&amp;" : NULL;
+        ok = as ? clm_buf_printf(b, err, "%s", as) : clm_buf_printf(b, err, "%c", *text);
+    }
+    return ok;
+}
+
+static bool put_row(clm_buf *b, const char *name, const char *value, clm_err *err) {
+    return clm_buf_printf(b, err, "<tr><td>%s</td><td class=\"text\">", name) && put_text(b, value, err) &&
+           clm_buf_printf(b, err, "</td></tr>\n");
+}
+
+static bool put_image(clm_buf *b, const char *name, const clm_image *im, clm_err *err) {
+    const clm_image_level *l = &clm_image_info_of(im)->level[0];
+    return clm_buf_printf(
+        b, err,
+        "<tr><td>%s</td><td class=\"text\">%lld x %lld x %lld voxels of %.4g x %.4g x %.4g um (z y x), %s</td></tr>\n",
+        name, (long long)l->shape[0], (long long)l->shape[1], (long long)l->shape[2], l->spacing_um[0],
+        l->spacing_um[1], l->spacing_um[2], clm_dtype_name(clm_image_info_of(im)->dtype));
+}
+
+static bool put_job(clm_buf *b, const clm_run *run, clm_err *err) {
+    const clm_config *c = run->config;
+    return clm_buf_printf(b, err, "<h1>Alignment report</h1>\n<table>\n") &&
+           put_row(b, "fixed", c->fixed, err) && put_image(b, "", run->fixed, err) &&
+           put_row(b, "moving", c->moving, err) && put_image(b, "", run->moving, err) &&
+           put_row(b, "preset", c->preset[0] ? c->preset : "none", err) &&
+           clm_buf_printf(b, err,
+                          "</table>\n<p>Every setting: <a href=\"../job.json\">job.json</a>; every block: "
+                          "<a href=\"../blocks.jsonl\">blocks.jsonl</a>.</p>\n");
+}
+
+static double number(const clm_json *v, const char *key) {
+    double x = NAN;
+    (void)clm_json_number(clm_json_get(v, key), &x);
+    return x;
+}
+
+static bool put_number(clm_buf *b, double x, clm_err *err) {
+    return isfinite(x) ? clm_buf_printf(b, err, "<td>%.4g</td>", x) : clm_buf_printf(b, err, "<td></td>");
+}
+
+static bool put_metrics(clm_buf *b, const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *v = NULL;
+    if (!clm_run_path(run, path, err, "metrics.json")) return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
+    bool ok =
+        clm_json_read(path, &v, err) &&
+        clm_buf_printf(b, err,
+                       "<h2>Before and after</h2>\n<table><tr><th>under</th><th>NCC</th><th>local NCC</th>"
+                       "<th>min Jacobian</th><th>voxels</th></tr>\n");
+    for (const clm_json *s = clm_json_first(clm_json_get(v, "stages")); ok && s; s = clm_json_next(s))
+        ok = clm_buf_printf(b, err, "<tr><td>%s</td>", clm_json_key(s)) &&
+             put_number(b, number(s, "ncc"), err) && put_number(b, number(s, "local_ncc"), err) &&
+             put_number(b, number(s, "min_jacobian"), err) &&
+             clm_buf_printf(b, err, "<td>%.0f</td></tr>\n", number(s, "voxels"));
+    clm_json_free(v);
+    return ok && clm_buf_printf(b, err, "</table>\n");
+}
+
+/* ---- the blocks ---- */
+
+typedef struct stage_sum {
+    char name[24];
+    int64_t blocks, failed;
+    double seconds, peak_bytes;
+} stage_sum;
+
+typedef struct blocks {
+    stage_sum stage[CLM_STAGE_MAX];
+    int n_stages;
+    clm_buf failed; /* rows of the table */
+    int64_t n_failed;
+    clm_buf map[CLM_STAGE_MAX]; /* squares of the block maps */
+    int64_t layers[CLM_STAGE_MAX], rows[CLM_STAGE_MAX], columns[CLM_STAGE_MAX];
+    float *residual; /* rms_um of blocks that have one */
+    int64_t n_residuals, room;
+} blocks;
+
+static int stage_of(blocks *k, const char *name) {
+    for (int s = 0; s < k->n_stages; s++)
+        if (strcmp(k->stage[s].name, name) == 0) return s;
+    if (k->n_stages == CLM_STAGE_MAX) return CLM_STAGE_MAX - 1;
+    (void)snprintf(k->stage[k->n_stages].name, sizeof k->stage[0].name, "%s", name);
+    return k->n_stages++;
+}
+
+static bool add_residual(blocks *k, double x, clm_err *err) {
+    if (!isfinite(x)) return true;
+    if (k->n_residuals == k->room) {
+        void *p = k->residual;
+        k->room = 2 * k->room + 256;
+        if (!clm_heap_grow(&p, (size_t)k->room, sizeof *k->residual, err)) return false;
+        k->residual = p;
+    }
+    k->residual[k->n_residuals++] = (float)x;
+    return true;
+}
+
+static bool add_square(blocks *k, int s, const int64_t at[3], const char *status, const char *reason,
+                       clm_err *err) {
+    enum { SIDE = 12, MOST_BYTES = 4 << 20 };
+    if (k->map[s].n > MOST_BYTES) return true; /* a map of so many blocks shows nothing */
+    bool ok = strcmp(status, "ok") == 0, abstains = strcmp(status, "no_data") == 0;
+    if (at[0] + 1 > k->layers[s]) k->layers[s] = at[0] + 1;
+    if (at[1] + 1 > k->rows[s]) k->rows[s] = at[1] + 1;
+    if (at[2] + 1 > k->columns[s]) k->columns[s] = at[2] + 1;
+    /* the place is told in blocks; the picture is laid out when all are known */
+    return clm_buf_printf(
+               &k->map[s], err,
+               "<use href=\"#b\" x=\"%lld\" y=\"%lld\" class=\"l%lld\" fill=\"%s\"><title>%lld,%lld,%lld %s %s",
+               (long long)(at[2] * SIDE), (long long)(at[1] * SIDE), (long long)at[0],
+               ok         ? "#4a9d5b"
+               : abstains ? "#d9b648"
+                          : "#c0392b",
+               (long long)at[0], (long long)at[1], (long long)at[2], status, ok ? "" : ": ") &&
+           put_text(&k->map[s], reason, err) && clm_buf_printf(&k->map[s], err, "</title></use>\n");
+}
+
+static bool add_block(blocks *k, const clm_json *v, clm_err *err) {
+    const char *name = clm_json_text(clm_json_get(v, "stage")),
+               *status = clm_json_text(clm_json_get(v, "status"));
+    const char *reason = clm_json_text(clm_json_get(v, "reason"));
+    int64_t at[3] = {0, 0, 0};
+    if (!name || !status) return clm_fail(err, CLM_E_FORMAT, "a block without stage or status");
+    (void)clm_json_ints(clm_json_get(v, "at_zyx"), 3, at);
+    int s = stage_of(k, name);
+    stage_sum *t = &k->stage[s];
+    t->blocks++;
+    t->seconds += fmax(0.0, number(v, "seconds"));
+    t->peak_bytes = fmax(t->peak_bytes, number(v, "peak_bytes"));
+    bool failed = strcmp(status, "ok") != 0;
+    t->failed += failed;
+    if (!add_residual(k, number(v, "rms_um"), err) ||
+        !add_square(k, s, at, status, reason ? reason : "", err))
+        return false;
+    if (!failed || k->n_failed++ >= FAILED_TOLD) return true;
+    return clm_buf_printf(&k->failed, err,
+                          "<tr><td>%s</td><td>%lld, %lld, %lld</td><td class=\"text\">%s</td>"
+                          "<td class=\"text\">",
+                          name, (long long)at[0], (long long)at[1], (long long)at[2], status) &&
+           put_text(&k->failed, reason ? reason : "", err) && clm_buf_printf(&k->failed, err, "</td></tr>\n");
+}
+
+static bool read_blocks(const clm_run *run, blocks *k, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_buf b = {0};
+    if (!clm_run_path(run, path, err, "blocks.jsonl")) return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
+    bool ok = clm_file_read(path, (size_t)1 << 30, &b, err);
+    for (char *p = (char *)b.data; ok && p && *p;) {
+        size_t n = strcspn(p, "\n");
+        clm_json *v = NULL;
+        ok = clm_json_parse(p, n, path, &v, err) && add_block(k, v, err);
+        clm_json_free(v);
+        p += n + (p[n] == '\n');
+    }
+    clm_buf_free(&b);
+    return ok;
+}
+
+static bool put_stages(clm_buf *b, const blocks *k, clm_err *err) {
+    bool ok = clm_buf_printf(b, err,
+                             "<h2>Stages</h2>\n<table><tr><th>stage</th><th>blocks</th><th>failed</th>"
+                             "<th>busy</th><th>most memory</th></tr>\n");
+    for (int s = 0; ok && s < k->n_stages; s++) {
+        const stage_sum *t = &k->stage[s];
+        ok = clm_buf_printf(b, err, "<tr><td>%s</td><td>%lld</td><td>%lld</td><td>%s</td><td>%s</td></tr>\n",
+                            t->name, (long long)t->blocks, (long long)t->failed,
+                            clm_text_seconds(t->seconds).s, clm_text_bytes(t->peak_bytes).s);
+    }
+    ok = ok && clm_buf_printf(b, err, "</table>\n");
+    if (!ok || !k->n_failed) return ok;
+    return clm_buf_printf(b, err,
+                          "<h2>Blocks that failed: %lld</h2>\n<table><tr><th>stage</th><th>z, y, x</th>"
+                          "<th>status</th><th>reason</th></tr>\n%s</table>\n",
+                          (long long)k->n_failed, (const char *)k->failed.data) &&
+           (k->n_failed <= FAILED_TOLD ||
+            clm_buf_printf(b, err, "<p>... the rest is in blocks.jsonl.</p>\n"));
+}
+
+/* the layers of z one under the other, moved there by a class each */
+static bool put_maps(clm_buf *b, const blocks *k, clm_err *err) {
+    enum { SIDE = 12, GAP = 6 };
+    bool ok =
+        clm_buf_printf(b, err,
+                       "<h2>Blocks by status</h2>\n<p>Green: done; yellow: too little signal; red: failed. "
+                       "Layers of z from top to bottom.</p>\n<svg width=\"0\" height=\"0\"><rect id=\"b\" "
+                       "width=\"11\" height=\"11\"/></svg>\n");
+    for (int s = 0; ok && s < k->n_stages; s++) {
+        int64_t high = k->rows[s] * SIDE + GAP;
+        if (!k->map[s].n) continue;
+        ok = clm_buf_printf(b, err, "<figure><svg id=\"m%d\" width=\"%lld\" height=\"%lld\"><style>", s,
+                            (long long)(k->columns[s] * SIDE), (long long)(k->layers[s] * high));
+        for (int64_t z = 0; ok && z < k->layers[s]; z++)
+            ok = clm_buf_printf(b, err, "#m%d .l%lld{transform:translateY(%lldpx)}", s, (long long)z,
+                                (long long)(z * high));
+        ok = ok && clm_buf_printf(b, err, "</style>%s</svg><figcaption>%s</figcaption></figure>\n",
+                                  (const char *)k->map[s].data, k->stage[s].name);
+    }
+    return ok;
+}
+
+/* ---- histograms ---- */
+
+static bool put_bars(clm_buf *b, const double bar[BARS], double lo, double hi, const char *title,
+                     clm_err *err) {
+    enum { WIDE = 9, HIGH = 120 };
+    double most = 0.0;
+    for (int i = 0; i < BARS; i++) most = fmax(most, bar[i]);
+    if (!(most > 0.0)) return true;
+    bool ok = clm_buf_printf(b, err, "<figure><svg width=\"%d\" height=\"%d\">", BARS * WIDE, HIGH + 18);
+    for (int i = 0; ok && i < BARS; i++)
+        ok = clm_buf_printf(b, err,
+                            "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"#3b6ea5\"/>",
+                            i * WIDE, HIGH * (1.0 - bar[i] / most), WIDE - 1, HIGH * bar[i] / most);
+    return ok && clm_buf_printf(
+                     b, err,
+                     "<text y=\"%d\" font-size=\"12\">%.3g</text><text x=\"%d\" y=\"%d\" font-size=\"12\" "
+                     "text-anchor=\"end\">%.3g</text></svg><figcaption>%s</figcaption></figure>\n",
+                     HIGH + 14, lo, BARS * WIDE, HIGH + 14, hi, title);
+}
+
+static bool put_values(clm_buf *b, const clm_quantile *q, double lo, double hi, const char *title,
+                       clm_err *err) {
+    double bar[BARS], below = 0.0;
+    for (int i = 0; i < BARS; i++) {
+        double upto = clm_quantile_below(q, lo + (hi - lo) * (i + 1) / BARS);
+        bar[i] = i + 1 == BARS ? (double)q->n - below : upto - below;
+        below = upto;
+    }
+    return put_bars(b, bar, lo, hi, title, err);
+}
+
+static bool put_jacobians(clm_buf *b, const clm_jacobian_sums *s, double det, clm_err *err) {
+    double bar[BARS] = {0}; /* from 0 to 2 of det(I + grad u) */
+    for (int i = 0; i < CLM_JACOBIAN_BINS; i++) {
+        int at = i * 2 * BARS / CLM_JACOBIAN_BINS;
+        bar[at < BARS ? at : BARS - 1] += (double)s->bin[i];
+    }
+    return put_bars(b, bar, 0.0, 2.0 * det, "Jacobian at the centres of lattice cells", err);
+}
+
+static bool put_histograms(clm_buf *b, const clm_run *run, const blocks *k, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_transform t = {0};
+    clm_work w = {0};
+    clm_quantile residual;
+    clm_field_figures *f = clm_heap_new(1, sizeof *f, err);
+    bool ok = f && clm_buf_printf(b, err, "<h2>Histograms</h2>\n") &&
+              clm_arena_open((size_t)512 << 20, &w.keep, err) &&
+              clm_arena_open((size_t)64 << 20, &w.temp, err) && clm_quantile_new(w.keep, &residual, err);
+    if (ok && k->n_residuals) {
+        clm_quantile_add(&residual, k->residual, k->n_residuals);
+        ok = put_values(b, &residual, 0.0, clm_quantile_at(&residual, 1.0) * 1.01 + 1e-9,
+                        "residual of the blocks' matches (rms, um)", err);
+    }
+    ok = ok && clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err);
+    if (ok && t.field) {
+        const clm_evaluate e = {.transform = &t, .threads = 1};
+        ok =
+            clm_evaluate_field(&e, &w, f, err) &&
+            put_values(b, &f->displacement, 0.0, f->displacement_max_um * 1.01 + 1e-9,
+                       "displacement beside the affine (um)", err) &&
+            put_jacobians(b, &f->sums, clm_affine_det(&t.affine), err) &&
+            clm_buf_printf(b, err,
+                           "<p>Jacobian from %.3f to %.3f, %lld folds in %lld cells; displacement %.3g um on "
+                           "average, at most %.3g um.</p>\n",
+                           f->jacobian.min, f->jacobian.max, (long long)f->jacobian.folds,
+                           (long long)f->jacobian.cells, f->displacement_mean_um, f->displacement_max_um);
+    }
+    clm_transform_close(&t);
+    clm_arena_close(w.keep);
+    clm_arena_close(w.temp);
+    clm_heap_free(f);
+    return ok;
+}
+
+static bool put_pictures(clm_buf *b, const clm_report_pictures *p, clm_err *err) {
+    bool ok = true;
+    if (p->slices)
+        ok = clm_buf_printf(
+            b, err,
+            "<h2>Slices before and after</h2>\n<img src=\"slice_z.png\" alt=\"across z\">\n"
+            "<img src=\"slice_y.png\" alt=\"across y\">\n<img src=\"slice_x.png\" alt=\"across x\">\n");
+    if (ok && p->local_ncc)
+        ok =
+            clm_buf_printf(b, err,
+                           "<h2>Middle plane of z</h2>\n<figure><img src=\"local_ncc.png\" alt=\"local NCC\">"
+                           "<figcaption>local NCC after (grey: no contrast)</figcaption></figure>\n");
+    if (ok && p->jacobian)
+        ok = clm_buf_printf(
+            b, err,
+            "<figure><img src=\"jacobian.png\" alt=\"Jacobian\"><figcaption>Jacobian: volume after "
+            "over before</figcaption></figure>\n");
+    return ok;
+}
+
+bool clm_report_write(const clm_run *run, clm_err *err) {
+    char folder[CLM_PATH_MAX], path[CLM_PATH_MAX];
+    clm_report_pictures pictures;
+    clm_buf b = {0};
+    blocks *k = clm_heap_new(1, sizeof *k, err);
+    bool ok = k && clm_run_path(run, folder, err, "report") && clm_report_draw(run, folder, &pictures, err) &&
+              read_blocks(run, k, err) && clm_buf_printf(&b, err, "%s", head) && put_job(&b, run, err) &&
+              put_metrics(&b, run, err) && put_pictures(&b, &pictures, err) &&
+              put_histograms(&b, run, k, err) && put_stages(&b, k, err) && put_maps(&b, k, err) &&
+              clm_buf_printf(&b, err, "</body></html>\n") && clm_path_join(path, folder, "index.html", err) &&
+              clm_file_publish(path, b.data, b.n, false, err);
+    for (int s = 0; k && s < CLM_STAGE_MAX; s++) clm_buf_free(&k->map[s]);
+    if (k) {
+        clm_buf_free(&k->failed);
+        clm_heap_free(k->residual);
+    }
+    clm_heap_free(k);
+    clm_buf_free(&b);
+    return ok ? true : clm_err_in(err, "report");
+}

@@ -1,0 +1,123 @@
+/* Pictures of a report. Only the middle plane of z is computed, and of that at most 1024 voxels a side. */
+#include "collimate/app/picture.h"
+#include "collimate/app/report.h"
+#include "collimate/app/slices.h"
+#include "collimate/base/file.h"
+#include "collimate/image/jacobian.h"
+#include "collimate/image/lncc.h"
+#include "collimate/store/ome.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { RADIUS = 4, MOST = 1024, PANEL = 560, MARGIN = 14, LEGEND = 120 };
+#define MIN_VARIANCE 1e-3
+
+static bool draw_map(const clm_plane *plane, clm_window window, clm_palette palette, const char *path,
+                     clm_err *err) {
+    const clm_colour ground = {24, 24, 28}, ink = {225, 225, 225};
+    double high = (double)plane->rows * plane->spacing[0], wide = (double)plane->columns * plane->spacing[1];
+    double um = fmax(high, wide) / PANEL;
+    int64_t width, height;
+    clm_picture p;
+    clm_plane_size(plane, um, &width, &height);
+    if (!clm_picture_new(3 * MARGIN + width + LEGEND, 2 * MARGIN + height, ground, &p, err)) return false;
+    clm_picture_map(&p, MARGIN, MARGIN, um, CLM_ZOOM_LINEAR, plane, window, palette);
+    clm_picture_scale_bar(&p, width, MARGIN + height - MARGIN, width / 3, um, 2, CLM_WHITE);
+    clm_picture_legend(&p, 2 * MARGIN + width, MARGIN, height, window, palette, 2, ink);
+    bool ok = clm_picture_write_png(&p, path, err);
+    clm_picture_free(&p);
+    return ok;
+}
+
+static bool read_slab(const clm_work *w, const clm_image *im, clm_box box, clm_vol *out, clm_err *err) {
+    const clm_image_level *l = &clm_image_info_of(im)->level[0];
+    int64_t shape[3];
+    for (int d = 0; d < 3; d++) shape[d] = box.hi[d] - box.lo[d];
+    return clm_vol_new(w->keep, shape, l->spacing_um, l->origin_um, out, err) &&
+           clm_image_read(im, 0, box, out, err);
+}
+
+/* local correlation on the middle plane, from the slab its windows need */
+static bool draw_local_ncc(const clm_work *w, const clm_image *fixed, const clm_image *aligned,
+                           const char *path, clm_err *err) {
+    const int64_t *shape = clm_image_info_of(fixed)->level[0].shape;
+    clm_box slab = clm_box_of(shape), core;
+    clm_vol f, m, map;
+    clm_lncc sum = {0};
+    for (int d = 0; d < 3; d++) {
+        int64_t n = d == 0 ? 2 * RADIUS + 1 : MOST;
+        if (shape[d] > n) slab.lo[d] = (shape[d] - n) / 2, slab.hi[d] = slab.lo[d] + n;
+        core.lo[d] = 0, core.hi[d] = slab.hi[d] - slab.lo[d];
+    }
+    core.lo[0] = core.hi[0] / 2, core.hi[0] = core.lo[0] + 1;
+    const int64_t plane[3] = {1, core.hi[1], core.hi[2]};
+    if (!read_slab(w, fixed, slab, &f, err) || !read_slab(w, aligned, slab, &m, err) ||
+        !clm_vol_new(w->keep, plane, f.spacing, f.origin, &map, err) ||
+        !clm_lncc_add(w, &f, &m, core, RADIUS, MIN_VARIANCE, &sum, &map, err))
+        return false;
+    const clm_plane p = {map.data, plane[1], plane[2], {f.spacing[1], f.spacing[2]}};
+    return draw_map(&p, (clm_window){0.0, 1.0}, CLM_PALETTE_HEAT, path, err);
+}
+
+/* the determinant at the centres of the lattice cells around the middle plane */
+static bool draw_jacobian(const clm_work *w, const clm_transform *t, const char *path, clm_err *err) {
+    clm_box box = clm_box_of(t->shape);
+    clm_field f;
+    int64_t shape[3];
+    for (int d = 0; d < 3; d++) {
+        int64_t n = d == 0 ? 2 : MOST;
+        if (t->shape[d] > n) box.lo[d] = (t->shape[d] - n) / 2, box.hi[d] = box.lo[d] + n;
+        shape[d] = box.hi[d] - box.lo[d];
+    }
+    int64_t rows = clm_jacobian_cell_count(shape[1]), columns = clm_jacobian_cell_count(shape[2]);
+    float *v = clm_take(w->keep, float, rows *columns, err);
+    if (!v || !clm_field_new(w->keep, shape, t->spacing_um, t->origin_um, &f, err) ||
+        !clm_transform_read(t, box, &f, err))
+        return false;
+    double most = 1.0 / 64.0;
+    for (int64_t j = 0; j < rows; j++)
+        for (int64_t i = 0; i < columns; i++) {
+            const double at[3] = {0.5, (double)j + 0.5, (double)i + 0.5};
+            double x[3];
+            for (int d = 0; d < 3; d++) x[d] = f.origin[d] + at[d] * f.spacing[d];
+            double determinant = clm_jacobian_at(&t->affine, &f, x);
+            v[j * columns + i] = (float)determinant;
+            most = fmax(most, fmin(1.0, fabs(determinant - 1.0)));
+        }
+    const clm_plane p = {v, rows, columns, {t->spacing_um[1], t->spacing_um[2]}};
+    return draw_map(&p, (clm_window){1.0 - most, 1.0 + most}, CLM_PALETTE_DIVERGING, path, err);
+}
+
+static bool draw_maps(const clm_run *run, const char *folder, clm_report_pictures *out, clm_err *err) {
+    char path[CLM_PATH_MAX], png[CLM_PATH_MAX];
+    clm_image *aligned = NULL;
+    clm_transform t = {0};
+    clm_work w = {0};
+    bool ok =
+        clm_arena_open((size_t)512 << 20, &w.keep, err) && clm_arena_open((size_t)512 << 20, &w.temp, err);
+    ok = ok && clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err);
+    if (ok && t.field) {
+        ok = clm_path_join(png, folder, "jacobian.png", err) && draw_jacobian(&w, &t, png, err);
+        out->jacobian = ok;
+    }
+    clm_arena_reset(w.keep, 0);
+    ok = ok && clm_run_path(run, path, err, CLM_RUN_ALIGNED);
+    if (ok && clm_path_kind_of(path) == CLM_PATH_FOLDER) {
+        ok = clm_image_open(path, NULL, &aligned, err) &&
+             clm_slices_write(run->fixed, run->moving, aligned, folder, err) &&
+             clm_path_join(png, folder, "local_ncc.png", err) &&
+             draw_local_ncc(&w, run->fixed, aligned, png, err);
+        out->slices = out->local_ncc = ok;
+    }
+    clm_image_close(aligned);
+    clm_transform_close(&t);
+    clm_arena_close(w.keep);
+    clm_arena_close(w.temp);
+    return ok;
+}
+
+bool clm_report_draw(const clm_run *run, const char *folder, clm_report_pictures *out, clm_err *err) {
+    memset(out, 0, sizeof *out);
+    return clm_folder_make(folder, err) && draw_maps(run, folder, out, err);
+}
