@@ -121,7 +121,9 @@ clm_fuzz(base json)
 clm_fuzz(store codec)
 clm_fuzz(store array)
 clm_fuzz(store volume)
-set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=1000) # each writes files
+if(NOT CLM_FUZZ)
+  set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=1000) # each writes files
+endif()
 target_link_libraries(fuzz_codec PRIVATE BZip2::BZip2 PkgConfig::LZMA)
 target_link_libraries(fuzz_volume PRIVATE PkgConfig::TIFF)
 clm_fuzz(cluster wire)
