@@ -122,7 +122,7 @@ clm_fuzz(store codec)
 clm_fuzz(store array)
 clm_fuzz(store volume)
 if(NOT CLM_FUZZ)
-  set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=1000) # each writes files
+  set_tests_properties(fuzz.array PROPERTIES ENVIRONMENT CLM_FUZZ_RUNS=400) # each writes files
 endif()
 target_link_libraries(fuzz_codec PRIVATE BZip2::BZip2 PkgConfig::LZMA)
 target_link_libraries(fuzz_volume PRIVATE PkgConfig::TIFF)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 clm_path_kind clm_path_kind_of(const char *path) {
@@ -17,6 +18,14 @@ clm_path_kind clm_path_kind_of(const char *path) {
     if (stat(path, &st) != 0) return CLM_PATH_NONE;
     if (S_ISREG(st.st_mode)) return CLM_PATH_FILE;
     return S_ISDIR(st.st_mode) ? CLM_PATH_FOLDER : CLM_PATH_OTHER;
+}
+
+bool clm_file_is_fresh(const char *path, double seconds) {
+    struct stat st;
+    struct timespec now;
+    if (stat(path, &st) != 0 || clock_gettime(CLOCK_REALTIME, &now) != 0) return false;
+    double age = (double)(now.tv_sec - st.st_mtim.tv_sec) + 1e-9 * (double)(now.tv_nsec - st.st_mtim.tv_nsec);
+    return age < seconds;
 }
 
 static bool read_all(int fd, size_t max_bytes, bool head, clm_buf *b, clm_err *err) {

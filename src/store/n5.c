@@ -1,3 +1,4 @@
+#include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 #include "collimate/store/codec_family.h"
 #include "collimate/store/codec_json.h"
@@ -115,8 +116,8 @@ static bool read_header(const clm_array *a, const unsigned char *p, size_t n, in
     return true;
 }
 
-static bool load_block(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
-                       size_t into_bytes, clm_chunk *out, clm_err *err) {
+static bool load_once(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
+                      size_t into_bytes, clm_chunk *out, clm_err *err) {
     const n5 *self = a->self;
     char path[CLM_PATH_MAX];
     clm_err missing = CLM_ERR_NONE;
@@ -141,6 +142,21 @@ static bool load_block(const clm_array *a, const int64_t index[], clm_scratch *s
                           fits ? into : NULL, &out->data, err))
         return clm_err_in(err, "%s", path);
     return true;
+}
+
+static bool load_block(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
+                       size_t into_bytes, clm_chunk *out, clm_err *err) {
+    clm_err first = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    if (load_once(a, index, s, into, into_bytes, out, &first)) return true;
+    if (first.code != CLM_E_FORMAT || !block_path(a, index, path, err) ||
+        !clm_file_is_fresh(path, CLM_FRESH_S)) {
+        *err = first;
+        return false;
+    }
+    clm_nap_us(CLM_FRESH_PAUSE_US);
+    *out = (clm_chunk){0};
+    return load_once(a, index, s, into, into_bytes, out, err);
 }
 
 static bool put_block(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {

@@ -1,4 +1,5 @@
 #include "collimate/store/zarr.h"
+#include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 
 #include <errno.h>
@@ -63,8 +64,8 @@ static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s
     return ok ? true : clm_err_in(err, "%s: piece %lld", path, (long long)at);
 }
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load_once(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
+                      size_t into_bytes, clm_chunk *out, clm_err *err) {
     const clm_zarr *z = a->self;
     const clm_pipe *p = z->partial ? z->pipe->inner : z->pipe;
     char path[CLM_PATH_MAX];
@@ -87,6 +88,24 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
     if (s->file.n == 0 && whole) return clm_fail(err, CLM_E_FORMAT, "%s: empty chunk file", path);
     return clm_pipe_decode(p, s->file.data, s->file.n, s, into, out, err) ? true
                                                                           : clm_err_in(err, "%s", path);
+}
+
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+                 clm_chunk *out, clm_err *err) {
+    const clm_zarr *z = a->self;
+    clm_err first = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    int64_t at[CLM_DIMS_MAX];
+    if (load_once(a, index, s, into, into_bytes, out, &first)) return true;
+    for (int d = 0; d < a->info.ndim; d++) at[d] = z->partial ? index[d] / z->pipe->pieces[d] : index[d];
+    if (first.code != CLM_E_FORMAT || !chunk_path(a, at, path, err) ||
+        !clm_file_is_fresh(path, CLM_FRESH_S)) {
+        *err = first;
+        return false;
+    }
+    clm_nap_us(CLM_FRESH_PAUSE_US);
+    *out = (clm_chunk){0};
+    return load_once(a, index, s, into, into_bytes, out, err);
 }
 
 /* ---- writing ---- */

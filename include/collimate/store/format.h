@@ -6,6 +6,11 @@
 #include "collimate/store/array.h"
 #include "collimate/store/codec.h"
 
+/** Some writers truncate a chunk and write it in place. A chunk file that makes no sense and was changed so
+ *  lately is read once more, after a pause that lets such a writer finish. */
+#define CLM_FRESH_S 2.0
+#define CLM_FRESH_PAUSE_US 5000
+
 /** A decoded chunk, wherever it lies and however its elements are ordered. */
 typedef struct clm_chunk {
     const unsigned char *data;    /* NULL: absent, all fill                                       */
