@@ -27,7 +27,7 @@ def arguments():
     p.add_argument("--limit", type=float, default=1800, help="seconds that a tool may take (default: 1800)")
     p.add_argument("--again", action="store_true", help="run what an earlier call has done already, too")
     p.add_argument("--page", default="", help="replace the tables between the marks of this Markdown page")
-    for name in ("collimate", "data", "out", "python", "python-bigstream"):
+    for name in ("collimate", "data", "out", "python", "python-bigstream"):  # absolute, by scripts/bench-peers
         p.add_argument(f"--{name}", required=True, help=argparse.SUPPRESS)
     return p.parse_args()
 
@@ -37,7 +37,7 @@ def measured(command, env, work, limit):
     told, t, late = work / "use.json", time.monotonic(), False
     launcher = [sys.executable, "-S", str(Path(__file__).with_name("child.py")), str(told)]
     with open(work / "log", "w") as log:
-        child = subprocess.Popen(launcher + command, stdout=log, stderr=subprocess.STDOUT, env=env, start_new_session=True)
+        child = subprocess.Popen(launcher + command, stdout=log, stderr=subprocess.STDOUT, env=env, cwd=work, start_new_session=True)
         try:
             child.wait(limit)
         except subprocess.TimeoutExpired:
