@@ -145,3 +145,9 @@ if(TARGET collimate AND NOT CLM_SANITIZE)
     ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
 endif()
 clm_e2e(apply)
+
+# Errors against known warps: the small rows of accuracy/results.csv, made again.
+if(TARGET collimate AND NOT CLM_SANITIZE)
+  add_test(NAME accuracy.phantom COMMAND ${PROJECT_SOURCE_DIR}/scripts/accuracy --quick --check $<TARGET_FILE:collimate>)
+  set_tests_properties(accuracy.phantom PROPERTIES TIMEOUT 120 LABELS accuracy PROCESSORS 2)
+endif()
