@@ -60,7 +60,7 @@ target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
   SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_validate.c demo_check.c demo_write.c font.c
-          launch.c options.c picture.c
+          isolate.c launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c
           cmd_evaluate.c cmd_report.c each.c evaluate.c evaluate_field.c evaluate_image.c evaluate_labels.c evaluate_points.c evaluate_tell.c report.c report_draw.c

@@ -131,6 +131,7 @@ clm_unit(job config jobs)
 clm_e2e(bad_input)
 clm_e2e(expansion)
 clm_e2e(ranks 4)
+clm_e2e(isolate)
 clm_e2e(torture 4)
 clm_e2e(supervise)
 clm_e2e(slurm 4) # skips without SLURM and root

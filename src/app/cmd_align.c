@@ -45,9 +45,13 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     out->run = a;
     bool ok = clm_config_new(&a->config, err) &&
               clm_json_parse(shared->data, shared->n, "job of rank 0", &v, err) &&
-              clm_config_put(a->config, v, "job", err) && clm_run_open(a->config, &a->run, err);
+              clm_config_put(a->config, v, "job", err);
+    if (ok) a->config->memory_cache_mib /= out->share;
+    ok = ok && clm_run_open(a->config, &a->run, err);
     clm_json_free(v);
     if (!ok) return false;
+    out->isolate = a->config->isolate;
+    out->cache_mib = a->config->memory_cache_mib;
     out->plan = &a->run->plan;
     out->folder = a->run->folder;
     out->threads = a->config->threads;
@@ -67,6 +71,10 @@ static bool stage_begin(void *run, int stage, clm_err *err) {
 
 static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
     return clm_job_run(((align *)run)->run, w, task, out, err);
+}
+
+static void on_lost(void *run, const clm_task *task, clm_err *why) {
+    clm_job_lost(((align *)run)->run, task, why);
 }
 
 static void on_outcome(void *run, const clm_outcome *o) { clm_tally_add(((align *)run)->tally, o); }
@@ -115,6 +123,7 @@ static const clm_launch_body body = {.command = "align",
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,
+                                     .lost = on_lost,
                                      .outcome = on_outcome,
                                      .spent = on_spent,
                                      .tell = tell,

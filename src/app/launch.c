@@ -1,6 +1,7 @@
 #include "collimate/app/launch.h"
 #include "collimate/app/commands.h"
 #include "collimate/base/clock.h"
+#include "isolate.h"
 #include "collimate/base/log.h"
 #include "collimate/base/text.h"
 #include "collimate/cluster/seal.h"
@@ -34,7 +35,9 @@ typedef struct rank {
     clm_launched l;
     clm_work *work; /* [slots] */
     int slots;
-    double last_line; /* when progress was last told */
+    clm_server *server; /* NULL: tasks run in threads */
+    clm_exec *exec;     /* of its children, until the run takes it */
+    double last_line;   /* when progress was last told */
     clm_run_summary summary;
     int exit_code;
 } rank;
@@ -81,6 +84,11 @@ static void on_spent(void *ctx, int stage, int64_t index) {
     if (r->body->spent) r->body->spent(r->l.run, stage, index);
 }
 
+static void on_lost(void *ctx, clm_outcome *o) {
+    rank *r = ctx;
+    if (r->body->lost) r->body->lost(r->l.run, &o->task, &o->err);
+}
+
 static bool open_slots(rank *r, clm_err *err) {
     size_t budget = (size_t)(r->l.task_mib * 1048576.0 / 2.0);
     r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
@@ -94,9 +102,12 @@ static bool open_slots(rank *r, clm_err *err) {
 /* all ranks work on what rank 0 read, whatever their own files and arguments say */
 static bool open_rank(rank *r, clm_err *err) {
     clm_buf b = {0};
+    r->l.share = 1;
     bool ok = r->comm->rank != 0 || r->body->share(r->options->ctx, &b, err);
     ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
          (r->comm->rank != 0 || r->body->prepare(r->l.run, err));
+    if (ok && r->server && r->l.isolate)
+        ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, on_lost, r, &r->exec, err);
     clm_buf_free(&b);
     return ok;
 }
@@ -107,6 +118,7 @@ static void close_rank(rank *r) {
         clm_arena_close(r->work[s].temp);
     }
     clm_heap_free(r->work);
+    (void)clm_exec_close(r->exec, 0);
     if (r->l.run) r->body->close(r->l.run);
 }
 
@@ -130,6 +142,8 @@ static bool run_plan(rank *r, clm_err *err) {
     o.on_progress = on_progress;
     o.on_outcome = on_outcome;
     o.on_spent = on_spent;
+    o.exec = r->exec;
+    r->exec = NULL;
     bool ok = clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);
     if (r->comm->rank != 0) return ok;
     clm_err other = CLM_ERR_NONE;
@@ -186,10 +200,12 @@ static int run_local(const clm_launch_body *body, const clm_launch_options *opti
 static int run_mpi(const clm_launch_body *body, const clm_launch_options *options) {
     clm_err err = CLM_ERR_NONE;
     rank r = {.body = body, .options = options};
+    if (!clm_isolate_begin(body, &r.server, &err)) return clm_command_fails(body->command, &err);
     if (!clm_comm_mpi_open(&r.comm, &err)) return clm_command_fails(body->command, &err);
     clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, r.comm->size > 1 ? r.comm->rank : -1);
     run_rank(&r);
     bool clean = r.summary.clean || !r.summary.tasks;
+    clm_server_close(r.server);
     clm_comm_close(r.comm, clean);
     if (!clean) _exit(r.exit_code); /* allow: MPI would wait for the rank that was lost */
     return r.exit_code;

@@ -44,6 +44,12 @@ clm_figure clm_job_figure(clm_job_kind kind, int i) {
     return i >= 0 && i < CLM_FIGURE_RSS ? jobs[kind].figure[i] : (clm_figure){0};
 }
 
+void clm_job_lost(const clm_run *run, const clm_task *task, clm_err *why) {
+    clm_err second = CLM_ERR_NONE;
+    if (jobs[run->kind[task->stage]].marks_failure && !clm_job_mark_failed(run, task, why, &second))
+        *why = second;
+}
+
 bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
                  clm_err *err) {
     const job *j = &jobs[run->kind[task->stage]];
@@ -53,10 +59,7 @@ bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, cl
     mine.seed =
         clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
     bool ok = j->run(run, &mine, task, out->figure, err);
-    if (!ok && j->marks_failure && err->code != CLM_E_IO && err->code != CLM_E_WRITE) {
-        clm_err second = CLM_ERR_NONE;
-        if (!clm_job_mark_failed(run, task, err, &second)) *err = second;
-    }
+    if (!ok && err->code != CLM_E_IO && err->code != CLM_E_WRITE) clm_job_lost(run, task, err);
     out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
     struct rusage use;
     if (getrusage(RUSAGE_SELF, &use) == 0) out->figure[CLM_FIGURE_RSS] = (double)use.ru_maxrss * 1024.0;

@@ -14,6 +14,9 @@ typedef struct clm_launched {
     int64_t threads;    /* 0: this rank's share of the cores */
     double task_mib;    /* most memory of one task */
     double lease_s;
+    bool isolate;     /* tasks in child processes, where that is possible */
+    double cache_mib; /* most that the run's cache takes */
+    int share;        /* set before open: so many processes have a run open where there could be one */
 } clm_launched;
 
 /** A command's side. Calls with `run` get clm_launched.run. NULL is fine where it says so. */
@@ -21,12 +24,15 @@ typedef struct clm_launch_body {
     const char *command; /* for messages */
     /** Rank 0: what every rank opens its run from, as bytes. */
     bool (*share)(void *ctx, clm_buf *b, clm_err *err);
-    /** Every rank; the run lives until close, which is called also after a failure that left out->run set. */
+    /** Every rank, and every child of one; the run lives until close, which is called also after a failure that left out->run set. */
     bool (*open)(const clm_buf *shared, clm_launched *out, clm_err *err);
     /** Rank 0, before any task, after open. */
     bool (*prepare)(void *run, clm_err *err);
+    /** Before a task of the stage runs; in a fresh child without the stages before. */
     bool (*stage_begin)(void *run, int stage, clm_err *err);
     bool (*task)(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err);
+    /** The process of a task has died, for good; leave what a failed task leaves. May change why. NULL. */
+    void (*lost)(void *run, const clm_task *task, clm_err *why);
     void (*outcome)(void *run, const clm_outcome *o);   /* rank 0; NULL */
     void (*spent)(void *run, int stage, int64_t index); /* rank 0; NULL */
     /** Rank 0, at the end of the launch, whatever came of it (ok): tables and records; quiet: records only. */

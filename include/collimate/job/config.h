@@ -43,7 +43,7 @@ typedef struct clm_list {
       "how the global affine is found: from blobs, or taken from global.affine")                             \
     K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "",                             \
       "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it")  \
-    K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.001, 4096, "",                                 \
+    K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.001, 4096, "",                                \
       "the global stage works at the first level, at least halved, with at most this many voxels")           \
     K(REAL, double, global_radius_min_um, "global.radius_min_um", "0", 0, 1e6, "",                           \
       "smallest blob radius; 0: 1.5 voxels of the working level")                                            \
@@ -118,6 +118,8 @@ typedef struct clm_list {
       "measure NCC, local NCC and Jacobian before and after each stage")                                     \
     K(BOOL, bool, report_enabled, "report.enabled", "true", 0, 0, "",                                        \
       "write report/index.html at the end: figures and pictures")                                            \
+    K(BOOL, bool, isolate, "isolate", "true", 0, 0, "",                                                      \
+      "compute in child processes: a crash, a hang or a lack of memory is a failed block, not a failed run") \
     K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "",                                                  \
       "a task that takes longer is given to another worker, too")
 

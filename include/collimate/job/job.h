@@ -10,6 +10,10 @@
 CLM_MUST bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
                           clm_err *err);
 
+/** A task's process has died and will not be tried again: leave its marker, as clm_job_run does for a failure
+ *  that is data. When that fails, *why says so instead. */
+void clm_job_lost(const clm_run *run, const clm_task *task, clm_err *why);
+
 /** How the figures of a stage's tasks are told in one number. */
 typedef enum clm_figure_how {
     CLM_FIGURE_SUM,

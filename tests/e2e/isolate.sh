@@ -1,0 +1,45 @@
+# Tasks in child processes: what kills one of them costs a second try, not the run; results do not know.
+. "$(dirname "$0")/lib.sh"
+job=(align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=24 --set apply.chunk_vox=32)
+expect 0 '' "$COLLIMATE" phantom --size 64,96,112 -q demo
+expect 0 '' "$COLLIMATE" "${job[@]}" -q --set isolate=false --out want
+results_same() { # FOLDER
+    for result in affine.json metrics.json transform.ome.zarr aligned.ome.zarr; do
+        same_tree "want/$result" "$1/$result"
+    done
+}
+task_of() { # PID of a rank: its only task process, or nothing
+    local server
+    server=$(pgrep -P "$1" -x collimate-fork) && pgrep -P "$server" -x collimate-task
+}
+"$COLLIMATE" "${job[@]}" --threads 1 --out got 2>log &
+rank=$!
+kills=0 last=
+for ((i = 0; i < 3000 && kills < 3; i++)); do
+    kill -0 $rank 2>/dev/null || break
+    child=$(task_of $rank)
+    # each one a task later than the last: two deaths in one task are its failure
+    if [ -n "$child" ] && [ "$child" != "$last" ] && [ -s got/journal ]; then
+        size=$(stat -c %s got/journal)
+        kill -KILL "$child" && kills=$((kills + 1)) last=$child
+        for ((k = 0; k < 500; k++)); do [ "$(stat -c %s got/journal)" -gt "$size" ] && break; sleep 0.02; done
+    fi
+    sleep 0.01
+done
+code=0
+wait $rank || code=$?
+[ $code = 0 ] || { cat log; fail "exit code $code after $kills children were killed"; }
+[ $kills -gt 0 ] || fail "no child was met"
+echo "$kills children killed"
+results_same got
+
+# the server killed: the run ends, and goes on
+"$COLLIMATE" "${job[@]}" --threads 1 --out lost 2>log &
+rank=$!
+for ((i = 0; i < 500; i++)); do [ -s lost/journal ] && break; sleep 0.01; done
+pkill -KILL -P $rank -x collimate-fork
+code=0
+wait $rank || code=$?
+[ $code = 5 ] || [ "$code$(cat lost/done)" = 00 ] || { cat log; fail "exit code $code, not 5, without its server"; }
+expect 0 '' ranks 2 "$COLLIMATE" "${job[@]}" -q --out lost
+results_same lost
