@@ -267,6 +267,9 @@ bool clm_convert_prepare(const clm_convert *c, clm_err *err) {
     bool going_on = clm_path_kind_of(c->folder) == CLM_PATH_FOLDER;
     if (!going_on && clm_path_kind_of(c->spec.out) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
+    if (going_on && !c->is_volume && clm_path_kind_of(c->spec.out) == CLM_PATH_FOLDER &&
+        !clm_folder_sweep(c->spec.out, err))
+        return false;
     return clm_folder_make(c->folder, err) && (c->is_volume ? clm_volume_create(c->spec.out, &c->volume, err)
                                                             : clm_output_create(&c->output, err));
 }
