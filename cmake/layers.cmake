@@ -20,7 +20,7 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES cells.c filter.c jacobian.c lncc.c metric.c noise.c overlap.c phantom.c quantile.c reduce.c rowmap.c
+  SOURCES cells.c filter.c holes.c jacobian.c lncc.c metric.c noise.c overlap.c phantom.c quantile.c reduce.c rowmap.c
     scene.c seam.c truth.c tubes.c warp.c
   LIBS m)
 
@@ -53,7 +53,7 @@ configure_file(src/job/presets.c.in presets.c @ONLY)
 clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
           job_global.c job_lattice.c
-          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_points.c output.c resample.c shared.c view.c
+          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c point_table.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)

@@ -70,14 +70,20 @@ static double count_at(const clm_image *image, double spacing_um) {
     return (double)v.shape[0] * (double)v.shape[1] * (double)v.shape[2];
 }
 
+static clm_view view_of(const clm_run *run, bool is_fixed, double spacing_um) {
+    clm_view v = clm_view_make(is_fixed ? run->fixed : run->moving, spacing_um);
+    v.mask = is_fixed ? run->fixed_mask : run->moving_mask;
+    return v;
+}
+
 static void lay_global(clm_run *run, double base_um) {
     double most = run->config->global_max_mvox * 1048576.0, factor = 1.0;
     while (count_at(run->fixed, base_um * factor) > most || count_at(run->moving, base_um * factor) > most) {
         factor += 1.0;
         if (factor > 1e5) break;
     }
-    run->coarse_fixed = clm_view_make(run->fixed, base_um * factor);
-    run->coarse_moving = clm_view_make(run->moving, base_um * factor);
+    run->coarse_fixed = view_of(run, true, base_um * factor);
+    run->coarse_moving = view_of(run, false, base_um * factor);
     const clm_view *views[2] = {&run->coarse_fixed, &run->coarse_moving};
     for (int side = 0; side < 2; side++) {
         int64_t edge[3];
@@ -99,8 +105,8 @@ static void lay_passes(clm_run *run, double base_um) {
     for (int k = 0; k < run->n_passes; k++) {
         clm_pass *p = &run->pass[k];
         double spacing_um = base_um * (c->deform_enabled ? c->deform_factors.v[k] : 1.0);
-        p->fixed = clm_view_make(run->fixed, spacing_um);
-        p->moving = clm_view_make(run->moving, spacing_um);
+        p->fixed = view_of(run, true, spacing_um);
+        p->moving = view_of(run, false, spacing_um);
         p->lattice = clm_lattice_plan_make(p->fixed.shape, p->fixed.spacing, p->fixed.origin,
                                            c->deform_block_vox, c->deform_halo_vox, c->deform_pitch_vox);
         p->chunks =
@@ -128,12 +134,12 @@ static void lay_geometry(clm_run *run) {
     const clm_config *c = run->config;
     double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
     lay_global(run, base_um);
-    run->local_fixed = clm_view_make(run->fixed, base_um * c->local_factor);
-    run->local_moving = clm_view_make(run->moving, base_um * c->local_factor);
+    run->local_fixed = view_of(run, true, base_um * c->local_factor);
+    run->local_moving = view_of(run, false, base_um * c->local_factor);
     run->local_blocks = clm_grid_even(run->local_fixed.shape, c->local_block_vox, c->local_halo_vox, 1);
     lay_passes(run, base_um);
-    run->measure_fixed = clm_view_make(run->fixed, base_um);
-    run->measure_moving = clm_view_make(run->moving, base_um);
+    run->measure_fixed = view_of(run, true, base_um);
+    run->measure_moving = view_of(run, false, base_um);
     run->measure_blocks = clm_grid_even(run->measure_fixed.shape, MEASURE_BLOCK, 0, 1);
     lay_output(run);
 }
@@ -228,6 +234,15 @@ static bool check_affine(const clm_config *c, clm_err *err) {
                     (long long)c->global_affine.n);
 }
 
+static bool open_masks(const clm_config *c, clm_run *run, clm_err *err) {
+    const clm_mask_params f = {.path = c->fixed_mask, .background = &c->mask_fixed_background};
+    const clm_mask_params m = {.path = c->moving_mask, .background = &c->mask_moving_background};
+    if (!clm_mask_open(run->fixed, &f, run->cache, &run->fixed_mask, err))
+        return clm_err_in(err, "fixed_mask");
+    return clm_mask_open(run->moving, &m, run->cache, &run->moving_mask, err) ||
+           clm_err_in(err, "moving_mask");
+}
+
 bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
     if (!config->out[0]) return clm_fail(err, CLM_E_ARG, "no run folder given: --out DIR");
     if (!check_affine(config, err)) return false;
@@ -240,7 +255,7 @@ bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
               clm_path_join(run->aligned.path, run->folder, CLM_RUN_ALIGNED, err) &&
               clm_cache_open((size_t)(config->memory_cache_mib * 1048576.0), &run->cache, err) &&
               open_image(config, true, run->cache, &run->fixed, err) &&
-              open_image(config, false, run->cache, &run->moving, err);
+              open_image(config, false, run->cache, &run->moving, err) && open_masks(config, run, err);
     if (ok) {
         lay_geometry(run);
         lay_stages(run);
@@ -265,6 +280,8 @@ void clm_run_close(clm_run *run) {
         clm_array_close(run->coarse[side]);
         clm_image_close(run->coarse_image[side]);
     }
+    clm_mask_close(run->fixed_mask);
+    clm_mask_close(run->moving_mask);
     clm_image_close(run->fixed);
     clm_image_close(run->moving);
     clm_cache_close(run->cache);

@@ -59,13 +59,13 @@ bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task,
     clm_field u;
     clm_vol fixed, moving;
     bool empty;
+    if (!clm_view_read(w, &p->fixed, box, &fixed, err) || !clm_job_has_data(&fixed, err)) return false;
     if (!start_field(run, w, pass, nodes, &u, err)) return false;
     int64_t margin = margin_of(&p->moving, &run->affine, params.max_displacement_um);
     if (!clm_job_read_moving(run, w, &p->fixed, box, &p->moving, &run->affine, &u, margin, &moving, &empty,
                              err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
-    if (!clm_view_read(w, &p->fixed, box, &fixed, err)) return false;
     clm_deform_fit fit = {0};
     bool ok = clm_deform(w, &fixed, &moving, &run->affine, &u, &params, &fit, err);
     figure[0] = fit.before;

@@ -28,17 +28,18 @@ static bool find(const clm_run *run, const clm_work *w, block *b, double *figure
     clm_blob_params blob = clm_feature_blobs(run, view, true);
     clm_patch_params patch = clm_feature_patches(run, view, true);
     double linear[3][3];
+    clm_vol f, m;
     for (int i = 0; i < 3; i++)
         for (int j = 0; j < 3; j++) linear[i][j] = run->affine.m[i][j];
     figure[0] = figure[1] = 0.0;
-    if (!clm_blob_find(w, &b->fixed, clm_box_of(b->fixed.shape), &blob, &b->f, err))
+    if (!clm_job_blobs(w, &b->fixed, clm_box_of(b->fixed.shape), &blob, &f, &b->f, err))
         return clm_err_in(err, "fixed image");
     figure[0] = (double)b->f.n;
-    if (!clm_blob_find(w, &b->moving, clm_box_of(b->moving.shape), &blob, &b->m, err))
+    if (!clm_job_blobs(w, &b->moving, clm_box_of(b->moving.shape), &blob, &m, &b->m, err))
         return clm_err_in(err, "moving image");
     figure[1] = (double)b->m.n;
-    return clm_patch_describe(w, &b->fixed, &b->f, &patch, same, &b->fp, err) &&
-           clm_patch_describe(w, &b->moving, &b->m, &patch, (const double(*)[3])linear, &b->mp, err);
+    return clm_patch_describe(w, &f, &b->f, &patch, same, &b->fp, err) &&
+           clm_patch_describe(w, &m, &b->m, &patch, (const double(*)[3])linear, &b->mp, err);
 }
 
 static double or_voxels(double given_um, double voxels, double voxel_um) {
@@ -128,13 +129,14 @@ bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, 
     clm_feature_halo(run, view, true, halo);
     for (int d = 0; d < 3; d++) /* a match at the block's edge needs its surroundings, too */
         if (halo[d] > margin) margin = halo[d];
+    if (!clm_view_read(w, view, box, &b.fixed, err)) return false;
+    if (!clm_job_has_data(&b.fixed, err)) return false;
     if (!clm_job_read_moving(run, w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving,
                              &empty, err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_lattice_block stats;
-    if (!clm_view_read(w, view, box, &b.fixed, err) || !look(run, w, task, &b, &stats, figure, err))
-        return false;
+    if (!look(run, w, task, &b, &stats, figure, err)) return false;
     double packed[CLM_LATTICE_NUMBERS];
     clm_lattice_pack(&stats, packed);
     const clm_section s = {

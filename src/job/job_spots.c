@@ -27,13 +27,14 @@ static bool find(const clm_run *run, const clm_work *w, const clm_task *task, co
     clm_blob_params blob = clm_feature_blobs(run, view, false);
     clm_patch_params patch = clm_feature_patches(run, view, false);
     clm_box inner;
+    clm_vol whole;
     for (int d = 0; d < 3; d++) {
         inner.lo[d] = core.lo[d] - padded.lo[d];
         inner.hi[d] = core.hi[d] - padded.lo[d];
     }
     blob.max_spots = quota(run, task->index);
-    return clm_blob_find(w, v, inner, &blob, points, err) &&
-           clm_patch_describe(w, v, points, &patch, same, patches, err);
+    return clm_job_blobs(w, v, inner, &blob, &whole, points, err) &&
+           clm_patch_describe(w, &whole, points, &patch, same, patches, err);
 }
 
 bool clm_job_spots(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,

@@ -2,6 +2,7 @@
 #ifndef CLM_JOB_JOBS_H
 #define CLM_JOB_JOBS_H
 
+#include "collimate/align/blob.h"
 #include "collimate/job/job.h"
 #include "collimate/store/spill.h"
 
@@ -34,6 +35,14 @@ CLM_MUST bool clm_job_field_before(const clm_run *run, const clm_work *w, int pa
 /** The same on those nodes of the final lattice that lie around the grid of `over`, made in w->keep. */
 CLM_MUST bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over,
                                  clm_field *out, clm_err *err);
+
+/** False with CLM_E_NODATA when every voxel is outside the mask. */
+CLM_MUST bool clm_job_has_data(const clm_vol *v, clm_err *err);
+
+/** Blobs of a volume that may have holes: none is found in one. `whole` is v with its holes bridged (a copy in
+ *  w->keep, or v itself), for patches. CLM_E_NODATA also when nothing of v is outside a hole. */
+CLM_MUST bool clm_job_blobs(const clm_work *w, const clm_vol *v, clm_box core, const clm_blob_params *p,
+                            clm_vol *whole, clm_points *out, clm_err *err);
 
 /** Read the part of the moving view that the box of the fixed view maps to, plus a margin in working voxels,
  *  into w->keep. *empty: it maps outside (true is returned). */

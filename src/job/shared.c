@@ -1,4 +1,6 @@
 #include "jobs.h"
+#include "collimate/align/spots.h"
+#include "collimate/image/holes.h"
 #include "collimate/image/warp.h"
 
 #include <math.h>
@@ -89,6 +91,48 @@ bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const c
     }
     return clm_field_new(w->keep, shape, l->spacing, origin, out, err) &&
            clm_job_field_before(run, w, pass, out, err);
+}
+
+bool clm_job_has_data(const clm_vol *v, clm_err *err) {
+    bool some;
+    if (!clm_holes_any(v, &some) || some) return true;
+    return clm_fail(err, CLM_E_NODATA, "no_data: nothing of the block is inside the mask");
+}
+
+/* the spots that do not stand in a hole */
+static bool leave_holes(const clm_work *w, const clm_vol *v, const uint8_t *hole, clm_points *p,
+                        clm_err *err) {
+    clm_mark m = clm_arena_mark(w->temp);
+    int64_t *index = clm_take(w->temp, int64_t, p->n, err), n = 0;
+    for (int64_t i = 0; index && i < p->n; i++) {
+        int64_t at = 0;
+        for (int d = 0; d < 3; d++) {
+            int64_t k = (int64_t)floor((p->pos[i][d] - v->origin[d]) / v->spacing[d] + 0.5);
+            k = k < 0 ? 0 : k >= v->shape[d] ? v->shape[d] - 1 : k;
+            at = at * v->shape[d] + k;
+        }
+        if (!hole[at]) index[n++] = i;
+    }
+    clm_points all = *p;
+    bool ok = index && clm_spots_take(w->keep, &all, index, n, p, err);
+    clm_arena_rewind(w->temp, m);
+    return ok;
+}
+
+bool clm_job_blobs(const clm_work *w, const clm_vol *v, clm_box core, const clm_blob_params *p,
+                   clm_vol *whole, clm_points *out, clm_err *err) {
+    *whole = *v;
+    if (!clm_holes_any(v, NULL)) return clm_blob_find(w, v, core, p, out, err);
+    if (!clm_job_has_data(v, err)) return false;
+    clm_mark m = clm_arena_mark(w->temp);
+    uint8_t *hole = clm_take(w->temp, uint8_t, clm_vol_count(v), err);
+    bool ok = hole && clm_vol_copy(w->keep, v, whole, err);
+    if (ok) {
+        clm_holes_fill(whole, hole);
+        ok = clm_blob_find(w, whole, core, p, out, err) && leave_holes(w, v, hole, out, err);
+    }
+    clm_arena_rewind(w->temp, m);
+    return ok;
 }
 
 bool clm_job_read_moving(const clm_run *run, const clm_work *w, const clm_view *fixed, clm_box box,

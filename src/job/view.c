@@ -55,7 +55,8 @@ clm_vol clm_view_grid(const clm_view *v) {
 }
 
 /* stored voxels behind working voxels [box), in `a` */
-static bool read_stored(const clm_view *v, clm_box box, clm_arena *a, clm_vol *out, clm_err *err) {
+static bool read_stored(const clm_work *w, const clm_view *v, clm_box box, clm_arena *a, clm_vol *out,
+                        clm_err *err) {
     const clm_image_level *l = &clm_image_info_of(v->image)->level[v->level];
     clm_box fine;
     int64_t shape[3];
@@ -66,8 +67,15 @@ static bool read_stored(const clm_view *v, clm_box box, clm_arena *a, clm_vol *o
         shape[d] = fine.hi[d] - fine.lo[d];
         origin[d] = l->origin_um[d] + (double)fine.lo[d] * l->spacing_um[d];
     }
-    return clm_vol_new(a, shape, l->spacing_um, origin, out, err) &&
-           clm_image_read(v->image, v->level, fine, out, err);
+    if (!clm_vol_new(a, shape, l->spacing_um, origin, out, err)) return false;
+    clm_mark m = clm_arena_mark(w->temp);
+    uint8_t *in = NULL;
+    int64_t inside = 1;
+    bool ok = (!v->mask || clm_mask_look(w, v->mask, out, &in, &inside, err)) &&
+              (!inside || clm_image_read(v->image, v->level, fine, out, err));
+    if (ok && v->mask) clm_mask_apply(v->mask, in, out);
+    clm_arena_rewind(w->temp, m);
+    return ok;
 }
 
 static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
@@ -75,7 +83,7 @@ static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_bo
     clm_mark temp = clm_arena_mark(w->temp), keep = clm_arena_mark(w->keep);
     clm_work flip = clm_work_flip(w);
     clm_vol fine, coarse;
-    bool ok = read_stored(v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
+    bool ok = read_stored(w, v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
     for (int64_t z = tile.lo[0]; ok && z < tile.hi[0]; z++)
         for (int64_t y = tile.lo[1]; y < tile.hi[1]; y++)
             memcpy(clm_vol_row(out, z - box.lo[0], y - box.lo[1]) + (tile.lo[2] - box.lo[2]),
@@ -88,7 +96,7 @@ static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_bo
 
 bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err) {
     if (v->factor[0] == 1 && v->factor[1] == 1 && v->factor[2] == 1)
-        return read_stored(v, box, w->keep, out, err);
+        return read_stored(w, v, box, w->keep, out, err);
     int64_t shape[3], edge[3];
     double origin[3];
     for (int d = 0; d < 3; d++) {

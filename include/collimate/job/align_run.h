@@ -47,6 +47,7 @@ typedef struct clm_run {
     char folder[CLM_PATH_MAX];
     clm_cache *cache;
     clm_image *fixed, *moving;
+    clm_mask *fixed_mask, *moving_mask; /* NULL: none */
 
     clm_view coarse_fixed, coarse_moving; /* what the global stage works on */
     bool makes_coarse;                    /* they are made first, by a stage of their own */

@@ -37,6 +37,14 @@ typedef struct clm_list {
       "most memory of one task; a task that needs more fails as a reported block")                           \
     K(REAL, double, memory_cache_mib, "memory.cache_mib", "256", 0, 1048576, "",                             \
       "decoded input chunks kept a rank")                                                                    \
+    K(TEXT, char *, fixed_mask, "fixed_mask", "\"\"", 0, 0, "",                                              \
+      "array that says where the fixed image is to be aligned: above 0; any resolution")                     \
+    K(TEXT, char *, moving_mask, "moving_mask", "\"\"", 0, 0, "",                                            \
+      "the same of the moving image; what is written is not masked")                                         \
+    K(LIST, clm_list, mask_fixed_background, "mask.fixed_background", "[]", -1e30, 1e30, "",                 \
+      "fixed voxels of exactly these values take no part")                                                   \
+    K(LIST, clm_list, mask_moving_background, "mask.moving_background", "[]", -1e30, 1e30, "",               \
+      "moving voxels of exactly these values take no part")                                                  \
     K(REAL, double, align_spacing_um, "align.spacing_um", "0", 0, 1e6, "",                                   \
       "finest voxel spacing the alignment works at; 0: the fixed image's own")                               \
     K(TEXT, char *, global_method, "global.method", "\"blobs\"", 0, 0, "blobs|given",                        \

@@ -5,10 +5,12 @@
 
 #include "collimate/base/work.h"
 #include "collimate/core/vol.h"
+#include "collimate/job/mask.h"
 #include "collimate/store/image.h"
 
 typedef struct clm_view {
     const clm_image *image; /* not owned */
+    const clm_mask *mask;   /* not owned; NULL: every voxel counts */
     int level;              /* of the stored pyramid */
     int64_t factor[3];      /* block mean of so many voxels of that level */
     int64_t shape[3];       /* working voxels */
@@ -23,8 +25,9 @@ clm_view clm_view_make(const clm_image *image, double spacing_um);
 /** A stored level as it is. */
 clm_view clm_view_level(const clm_image *image, int level);
 
-/** Read working voxels [box) (clipped by the caller to the view) into w->keep. Reduction goes tile by tile:
- *  temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
+/** Read working voxels [box) (clipped by the caller to the view) into w->keep. NaN: outside the mask, or a
+ *  working voxel of which some part is. Where the mask has nothing inside no voxel is read. Reduction goes
+ *  tile by tile: temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
 CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
 
 /** The geometry of a view as a volume without voxels (data NULL), for functions that ask for a grid. */

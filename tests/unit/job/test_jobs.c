@@ -17,7 +17,8 @@ static char folder[CLM_PATH_MAX];
 static clm_phantom phantom;
 static clm_work work;
 
-static void write_side(clm_phantom_view view, const char *name) {
+/* the voxels of `zero` become 0, which no voxel is otherwise */
+static void write_side(clm_phantom_view view, const char *name, clm_box zero) {
     clm_err err = CLM_ERR_NONE;
     char path[CLM_PATH_MAX];
     const clm_phantom_side *side = &phantom.params.side[view];
@@ -36,11 +37,44 @@ static void write_side(clm_phantom_view view, const char *name) {
     assert_ok(clm_phantom_render(&work, &phantom, view, clm_box_of(side->shape), &v, &err), err);
     uint16_t *counts = clm_take(work.keep, uint16_t, clm_vol_count(&v), &err);
     clm_dtype_from_f32(CLM_U16, v.data, counts, clm_vol_count(&v));
+    for (int64_t i = 0; i < clm_vol_count(&v); i++) {
+        int64_t z = i / v.shape[1] / v.shape[2], y = i / v.shape[2] % v.shape[1], x = i % v.shape[2];
+        assert_true(counts[i] > 0);
+        if (clm_box_has(zero, z, y, x)) counts[i] = 0;
+    }
     assert_ok(clm_path_join(path, folder, name, &err) && clm_array_create(path, &spec, &a, &err), err);
     assert_ok(clm_array_put_chunk(a, (const int64_t[3]){0, 0, 0}, counts, &err), err);
     clm_array_close(a);
     clm_json_free(attributes);
     clm_arena_rewind(work.keep, m);
+}
+
+static const clm_box hole = {{12, 24, 36}, {24, 40, 60}}, half = {{0, 0, 50}, {34, 60, 92}};
+
+/* 1 outside the box, at half the moving image's resolution: each voxel stands for eight of the image */
+static void write_mask(const char *name, clm_box zero) {
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    const clm_phantom_side *side = &phantom.params.side[CLM_PHANTOM_MOVING];
+    clm_level_spec level = {.path = "s0"};
+    clm_array_spec spec = {.format = CLM_FORMAT_N5, .ndim = 3, .dtype = CLM_U8, .codec = "none"};
+    clm_array *a = NULL;
+    static uint8_t in[17 * 30 * 46];
+    int64_t i = 0;
+    for (int d = 0; d < 3; d++) {
+        level.spacing_um[d] = 2.0 * side->spacing[d];
+        level.origin_um[d] = side->origin[d] + 0.5 * side->spacing[d];
+        spec.shape[d] = spec.chunk[d] = side->shape[d] / 2;
+    }
+    for (int64_t z = 0; z < 17; z++)
+        for (int64_t y = 0; y < 30; y++)
+            for (int64_t x = 0; x < 46; x++) in[i++] = !clm_box_has(zero, 2 * z, 2 * y, 2 * x);
+    clm_json *attributes = clm_n5_level_attributes(&level, &level, false, &err);
+    spec.attributes = attributes;
+    assert_ok(clm_path_join(path, folder, name, &err) && clm_array_create(path, &spec, &a, &err), err);
+    assert_ok(clm_array_put_chunk(a, (const int64_t[3]){0, 0, 0}, in, &err), err);
+    clm_array_close(a);
+    clm_json_free(attributes);
 }
 
 static int make_pair(void **state) {
@@ -55,8 +89,11 @@ static int make_pair(void **state) {
     clm_test_folder(folder);
     work = clm_test_work(512);
     if (!clm_phantom_make(&p, &phantom, &err)) return -1;
-    write_side(CLM_PHANTOM_FIXED, "pair.n5/fixed");
-    write_side(CLM_PHANTOM_MOVING, "pair.n5/moving");
+    write_side(CLM_PHANTOM_FIXED, "pair.n5/fixed", (clm_box){{0}, {0}});
+    write_side(CLM_PHANTOM_MOVING, "pair.n5/moving", (clm_box){{0}, {0}});
+    write_side(CLM_PHANTOM_MOVING, "pair.n5/holed", hole);
+    write_side(CLM_PHANTOM_MOVING, "pair.n5/half", half);
+    write_mask("pair.n5/hole_mask", hole);
     return 0;
 }
 
@@ -66,6 +103,8 @@ static int drop_pair(void **state) {
     clm_test_folder_drop(folder);
     return 0;
 }
+
+static const char *moving_name = "pair.n5/moving"; /* what the next run aligns */
 
 /* A run in FOLDER/out with small blocks and one more setting (or NULL); close with close_run. */
 static clm_run *open_run_with(const char *out, const char *set, clm_config **config) {
@@ -79,8 +118,7 @@ static clm_run *open_run_with(const char *out, const char *set, clm_config **con
     for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
         assert_ok(clm_config_set(c, sets[i], &err), err);
     if (set) assert_ok(clm_config_set(c, set, &err), err);
-    static const char *const images[3][2] = {
-        {"fixed", "pair.n5/fixed"}, {"moving", "pair.n5/moving"}, {"out", NULL}};
+    const char *const images[3][2] = {{"fixed", "pair.n5/fixed"}, {"moving", moving_name}, {"out", NULL}};
     for (int i = 0; i < 3; i++) {
         assert_ok(clm_path_join(text, folder, images[i][1] ? images[i][1] : out, &err), err);
         assert_ok(clm_config_put_text(c, images[i][0], text, &err), err);
@@ -285,6 +323,84 @@ static void blocks_equal_the_whole(void **state) {
     clm_arena_close(a);
 }
 
+/* how far the result is from that of the run "forward" where the moving voxel lies `away` from the box, in
+ * voxels; most, 8 or more voxels within both images, or NaN when nothing was compared */
+static double off_without(const clm_run *run, clm_box box, int64_t away) {
+    clm_config *c;
+    clm_err err = CLM_ERR_NONE;
+    clm_run *other = open_run("forward", &c);
+    clm_field u[2];
+    const clm_run *runs[2] = {run, other};
+    clm_vol grid = clm_view_grid(&run->measure_fixed);
+    const clm_phantom_side *side = &phantom.params.side[CLM_PHANTOM_MOVING];
+    double most = NAN;
+    clm_arena_reset(work.keep, 0);
+    for (int k = 0; k < 2; k++) {
+        const clm_pass *p = &runs[k]->pass[runs[k]->n_passes - 1];
+        assert_ok(clm_run_stage_begin(k ? other : (clm_run *)(uintptr_t)run, run->plan.n_stages - 1, &err),
+                  err);
+        assert_ok(
+            clm_field_new(work.keep, p->lattice.shape, p->lattice.spacing, p->lattice.origin, &u[k], &err),
+            err);
+        const int64_t lo[4] = {0}, hi[4] = {3, u[k].shape[0], u[k].shape[1], u[k].shape[2]};
+        assert_ok(clm_array_read(p->field, lo, hi, u[k].u[0], &err), err);
+    }
+    for (int64_t i = 0; i < grid.shape[0] * grid.shape[1] * grid.shape[2]; i += 3) {
+        const int64_t v[3] = {i / grid.shape[1] / grid.shape[2], i / grid.shape[2] % grid.shape[1],
+                              i % grid.shape[2]};
+        double x[3], y[2][3], square = 0.0;
+        bool near = true, inside = true;
+        for (int d = 0; d < 3; d++) {
+            x[d] = grid.origin[d] + (double)v[d] * grid.spacing[d];
+            inside = inside && v[d] >= 8 && v[d] < grid.shape[d] - 8;
+        }
+        for (int k = 0; k < 2; k++) clm_transform_point(&runs[k]->affine, &u[k], x, y[k]);
+        for (int d = 0; d < 3; d++) {
+            double at = (y[1][d] - side->origin[d]) / side->spacing[d];
+            near = near && at > (double)(box.lo[d] - away) && at < (double)(box.hi[d] + away);
+            inside = inside && at > 8.0 && at < (double)side->shape[d] - 9.0;
+            square += (y[0][d] - y[1][d]) * (y[0][d] - y[1][d]) / side->spacing[d] / side->spacing[d];
+        }
+        if (inside && !near) most = fmax(most, sqrt(square));
+    }
+    close_run(other, c);
+    return most;
+}
+
+/* What is missing must not drag what is there. */
+static void missing_tissue_drags_nothing(void **state) {
+    (void)state;
+    char mask[CLM_PATH_MAX], set[CLM_PATH_MAX + 16];
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_path_join(mask, folder, "pair.n5/hole_mask", &err), err);
+    (void)snprintf(set, sizeof set, "moving_mask=%s", mask);
+    const struct {
+        const char *out, *image, *set;
+        clm_box box;
+    } cases[] = {{"holed", "pair.n5/holed", "mask.moving_background=[0]", hole},
+                 {"masked", "pair.n5/holed", set, hole},
+                 {"half", "pair.n5/half", "mask.moving_background=[0]", half}};
+    for (int k = 0; k < 3; k++) {
+        clm_config *c;
+        moving_name = cases[k].image;
+        clm_run *run = open_run_with(cases[k].out, cases[k].set, &c);
+        moving_name = "pair.n5/moving";
+        int last = run->plan.n_stages - 1;
+        for (int s = 0; s <= last; s++) { /* blocks may fail: nothing there is data */
+            clm_outcome o;
+            assert_ok(clm_run_stage_begin(run, s, &err), err);
+            for (int64_t i = 0; i < run->stage[s].n; i++) {
+                clm_err failed = CLM_ERR_NONE;
+                if (!run_task(run, s, i, &o, &failed)) assert_int_equal(failed.code, CLM_E_NODATA);
+            }
+        }
+        double off = off_without(run, cases[k].box, 8);
+        print_message("%s: at most %.3f voxels off\n", cases[k].out, off);
+        assert_true(off < 0.2);
+        close_run(run, c);
+    }
+}
+
 static void a_view_is_the_reduced_whole(void **state) {
     (void)state;
     clm_config *c;
@@ -396,6 +512,7 @@ int main(void) {
                                        cmocka_unit_test(the_warp_is_found),
                                        cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
                                        cmocka_unit_test(blocks_equal_the_whole),
+                                       cmocka_unit_test(missing_tissue_drags_nothing),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
                                        cmocka_unit_test(tiles_of_a_view_fit_together),
                                        cmocka_unit_test(coarse_images_are_made),
