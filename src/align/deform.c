@@ -93,7 +93,7 @@ static bool prepare(const clm_work *w, level *l, clm_err *err) {
             for (int64_t x = 0; x < l->fixed->shape[2]; x++)
                 *to++ = isfinite(row[x]) ? (row[x] - mean) * scale : 0.0f;
         }
-    return l->p->metric != CLM_DEFORM_LNCC || lncc_prepare(w, l, err);
+    return !metric_is_local(l->p->metric) || lncc_prepare(w, l, err);
 }
 
 /* a node's increment, then how far it is from its start, into their balls */
@@ -264,7 +264,7 @@ int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t n[3], const i
     int64_t rows = 4 * 40 * (n[2] + nodes[2] + 128), held = 27 * 4 * lattice;
     int64_t solve = 18 * 4 * lattice, floor = 18 * lattice + 4 * nodes[2];
     int64_t pass = splat_bytes(n, nodes) + rows, keep = 4 * voxels;
-    if (p->metric == CLM_DEFORM_LNCC) {
+    if (metric_is_local(p->metric)) {
         keep = 12 * voxels;
         pass += 3 * window_bytes((int)r, 3, n) + 16 * (2 * r + 1) * n[1] * n[2];
     }

@@ -6,11 +6,12 @@
 #include <string.h>
 
 /* One pass of local correlation, all in one sweep over z. With W(x) the window around x,
- *   rho(x) = cov(I, J) / (sI sJ) over W(x),    E = sum over x of d(x),  d = sqrt(1 + NOISE - max(rho, 0)^2):
+ *   rho(x) = cov(I, J) / (sI sJ) over W(x),    E = sum over x of d(x),  d = sqrt(1 + NOISE - max(rho, 0)^2)
+ * (LNCC2: rho^2 of either sign):
  * d is the part of a patch that its partner does not explain, so windows that agree well, with signal far
  * above noise, steer more than windows of noise; with 1 - rho all would steer alike.
  *   dE/dJ(y) = -(I(y) A - J(y) B - C), sums over the windows x that hold y of
- *   a = t / (N sI sJ),  b = t rho / (N sJ sJ),  c = a mI - b mJ,  t = rho / d (0 for rho < 0).
+ *   a = t / (N sI sJ),  b = t rho / (N sJ sJ),  c = a mI - b mJ,  t = rho / d (LNCC: 0 for rho < 0).
  * First sums (J, JJ, IJ) trail the sampling by one radius, second sums (a, b, c) by two; only 2r+1 planes
  * of samples are kept. */
 #define NOISE 0.05f
@@ -19,6 +20,7 @@ typedef struct lncc {
     const level *l;
     sampler *s;
     int r;
+    bool blind; /* to the sign of rho */
     int64_t n[3];
     window first, holes, second; /* J JJ IJ; bad bad*I bad*I*I; a b c          */
     float *ring;                 /* [2r+1][n1][4][n2]: J and its three slopes  */
@@ -77,9 +79,10 @@ static void feed_first(lncc *k, int64_t t, int64_t y) {
 CLM_CLONES static void coefficients(const double *restrict sj, const double *restrict sjj,
                                     const double *restrict sij, const float *restrict mean,
                                     const float *restrict inv, const double *restrict per_count,
-                                    double per_row, double least, int64_t n, float *restrict a,
+                                    double per_row, double least, bool blind, int64_t n, float *restrict a,
                                     float *restrict b, float *restrict c, float *restrict energy,
                                     float *restrict rho, float *restrict ok) {
+    float cut = blind ? -2.0f : 0.0f;
     for (int64_t x = 0; x < n; x++) {
         double per = per_count[x] * per_row, mj = sj[x] * per, mi = (double)mean[x];
         double var = sjj[x] * per - mj * mj, cov = sij[x] * per - mi * mj;
@@ -88,12 +91,12 @@ CLM_CLONES static void coefficients(const double *restrict sj, const double *res
         float r = (float)cov * isi * isj;
         r = r < 1.0f ? r : 1.0f;
         r = r > -1.0f ? r : -1.0f;
-        float up = r > 0.0f ? r : 0.0f, d = sqrtf(1.0f + NOISE - up * up), t = up / d * (float)per;
+        float up = r > cut ? r : 0.0f, d = sqrtf(1.0f + NOISE - up * up), t = up / d * (float)per;
         float p = t * isi * isj, q = t * r * isj * isj;
         a[x] = p, b[x] = q;
         c[x] = (float)((double)p * mi - (double)q * mj);
         energy[x] = good ? d : 0.0f;
-        rho[x] = r;
+        rho[x] = blind ? fabsf(r) : r;
         ok[x] = good ? 1.0f : 0.0f;
     }
 }
@@ -111,10 +114,10 @@ static void coefficient_holed(lncc *k, int64_t at, int64_t y, int64_t x, double 
     if (!(vi > least && vj > least)) return;
     double s = sqrt(vi * vj), r = (window_sums(&k->first, 2, y)[x] * per - mi * mj) / s;
     r = r < 1.0 ? r > -1.0 ? r : -1.0 : 1.0;
-    double up = r > 0.0 ? r : 0.0, d = sqrt(1.0 + (double)NOISE - up * up);
+    double up = r > 0.0 || k->blind ? r : 0.0, d = sqrt(1.0 + (double)NOISE - up * up);
     double p = up / d * per / s, q = up / d * r * per / vj;
     k->a[x] = (float)p, k->b[x] = (float)q, k->c[x] = (float)(p * mi - q * mj);
-    k->d[x] = (float)d, k->rho[x] = (float)r, k->ok[x] = 1.0f;
+    k->d[x] = (float)d, k->rho[x] = (float)(k->blind ? fabs(r) : r), k->ok[x] = 1.0f;
 }
 
 /* eight sums side by side, joined in a fixed order */
@@ -138,7 +141,8 @@ static void feed_second(lncc *k, int64_t t, int64_t y) {
     double least = k->l->p->min_contrast * k->l->p->min_contrast;
     double per_row = 1.0 / (window_count(t, k->n[0], k->r) * window_count(y, k->n[1], k->r));
     coefficients(window_sums(w, 0, y), window_sums(w, 1, y), window_sums(w, 2, y), k->l->mean + at,
-                 k->l->inv + at, k->per_count, per_row, least, n, k->a, k->b, k->c, k->d, k->rho, k->ok);
+                 k->l->inv + at, k->per_count, per_row, least, k->blind, n, k->a, k->b, k->c, k->d, k->rho,
+                 k->ok);
     if (window_is_live(&k->holes, y)) {
         const double *hole = window_sums(&k->holes, 0, y);
         for (int64_t x = 0; x < n; x++)
@@ -186,7 +190,7 @@ static bool make(clm_arena *a, lncc *k, clm_err *err) {
 bool pass_lncc(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
                pass_sum *out, clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
-    lncc k = {.l = l, .s = s, .r = l->p->radius_vox};
+    lncc k = {.l = l, .s = s, .r = l->p->radius_vox, .blind = l->p->metric == CLM_DEFORM_LNCC2};
     for (int d = 0; d < 3; d++) k.n[d] = l->fixed->shape[d];
     bool ok = (!eq || splat_make(w->temp, l->fixed, f, eq, &k.to, err)) && make(w->temp, &k, err);
     int64_t r = k.r, nz = k.n[0], ny = k.n[1];

@@ -59,6 +59,10 @@ int64_t sampler_row(sampler *s, int64_t z, int64_t y, float *restrict J, float *
 
 /* ---- one pass over the voxels (deform_pass.c, deform_lncc.c) ---- */
 
+static inline bool metric_is_local(clm_deform_metric m) {
+    return m == CLM_DEFORM_LNCC || m == CLM_DEFORM_LNCC2;
+}
+
 /** Normal equations gathered on the lattice. */
 typedef struct normal {
     float *g[3]; /* derivative of the energy by u, [nodes] each             */

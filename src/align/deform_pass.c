@@ -115,8 +115,8 @@ bool pass_run(const clm_work *w, const level *l, const clm_field *f, const norma
     sampler s = {.moving = l->moving, .mean = (float)l->moving_mean, .scale = (float)l->moving_scale};
     bool ok = clm_rowmap_make(w->temp, l->fixed, l->moving, l->A, f, &s.map, err);
     if (ok)
-        ok = l->p->metric == CLM_DEFORM_LNCC ? pass_lncc(w, l, &s, f, eq, out, err)
-                                             : pass_global(w, l, &s, f, eq, out, err);
+        ok = metric_is_local(l->p->metric) ? pass_lncc(w, l, &s, f, eq, out, err)
+                                           : pass_global(w, l, &s, f, eq, out, err);
     clm_arena_rewind(w->temp, mark);
     return ok;
 }

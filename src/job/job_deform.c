@@ -13,6 +13,7 @@ static clm_deform_params params_of(const clm_run *run, int pass) {
     if (k >= 0) p.iterations = (int32_t)c->deform_iterations.v[k];
     p.metric = strcmp(c->deform_metric, "ncc") == 0            ? CLM_DEFORM_NCC
                : strcmp(c->deform_metric, "mean_squares") == 0 ? CLM_DEFORM_SSD
+               : strcmp(c->deform_metric, "local_ncc2") == 0   ? CLM_DEFORM_LNCC2
                                                                : CLM_DEFORM_LNCC;
     p.radius_vox = (int32_t)c->deform_radius_vox;
     p.stiffness = c->deform_stiffness;

@@ -10,7 +10,8 @@
 typedef enum clm_deform_metric {
     CLM_DEFORM_LNCC, /* correlation in a window around every voxel: blind to slow changes of gain and offset */
     CLM_DEFORM_NCC, /* correlation over the whole block: one gain and offset                                */
-    CLM_DEFORM_SSD  /* mean squares: intensities mean the same in both                                      */
+    CLM_DEFORM_SSD, /* mean squares: intensities mean the same in both                                      */
+    CLM_DEFORM_LNCC2 /* as LNCC, of either sign: another modality, bright here may be dark there            */
 } clm_deform_metric;
 
 typedef struct clm_deform_params {
@@ -39,10 +40,11 @@ typedef struct clm_deform_params {
                          .min_gain = 5e-4})
 
 typedef struct clm_deform_fit {
-    double before, after; /* mean similarity over the voxels compared: correlation (LNCC, NCC), or
+    double before,
+        after; /* mean similarity over the voxels compared: correlation (LNCC, NCC; its size for LNCC2), or
                                    1 - half the mean square over the fixed variance (SSD)                     */
-    double covered;       /* share of the fixed voxels that could be compared, at the end               */
-    double min_jacobian;  /* of the full map A(x + u), physical units                                   */
+    double covered;      /* share of the fixed voxels that could be compared, at the end               */
+    double min_jacobian; /* of the full map A(x + u), physical units                                   */
     double
         max_displacement_um; /* largest |u|                                                                */
     int32_t iterations;      /* solves done                                                                */

@@ -105,8 +105,9 @@ typedef struct clm_list {
       "overlap on every side of a block in voxels of the pass")                                              \
     K(INT, int64_t, deform_pitch_vox, "deform.pitch_vox", "4", 1, 64, "",                                    \
       "voxels of the pass between nodes of its displacement field")                                          \
-    K(TEXT, char *, deform_metric, "deform.metric", "\"local_ncc\"", 0, 0, "local_ncc|ncc|mean_squares",     \
-      "what the deformation maximises")                                                                      \
+    K(TEXT, char *, deform_metric, "deform.metric", "\"local_ncc\"", 0, 0,                                   \
+      "local_ncc|ncc|mean_squares|local_ncc2",                                                               \
+      "what the deformation maximises; local_ncc2: correlation of either sign, for another modality")        \
     K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "",                                  \
       "radius of the window of local_ncc")                                                                   \
     K(REAL, double, deform_stiffness, "deform.stiffness", "0.5", 1e-6, 1e6, "",                              \

@@ -161,6 +161,34 @@ static void gain_and_offset_do_not_matter(void **state) {
     clm_test_work_drop(&w);
 }
 
+/* bright is dark, and what is in between is bent, or comes and goes, as between modalities */
+static float other_contrast(int how, float v, int64_t i, int64_t nx) {
+    double t = ((double)v - 100.0) / 25.0, along = (double)(i % nx) / (double)nx;
+    if (how == 0) return (float)(900.0 - 40.0 * t);                               /* inverted          */
+    if (how == 1) return (float)(500.0 - 100.0 * tanh(0.8 * t + 0.3) + 20.0 * t); /* and bent          */
+    return (float)(500.0 + 100.0 * tanh(t) * (along < 0.5 ? 1.0 : -1.0));         /* inverted in parts */
+}
+
+static void other_modalities_are_aligned(void **state) {
+    (void)state;
+    for (int how = 0; how < 3; how++) {
+        clm_work w = clm_test_work(64);
+        clm_err err;
+        clm_deform_fit fit;
+        clm_deform_params params = CLM_DEFORM_DEFAULTS;
+        pair p = make_pair(&w, 36, 2.0);
+        params.metric = CLM_DEFORM_LNCC2;
+        for (int64_t i = 0; i < clm_vol_count(&p.moving); i++)
+            p.moving.data[i] = other_contrast(how, p.moving.data[i], i, p.moving.shape[2]);
+        assert_ok(clm_deform(&w, &p.fixed, &p.moving, &TILT, &p.field, &params, &fit, &err), err);
+        double error = error_at(&p, 4, 0.5, p.fixed.shape[2] - 4);
+        print_message("contrast %d: median error %.3f voxel\n", how, error);
+        assert_true(error < 0.5);
+        assert_true(fit.after > fit.before && fit.after > 0.9 && fit.after <= 1.0);
+        clm_test_work_drop(&w);
+    }
+}
+
 static void same_input_same_bytes(void **state) {
     (void)state;
     clm_work w = clm_test_work(64);
@@ -342,6 +370,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_warp_is_found),
         cmocka_unit_test(gain_and_offset_do_not_matter),
+        cmocka_unit_test(other_modalities_are_aligned),
         cmocka_unit_test(same_input_same_bytes),
         cmocka_unit_test(missing_half_leaves_the_other_alone),
         cmocka_unit_test(nothing_to_align_by),
