@@ -228,6 +228,10 @@ static bool open_image(const clm_config *c, bool is_fixed, clm_cache *cache, clm
 }
 
 static bool check_affine(const clm_config *c, clm_err *err) {
+    if (strcmp(c->global_method, "given") == 0 && strcmp(c->global_contrast, "any") == 0)
+        return clm_fail(err, CLM_E_ARG,
+                        "global.contrast: any is found out from blobs; with global.method given say same or "
+                        "inverted");
     if (c->global_affine.n == 0 && strcmp(c->global_method, "given") != 0) return true;
     if (c->global_affine.n == 12) return true;
     return clm_fail(err, CLM_E_ARG, "global.affine: must have 12 numbers (z y x, row by row), has %lld",

@@ -148,8 +148,12 @@ static bool load_affine(clm_run *run, clm_err *err) {
     bool ok = true;
     for (int i = 0; ok && i < 3; i++)
         ok = clm_json_numbers(clm_json_at(clm_json_get(v, "affine"), i), 4, run->affine.m[i]);
+    double inverted = 0.0;
+    bool negative = ok && clm_json_number(clm_json_get(v, "inverted"), &inverted) && inverted > 0.0;
     clm_json_free(v);
     run->has_affine = ok;
+    run->local_moving.negative = negative; /* what is measured and written stays as it is */
+    for (int k = 0; k < run->n_passes; k++) run->pass[k].moving.negative = negative;
     return ok || clm_fail(err, CLM_E_FORMAT, "%s: affine: must be 3 rows of 4 numbers", path);
 }
 

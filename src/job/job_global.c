@@ -6,6 +6,7 @@
 #include "jobs.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ERROR_VOX 4.0 /* global.max_error_um where the configuration leaves it open, in coarse voxels */
@@ -18,10 +19,17 @@ typedef struct side {
     const clm_view *view;
     const clm_grid *grid;
     int64_t first; /* its first task in the spots stage */
+    bool dark;     /* dark blobs, and voxels times -1   */
     clm_vol coarse;
     clm_points points;
     clm_patches patches;
 } side;
+
+static const clm_section *find_part(const clm_spill *spill, const side *s, const char *name) {
+    char full[16];
+    (void)snprintf(full, sizeof full, "%s%s", s->dark ? "dark_" : "", name);
+    return clm_spill_find(spill, full);
+}
 
 static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
     s->points.n = 0;
@@ -31,9 +39,9 @@ static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *
         bool failed;
         bool ok = clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err);
         if (ok && failed) ok = clm_job_failed_before(&spill, err);
-        const clm_section *norm = ok ? clm_spill_find(&spill, "norm") : NULL;
+        const clm_section *norm = ok ? find_part(&spill, s, "norm") : NULL;
         if (norm) s->points.n += norm->shape[3];
-        const clm_section *code = norm && norm->shape[3] ? clm_spill_find(&spill, "code") : NULL;
+        const clm_section *code = norm && norm->shape[3] ? find_part(&spill, s, "code") : NULL;
         if (code) s->patches.dim = (int32_t)code->shape[3];
         clm_arena_rewind(w->temp, m);
         if (!ok) return false;
@@ -54,11 +62,11 @@ static void place_voxels(const side *s, int64_t block, const clm_section *voxels
 
 static void place_spots(side *s, int64_t at, const clm_spill *spill, int64_t n) {
     size_t dim = (size_t)s->patches.dim;
-    memcpy(s->points.pos + at, clm_spill_find(spill, "position")->data, (size_t)n * sizeof *s->points.pos);
-    memcpy(s->points.radius_um + at, clm_spill_find(spill, "radius")->data, (size_t)n * sizeof(float));
-    memcpy(s->points.score + at, clm_spill_find(spill, "score")->data, (size_t)n * sizeof(float));
-    memcpy(s->patches.code + (size_t)at * dim, clm_spill_find(spill, "code")->data, (size_t)n * dim);
-    memcpy(s->patches.norm + at, clm_spill_find(spill, "norm")->data, (size_t)n * sizeof(float));
+    memcpy(s->points.pos + at, find_part(spill, s, "position")->data, (size_t)n * sizeof *s->points.pos);
+    memcpy(s->points.radius_um + at, find_part(spill, s, "radius")->data, (size_t)n * sizeof(float));
+    memcpy(s->points.score + at, find_part(spill, s, "score")->data, (size_t)n * sizeof(float));
+    memcpy(s->patches.code + (size_t)at * dim, find_part(spill, s, "code")->data, (size_t)n * dim);
+    memcpy(s->patches.norm + at, find_part(spill, s, "norm")->data, (size_t)n * sizeof(float));
 }
 
 static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
@@ -74,12 +82,13 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
         clm_spill spill;
         bool failed;
         if (!clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err)) return false;
-        int64_t n = clm_spill_find(&spill, "norm")->shape[3];
+        int64_t n = find_part(&spill, s, "norm")->shape[3];
         place_voxels(s, b, clm_spill_find(&spill, "voxels"));
         if (n) place_spots(s, at, &spill, n);
         at += n;
         clm_arena_rewind(w->temp, m);
     }
+    for (int64_t i = 0; s->dark && i < clm_vol_count(&s->coarse); i++) s->coarse.data[i] = -s->coarse.data[i];
     return true;
 }
 
@@ -187,6 +196,50 @@ static void given_affine(const clm_config *c, clm_affine *out) {
     for (int i = 0; i < 12; i++) out->m[i / 4][i % 4] = c->global_affine.v[i];
 }
 
+static bool fit_side(const clm_run *run, const clm_work *w, int stage, const side *f, side *m, double *figure,
+                     clm_affine *a, clm_err *err) {
+    if (!gather(run, w, stage, m, err)) return clm_err_in(err, "moving image");
+    figure[0] = (double)f->points.n;
+    figure[1] = (double)m->points.n;
+    if (f->points.n < 4 || m->points.n < 4)
+        return clm_fail(
+            err, CLM_E_NODATA,
+            "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
+            "global.radius_min_um and global.radius_max_um miss the structures?",
+            (long long)f->points.n, (long long)m->points.n);
+    return fit_matches(run, w, f, m, figure, a, err);
+}
+
+/* bright with bright, bright with dark, or the one of them that more matches agree on */
+static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
+                         clm_affine *out, clm_err *err) {
+    const char *contrast = run->config->global_contrast;
+    double inliers = -1.0;
+    side best = {0};
+    for (int dark = 0; dark < 2; dark++) {
+        if (strcmp(contrast, dark ? "same" : "inverted") == 0) continue;
+        side m = {.view = &run->coarse_moving,
+                  .grid = &run->spots_moving,
+                  .first = run->spots_fixed.n,
+                  .dark = dark};
+        double own[CLM_FIGURE_COUNT] = {0};
+        clm_affine a;
+        clm_err why = CLM_ERR_NONE;
+        if (!fit_side(run, w, stage, f, &m, own, &a, &why)) {
+            if (why.code != CLM_E_NODATA && why.code != CLM_E_NUMERIC) return *err = why, false;
+            if (inliers < 0.0) *err = why, memcpy(figure, own, 5 * sizeof *figure);
+            continue;
+        }
+        if (own[3] <= inliers) continue;
+        inliers = own[3], best = m, *out = a;
+        memcpy(figure, own, 5 * sizeof *figure);
+    }
+    if (inliers < 0.0) return false;
+    *err = CLM_ERR_NONE;
+    figure[8] = best.dark;
+    return refine(run, w, f, &best, figure, out, err);
+}
+
 bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                     clm_err *err) {
     clm_affine a;
@@ -194,6 +247,7 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
     (void)task;
     if (stage < 0) { /* method "given" */
         given_affine(run->config, &a);
+        figure[8] = strcmp(run->config->global_contrast, "inverted") == 0;
         figure[7] = overlap_of(run, &a);
         if (figure[7] < LEAST_OVERLAP)
             return clm_fail(
@@ -204,17 +258,6 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
         return publish(run, &a, figure, err);
     }
     side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
-    side m = {.view = &run->coarse_moving, .grid = &run->spots_moving, .first = run->spots_fixed.n};
     if (!gather(run, w, stage, &f, err)) return clm_err_in(err, "fixed image");
-    if (!gather(run, w, stage, &m, err)) return clm_err_in(err, "moving image");
-    figure[0] = (double)f.points.n;
-    figure[1] = (double)m.points.n;
-    if (f.points.n < 4 || m.points.n < 4)
-        return clm_fail(
-            err, CLM_E_NODATA,
-            "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
-            "global.radius_min_um and global.radius_max_um miss the structures?",
-            (long long)f.points.n, (long long)m.points.n);
-    return fit_matches(run, w, &f, &m, figure, &a, err) && refine(run, w, &f, &m, figure, &a, err) &&
-           publish(run, &a, figure, err);
+    return fit_contrast(run, w, stage, &f, figure, &a, err) && publish(run, &a, figure, err);
 }

@@ -74,6 +74,7 @@ static bool read_stored(const clm_work *w, const clm_view *v, clm_box box, clm_a
     bool ok = (!v->mask || clm_mask_look(w, v->mask, out, &in, &inside, err)) &&
               (!inside || clm_image_read(v->image, v->level, fine, out, err));
     if (ok && v->mask) clm_mask_apply(v->mask, in, out);
+    for (int64_t i = 0; ok && v->negative && i < clm_vol_count(out); i++) out->data[i] = -out->data[i];
     clm_arena_rewind(w->temp, m);
     return ok;
 }

@@ -73,6 +73,8 @@ typedef struct clm_list {
       "the images may be turned by any angle; without it by up to about 20 degrees")                         \
     K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", \
       "the most general model the global stage may fit")                                                     \
+    K(TEXT, char *, global_contrast, "global.contrast", "\"same\"", 0, 0, "same|inverted|any",               \
+      "inverted: what is bright in one image is dark in the other; any: whichever more blobs agree on")      \
     K(BOOL, bool, global_refine, "global.refine", "true", 0, 0, "", "refine the affine on intensities")      \
     K(BOOL, bool, local_enabled, "local.enabled", "true", 0, 0, "", "local affines per block")               \
     K(REAL, double, local_factor, "local.factor", "2", 1, 64, "",                                            \

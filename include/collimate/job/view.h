@@ -11,6 +11,7 @@
 typedef struct clm_view {
     const clm_image *image; /* not owned */
     const clm_mask *mask;   /* not owned; NULL: every voxel counts */
+    bool negative;          /* intensities times -1: what is dark is looked at as bright */
     int level;              /* of the stored pyramid */
     int64_t factor[3];      /* block mean of so many voxels of that level */
     int64_t shape[3];       /* working voxels */
