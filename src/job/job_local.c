@@ -3,9 +3,12 @@
 #include "collimate/align/match.h"
 #include "collimate/align/ransac.h"
 #include "collimate/align/refine.h"
+#include "collimate/image/metric.h"
+#include "collimate/image/warp.h"
 #include "feature_params.h"
 #include "jobs.h"
 
+#include <math.h>
 #include <string.h>
 
 #define SEARCH_VOX 12.0 /* where the configuration leaves them open, in voxels of the level */
@@ -46,8 +49,37 @@ static double or_voxels(double given_um, double voxels, double voxel_um) {
     return given_um > 0.0 ? given_um : voxels * voxel_um;
 }
 
-static bool fit(const clm_run *run, const clm_work *w, const block *b, clm_lattice_block *out, double *figure,
-                clm_err *err) {
+/* correlation over the block's core under an affine; NaN where nothing can be compared */
+static bool score(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
+                  const clm_affine *a, double *out, clm_err *err) {
+    clm_box core = clm_grid_core(&run->local_blocks, task->index);
+    clm_box box = clm_grid_padded(&run->local_blocks, task->index);
+    for (int d = 0; d < 3; d++) core.lo[d] -= box.lo[d], core.hi[d] -= box.lo[d];
+    clm_vol fixed = clm_vol_crop(&b->fixed, core), warped;
+    clm_ncc sums = {0};
+    clm_mark m = clm_arena_mark(w->temp);
+    clm_work sub = clm_work_flip(w);
+    bool ok = clm_vol_new(w->temp, fixed.shape, fixed.spacing, fixed.origin, &warped, err) &&
+              clm_warp(&sub, &b->moving, a, NULL, CLM_INTERP_LINEAR, NAN, &warped, NULL, err) &&
+              clm_ncc_add(&sums, &fixed, &warped, err);
+    clm_arena_rewind(w->temp, m);
+    *out = clm_ncc_value(&sums);
+    return ok;
+}
+
+/* an affine under which the block is less alike than under the global one has nothing to say */
+static bool check(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
+                  const clm_affine *a, double *figure, clm_err *err) {
+    if (!score(run, w, task, b, &run->affine, &figure[5], err) || !score(run, w, task, b, a, &figure[6], err))
+        return false;
+    if (!(figure[6] < figure[5])) return true;
+    return clm_fail(err, CLM_E_NODATA,
+                    "correlation %.3f under the matches' affine, %.3f under the global one", figure[6],
+                    figure[5]);
+}
+
+static bool fit(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
+                clm_lattice_block *out, double *figure, clm_err *err) {
     const clm_config *c = run->config;
     double voxel = clm_feature_voxel_um(&run->local_fixed);
     clm_match_params mp = CLM_MATCH_DEFAULTS;
@@ -73,7 +105,7 @@ static bool fit(const clm_run *run, const clm_work *w, const block *b, clm_latti
     figure[3] = (double)fit.inliers;
     figure[4] = fit.rms_um;
     clm_lattice_block_make(out, matches.n, (const double(*)[3])p, (const double(*)[3])q, fit.agrees);
-    return true;
+    return check(run, w, task, b, &fit.affine, figure, err);
 }
 
 /* The affine on which the block's voxels agree, from the global one on, if they agree at all. Measured on two
@@ -110,7 +142,7 @@ static bool ask_voxels(const clm_run *run, const clm_work *w, const clm_task *ta
 static bool look(const clm_run *run, const clm_work *w, const clm_task *task, block *b,
                  clm_lattice_block *out, double *figure, clm_err *err) {
     clm_err why = CLM_ERR_NONE;
-    if (find(run, w, b, figure, &why) && fit(run, w, b, out, figure, &why)) return true;
+    if (find(run, w, b, figure, &why) && fit(run, w, task, b, out, figure, &why)) return true;
     if (why.code != CLM_E_NODATA) return *err = why, false;
     *out = (clm_lattice_block){0};
     if (run->config->local_refine && !ask_voxels(run, w, task, b, out, figure, err)) return false;
