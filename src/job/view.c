@@ -84,7 +84,8 @@ static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_bo
     clm_mark temp = clm_arena_mark(w->temp), keep = clm_arena_mark(w->keep);
     clm_work flip = clm_work_flip(w);
     clm_vol fine, coarse;
-    bool ok = read_stored(w, v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
+    bool ok =
+        read_stored(w, v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
     for (int64_t z = tile.lo[0]; ok && z < tile.hi[0]; z++)
         for (int64_t y = tile.lo[1]; y < tile.hi[1]; y++)
             memcpy(clm_vol_row(out, z - box.lo[0], y - box.lo[1]) + (tile.lo[2] - box.lo[2]),
