@@ -232,7 +232,7 @@ static void another_modality_is_aligned(void **state) {
                                        "deform.metric=local_ncc2"};
     for (int k = 0; k < 3; k++) {
         clm_config *c;
-        char out[16];
+        char out[24];
         (void)snprintf(out, sizeof out, "negative%d", k);
         moving_name = "pair.n5/negative";
         more_set = k == 2 ? "global.contrast=any" : NULL;
