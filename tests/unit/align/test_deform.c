@@ -182,9 +182,11 @@ static void other_modalities_are_aligned(void **state) {
             p.moving.data[i] = other_contrast(how, p.moving.data[i], i, p.moving.shape[2]);
         assert_ok(clm_deform(&w, &p.fixed, &p.moving, &TILT, &p.field, &params, &fit, &err), err);
         double error = error_at(&p, 4, 0.5, p.fixed.shape[2] - 4);
-        print_message("contrast %d: median error %.3f voxel\n", how, error);
+        print_message("contrast %d: median error %.3f voxel, similarity %.3f from %.3f\n", how, error,
+                      fit.after, fit.before);
         assert_true(error < 0.5);
-        assert_true(fit.after > fit.before && fit.after > 0.9 && fit.after <= 1.0);
+        /* windows across the plane where the contrast turns (how 2) agree with neither side */
+        assert_true(fit.after > fit.before + 0.08 && fit.after > (how == 2 ? 0.8 : 0.9) && fit.after <= 1.0);
         clm_test_work_drop(&w);
     }
 }
