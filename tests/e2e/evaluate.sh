@@ -1,0 +1,33 @@
+#!/bin/bash
+# A run judged: figures that agree with the run's own, the same for any threads; the page about it.
+. "$(dirname "$0")/lib.sh"
+
+expect 0 '' "$COLLIMATE" phantom -q --size 48,96,112 demo
+expect 0 '' "$COLLIMATE" align -q --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out out
+expect 0 '' "$COLLIMATE" evaluate out --json --threads 1
+mv stdout one.json
+expect 0 '' "$COLLIMATE" evaluate out --json --threads 3
+same one.json stdout
+# the run measured the same volumes: its last NCC stands in the evaluation, digit by digit
+ncc=$(awk '/"final"/ { on = 1 } on && $1 == "\"ncc\":" { gsub(",", "", $2); print $2; exit }' out/metrics.json)
+contains one.json "\"ncc\": $ncc"
+
+printf 'fixed_z,fixed_y,fixed_x,moving_z,moving_y,moving_x\n10,20,30,11,21,31\n' >marks.csv
+expect 0 '' "$COLLIMATE" evaluate out --landmarks marks.csv --map map.ome.zarr
+contains stdout '^marks, um'
+contains stdout 'block faces|^Jacobian'
+[ -f map.ome.zarr/s0/zarr.json ] || fail 'no map'
+expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned out/aligned.ome.zarr
+contains stdout '^ *after'
+expect 2 'not on the fixed' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned demo/moving.n5/s0
+expect 2 'nothing to evaluate' "$COLLIMATE" evaluate
+expect 3 'no_such' "$COLLIMATE" evaluate no_such
+
+rm -r out/report
+expect 0 '' "$COLLIMATE" report out
+for picture in slice_z slice_y slice_x jacobian local_ncc; do
+    [ -s out/report/$picture.png ] || fail "no $picture.png"
+    contains out/report/index.html "src=\"$picture.png\""
+done
+contains out/report/index.html '</html>'
+expect 2 'one run folder' "$COLLIMATE" report
