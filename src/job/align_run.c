@@ -114,17 +114,8 @@ static void lay_passes(clm_run *run, double base_um) {
     }
 }
 
-static clm_image_frame frame_of(const clm_image *image) {
-    const clm_image_level *l = &clm_image_info_of(image)->level[0];
-    clm_image_frame f;
-    memcpy(f.shape, l->shape, sizeof f.shape);
-    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
-    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
-    return f;
-}
-
 static void lay_output(clm_run *run) {
-    clm_image_frame fixed = frame_of(run->fixed);
+    clm_image_frame fixed = clm_view_frame(run->fixed, 0);
     run->aligned.times = run->aligned.channels = 1;
     run->aligned.dtype = clm_image_info_of(run->moving)->dtype;
     if (run->config->apply_enabled) clm_output_lay(&run->aligned, &fixed, run->config->apply_chunk_vox, true);

@@ -1,20 +1,13 @@
 #include "collimate/job/apply_run.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
+#include "collimate/job/view.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 /* ---- the grid of the output ---- */
-
-static clm_image_frame frame_of_level(const clm_image_level *l) {
-    clm_image_frame f;
-    memcpy(f.shape, l->shape, sizeof f.shape);
-    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
-    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
-    return f;
-}
 
 static bool frame_like(const clm_apply_spec *s, clm_image_frame *out, clm_err *err) {
     clm_image *im = NULL;
@@ -24,7 +17,7 @@ static bool frame_like(const clm_apply_spec *s, clm_image_frame *out, clm_err *e
     const clm_image_info *info = clm_image_info_of(im);
     bool ok = s->like_level >= 0 && s->like_level < info->n_levels;
     if (ok)
-        *out = frame_of_level(&info->level[s->like_level]);
+        *out = clm_view_frame(im, (int)s->like_level);
     else
         (void)clm_fail(err, CLM_E_ARG, "--like %s:%lld: it has levels 0 to %d", s->like,
                        (long long)s->like_level, info->n_levels - 1);
@@ -149,8 +142,7 @@ static bool plan_hash(clm_apply_run *run, clm_err *err) {
     s.task_mib = s.cache_mib = 0.0;
     bool ok = clm_apply_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
     uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
-    const clm_image_level *l = &clm_image_info_of(run->image)->level[run->what.level];
-    const clm_image_frame in = frame_of_level(l), *base = &run->output.base;
+    const clm_image_frame in = clm_view_frame(run->image, run->what.level), *base = &run->output.base;
     h = clm_hash64(clm_map_hash(&run->map, h), in.shape, sizeof in.shape);
     h = clm_hash64(clm_hash64(h, in.spacing_um, sizeof in.spacing_um), in.origin_um, sizeof in.origin_um);
     h = clm_hash64(h, base->shape, sizeof base->shape);

@@ -6,9 +6,8 @@
 #include "collimate/align/patch.h"
 #include "collimate/job/align_run.h"
 
-double clm_feature_voxel_um(const clm_view *view); /* least spacing */
 clm_blob_params clm_feature_blobs(const clm_run *run, const clm_view *view, bool local);
-clm_patch_params clm_feature_patches(const clm_run *run, const clm_view *view, bool local);
+clm_patch_params clm_feature_patches(const clm_run *run, const clm_view *view);
 /** Voxels around a block that its blobs and patches look at. */
 void clm_feature_halo(const clm_run *run, const clm_view *view, bool local, int64_t halo[3]);
 

@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-#define MARGIN_VOX 4 /* of the moving box beyond start and largest displacement */
+#define DISPLACEMENT_VOX 8.0 /* a pass may move a point, where the configuration leaves it open */
+#define MARGIN_VOX 4         /* of the moving box beyond start and largest displacement */
 
 static clm_deform_params params_of(const clm_run *run, int pass) {
     const clm_config *c = run->config;
@@ -18,22 +19,16 @@ static clm_deform_params params_of(const clm_run *run, int pass) {
     p.radius_vox = (int32_t)c->deform_radius_vox;
     p.stiffness = c->deform_stiffness;
     p.min_jacobian = c->deform_min_jacobian;
-    p.max_displacement_um = c->deform_max_displacement_um;
-    if (p.max_displacement_um <= 0.0) {
-        const double *s = run->pass[pass].fixed.spacing;
-        double least = s[0] < s[1] ? s[0] : s[1];
-        p.max_displacement_um = 8.0 * (least < s[2] ? least : s[2]);
-    }
+    p.max_displacement_um =
+        clm_view_um_or_voxels(&run->pass[pass].fixed, c->deform_max_displacement_um, DISPLACEMENT_VOX);
     return p;
 }
 
 /* voxels of the moving view within which a displacement of the pass stays */
 static int64_t margin_of(const clm_view *moving, const clm_affine *a, double displacement_um) {
-    double sigma[3], least = moving->spacing[0];
+    double sigma[3];
     clm_affine_stretch(a, sigma);
-    for (int d = 1; d < 3; d++)
-        if (moving->spacing[d] < least) least = moving->spacing[d];
-    return MARGIN_VOX + (int64_t)(displacement_um * sigma[0] / least);
+    return MARGIN_VOX + (int64_t)(displacement_um * sigma[0] / clm_view_voxel_um(moving));
 }
 
 /* The block's own nodes: u starts as the field before the pass. */
@@ -63,8 +58,7 @@ bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task,
     if (!clm_view_read(w, &p->fixed, box, &fixed, err) || !clm_job_has_data(&fixed, err)) return false;
     if (!start_field(run, w, pass, nodes, &u, err)) return false;
     int64_t margin = margin_of(&p->moving, &run->affine, params.max_displacement_um);
-    if (!clm_job_read_moving(run, w, &p->fixed, box, &p->moving, &run->affine, &u, margin, &moving, &empty,
-                             err))
+    if (!clm_job_read_moving(w, &p->fixed, box, &p->moving, &run->affine, &u, margin, &moving, &empty, err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_deform_fit fit = {0};

@@ -54,20 +54,12 @@ static bool write_metrics(const clm_run *run, const clm_measure total[CLM_MEASUR
     return ok;
 }
 
-static clm_image_frame frame_of(const clm_image *image) {
-    const clm_image_level *l = &clm_image_info_of(image)->level[0];
-    clm_image_frame f;
-    memcpy(f.shape, l->shape, sizeof f.shape);
-    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
-    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
-    return f;
-}
-
 static bool write_transform(const clm_run *run, clm_err *err) {
     char path[CLM_PATH_MAX];
     const clm_pass *p = &run->pass[run->n_passes - 1];
-    clm_transform_spec s = {
-        .affine = run->affine, .fixed = frame_of(run->fixed), .moving = frame_of(run->moving)};
+    clm_transform_spec s = {.affine = run->affine,
+                            .fixed = clm_view_frame(run->fixed, 0),
+                            .moving = clm_view_frame(run->moving, 0)};
     memcpy(s.shape, p->lattice.shape, sizeof s.shape);
     memcpy(s.spacing_um, p->lattice.spacing, sizeof s.spacing_um);
     memcpy(s.origin_um, p->lattice.origin, sizeof s.origin_um);

@@ -47,7 +47,7 @@ static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *
         if (!ok) return false;
     }
     s->patches.n = s->points.n;
-    s->patches.samples = clm_feature_patches(run, s->view, false).samples;
+    s->patches.samples = clm_feature_patches(run, s->view).samples;
     return true;
 }
 
@@ -106,7 +106,7 @@ static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, co
                         clm_affine *out, clm_err *err) {
     const clm_config *c = run->config;
     const clm_affine identity = CLM_AFFINE_IDENTITY;
-    double voxel = clm_feature_voxel_um(f->view);
+    double voxel = clm_view_voxel_um(f->view);
     clm_global_params p = CLM_GLOBAL_DEFAULTS;
     clm_global_fit fit;
     p.any_rotation = c->global_any_rotation;
@@ -114,7 +114,7 @@ static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, co
     p.match.max_distance_um = c->global_max_distance_um;
     p.match.distinct_um = DISTINCT_VOX * voxel;
     p.ransac.model = model_of(c);
-    p.ransac.max_error_um = c->global_max_error_um > 0.0 ? c->global_max_error_um : ERROR_VOX * voxel;
+    p.ransac.max_error_um = clm_view_um_or_voxels(f->view, c->global_max_error_um, ERROR_VOX);
     p.ransac.min_inliers = c->global_min_inliers;
     const clm_affine *prior = c->global_max_distance_um > 0.0 ? &identity : NULL;
     if (!clm_global_find(w, &f->points, &f->patches, &m->points, &m->patches, prior, &p, &fit, err))

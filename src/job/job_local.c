@@ -29,7 +29,7 @@ static bool find(const clm_run *run, const clm_work *w, block *b, double *figure
     static const double same[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
     const clm_view *view = &run->local_fixed;
     clm_blob_params blob = clm_feature_blobs(run, view, true);
-    clm_patch_params patch = clm_feature_patches(run, view, true);
+    clm_patch_params patch = clm_feature_patches(run, view);
     double linear[3][3];
     clm_vol f, m;
     for (int i = 0; i < 3; i++)
@@ -43,10 +43,6 @@ static bool find(const clm_run *run, const clm_work *w, block *b, double *figure
     figure[1] = (double)b->m.n;
     return clm_patch_describe(w, &f, &b->f, &patch, same, &b->fp, err) &&
            clm_patch_describe(w, &m, &b->m, &patch, (const double(*)[3])linear, &b->mp, err);
-}
-
-static double or_voxels(double given_um, double voxels, double voxel_um) {
-    return given_um > 0.0 ? given_um : voxels * voxel_um;
 }
 
 /* correlation over the block's core under an affine; NaN where nothing can be compared */
@@ -81,10 +77,10 @@ static bool check(const clm_run *run, const clm_work *w, const clm_task *task, c
 static bool fit(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
                 clm_lattice_block *out, double *figure, clm_err *err) {
     const clm_config *c = run->config;
-    double voxel = clm_feature_voxel_um(&run->local_fixed);
+    double voxel = clm_view_voxel_um(&run->local_fixed);
     clm_match_params mp = CLM_MATCH_DEFAULTS;
     clm_matches matches;
-    mp.max_distance_um = or_voxels(c->local_search_um, SEARCH_VOX, voxel);
+    mp.max_distance_um = clm_view_um_or_voxels(&run->local_fixed, c->local_search_um, SEARCH_VOX);
     mp.min_correlation = c->local_min_correlation;
     mp.distinct_um = DISTINCT_VOX * voxel;
     if (!clm_match(w, &b->f, &b->fp, &b->m, &b->mp, &run->affine, &mp, &matches, err)) return false;
@@ -98,7 +94,7 @@ static bool fit(const clm_run *run, const clm_work *w, const clm_task *task, con
     }
     clm_ransac_params rp = CLM_RANSAC_DEFAULTS;
     clm_ransac_fit fit;
-    rp.max_error_um = or_voxels(c->local_max_error_um, ERROR_VOX, voxel);
+    rp.max_error_um = clm_view_um_or_voxels(&run->local_fixed, c->local_max_error_um, ERROR_VOX);
     rp.min_inliers = c->local_min_inliers;
     if (!clm_ransac_affine(w, matches.n, (const double(*)[3])p, (const double(*)[3])q, &rp, &fit, err))
         return false;
@@ -114,11 +110,11 @@ static bool fit(const clm_run *run, const clm_work *w, const clm_task *task, con
 static bool ask_voxels(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
                        clm_lattice_block *out, double *figure, clm_err *err) {
     const clm_view *view = &run->local_fixed;
-    double voxel = clm_feature_voxel_um(view), centre[3], size_um[3];
+    double voxel = clm_view_voxel_um(view), centre[3], size_um[3];
     clm_refine_params p = CLM_REFINE_DEFAULTS;
     clm_refine_fit r;
     p.levels = 2;
-    p.max_move_um = or_voxels(run->config->local_search_um, SEARCH_VOX, voxel);
+    p.max_move_um = clm_view_um_or_voxels(view, run->config->local_search_um, SEARCH_VOX);
     p.max_voxels = REFINE_VOXELS;
     p.min_overlap = REFINE_LEAST;
     clm_err none = CLM_ERR_NONE;
@@ -153,8 +149,9 @@ bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, 
                    clm_err *err) {
     clm_box box = clm_grid_padded(&run->local_blocks, task->index);
     const clm_view *view = &run->local_fixed;
-    double voxel = clm_feature_voxel_um(view);
-    int64_t margin = 2 + (int64_t)(or_voxels(run->config->local_search_um, SEARCH_VOX, voxel) / voxel),
+    double voxel = clm_view_voxel_um(view);
+    int64_t margin =
+                2 + (int64_t)(clm_view_um_or_voxels(view, run->config->local_search_um, SEARCH_VOX) / voxel),
             halo[3];
     block b;
     bool empty;
@@ -163,8 +160,8 @@ bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, 
         if (halo[d] > margin) margin = halo[d];
     if (!clm_view_read(w, view, box, &b.fixed, err)) return false;
     if (!clm_job_has_data(&b.fixed, err)) return false;
-    if (!clm_job_read_moving(run, w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving,
-                             &empty, err))
+    if (!clm_job_read_moving(w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving, &empty,
+                             err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_lattice_block stats;

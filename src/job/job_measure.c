@@ -28,8 +28,8 @@ static bool measure(const clm_run *run, const clm_work *w, clm_measured which, c
     clm_vol moving, warped;
     bool empty;
     if (!transform_of(run, w, which, fixed, &a, &field, &f, err) ||
-        !clm_job_read_moving(run, w, &run->measure_fixed, padded, &run->measure_moving, &a, f, 0, &moving,
-                             &empty, err))
+        !clm_job_read_moving(w, &run->measure_fixed, padded, &run->measure_moving, &a, f, 0, &moving, &empty,
+                             err))
         return false;
     if (empty) return true;
     if (!clm_vol_new(w->keep, fixed->shape, fixed->spacing, fixed->origin, &warped, err) ||

@@ -30,7 +30,7 @@ static bool find(const clm_run *run, const clm_work *w, const clm_task *task, co
                  clm_err *err) {
     static const double same[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
     clm_blob_params blob = clm_feature_blobs(run, view, false);
-    clm_patch_params patch = clm_feature_patches(run, view, false);
+    clm_patch_params patch = clm_feature_patches(run, view);
     clm_box inner;
     clm_vol whole;
     for (int d = 0; d < 3; d++) {

@@ -46,7 +46,7 @@ CLM_MUST bool clm_job_blobs(const clm_work *w, const clm_vol *v, clm_box core, c
 
 /** Read the part of the moving view that the box of the fixed view maps to, plus a margin in working voxels,
  *  into w->keep. *empty: it maps outside (true is returned). */
-CLM_MUST bool clm_job_read_moving(const clm_run *run, const clm_work *w, const clm_view *fixed, clm_box box,
+CLM_MUST bool clm_job_read_moving(const clm_work *w, const clm_view *fixed, clm_box box,
                                   const clm_view *moving, const clm_affine *a, const clm_field *f,
                                   int64_t margin_vox, clm_vol *out, bool *empty, clm_err *err);
 

@@ -135,10 +135,9 @@ bool clm_job_blobs(const clm_work *w, const clm_vol *v, clm_box core, const clm_
     return ok;
 }
 
-bool clm_job_read_moving(const clm_run *run, const clm_work *w, const clm_view *fixed, clm_box box,
-                         const clm_view *moving, const clm_affine *a, const clm_field *f, int64_t margin_vox,
-                         clm_vol *out, bool *empty, clm_err *err) {
-    (void)run;
+bool clm_job_read_moving(const clm_work *w, const clm_view *fixed, clm_box box, const clm_view *moving,
+                         const clm_affine *a, const clm_field *f, int64_t margin_vox, clm_vol *out,
+                         bool *empty, clm_err *err) {
     clm_vol fixed_grid = clm_view_grid(fixed), moving_grid = clm_view_grid(moving);
     clm_box need = clm_warp_box(a, f, &fixed_grid, box, &moving_grid, CLM_INTERP_CUBIC, margin_vox);
     *empty = clm_box_is_empty(need);

@@ -44,6 +44,23 @@ clm_view clm_view_level(const clm_image *image, int level) {
     return v;
 }
 
+clm_image_frame clm_view_frame(const clm_image *image, int level) {
+    const clm_image_level *l = &clm_image_info_of(image)->level[level];
+    clm_image_frame f;
+    memcpy(f.shape, l->shape, sizeof f.shape);
+    memcpy(f.spacing_um, l->spacing_um, sizeof f.spacing_um);
+    memcpy(f.origin_um, l->origin_um, sizeof f.origin_um);
+    return f;
+}
+
+double clm_view_voxel_um(const clm_view *v) {
+    return fmin(v->spacing[0], fmin(v->spacing[1], v->spacing[2]));
+}
+
+double clm_view_um_or_voxels(const clm_view *v, double given_um, double voxels) {
+    return given_um > 0.0 ? given_um : voxels * clm_view_voxel_um(v);
+}
+
 clm_vol clm_view_grid(const clm_view *v) {
     clm_vol g = {.data = NULL};
     for (int d = 0; d < 3; d++) {

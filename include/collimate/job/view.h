@@ -7,6 +7,7 @@
 #include "collimate/core/vol.h"
 #include "collimate/job/mask.h"
 #include "collimate/store/image.h"
+#include "collimate/store/ome.h"
 
 typedef struct clm_view {
     const clm_image *image; /* not owned */
@@ -30,6 +31,14 @@ clm_view clm_view_level(const clm_image *image, int level);
  *  working voxel of which some part is. Where the mask has nothing inside no voxel is read. Reduction goes
  *  tile by tile: temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
 CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
+
+/** The grid of a stored level, as transforms and outputs record it. */
+clm_image_frame clm_view_frame(const clm_image *image, int level);
+
+/** The least spacing of its axes: what "a voxel" means where one length is asked for. */
+double clm_view_voxel_um(const clm_view *v);
+/** given_um where that is above 0, else so many voxels of the view. */
+double clm_view_um_or_voxels(const clm_view *v, double given_um, double voxels);
 
 /** The geometry of a view as a volume without voxels (data NULL), for functions that ask for a grid. */
 clm_vol clm_view_grid(const clm_view *v);
