@@ -12,7 +12,7 @@ clm_layer(store BELOW core base
     codec_lz4.c codec_xz.c codec_zstd.c describe.c dump.c file_array.c flat.c hdf5.c
     hdf5_filter.c hdf5_levels.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c rules.c rules_image.c rules_screen.c
     rules_transform.c scale_n5.c scale_ome.c shard.c spill.c
-    tiff.c transform.c validate.c volume.c zarr.c zarr2.c zarr3.c
+    tiff.c transform.c vectors.c validate.c volume.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::HDF5 PkgConfig::TIFF PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
     Threads::Threads m)
 
@@ -53,7 +53,7 @@ configure_file(src/job/presets.c.in presets.c @ONLY)
 clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
           job_global.c job_lattice.c
-          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_points.c mask.c output.c resample.c shared.c view.c
+          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c point_table.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)

@@ -84,7 +84,7 @@ clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
 clm_unit(core affine box buckets dtype field linalg vol)
-clm_unit(store array codec files image spill validate)
+clm_unit(store array codec files image spill validate vectors)
 target_link_libraries(test_files PRIVATE PkgConfig::HDF5 PkgConfig::TIFF)
 clm_unit(plan grid stitch)
 clm_unit(image filter holes jacobian phantom truth lncc metric overlap quantile reduce seam warp)

@@ -12,7 +12,7 @@ static clm_interp interp_of(const clm_config *c) {
 /* what the run has found, as the map that apply will open later; the arrays stay the run's */
 static bool map_of(const clm_run *run, clm_map *map, clm_err *err) {
     const clm_pass *p = &run->pass[run->n_passes - 1];
-    clm_transform t = {.field = p->field};
+    clm_vectors t = {.array = {p->field}};
     memcpy(t.shape, p->lattice.shape, sizeof t.shape);
     memcpy(t.spacing_um, p->lattice.spacing, sizeof t.spacing_um);
     memcpy(t.origin_um, p->lattice.origin, sizeof t.origin_um);

@@ -11,18 +11,14 @@
 /* ---- u at many points of one field ---- */
 
 typedef struct lookup {
-    const clm_transform *t;
+    const clm_vectors *t;
     int64_t chunk[3], chunks[3];
 } lookup;
 
-static lookup lookup_of(const clm_transform *t) {
+static lookup lookup_of(const clm_vectors *t) {
     lookup k = {.t = t};
-    const clm_array_info *info = clm_array_info_of(t->field);
-    for (int d = 0; d < 3; d++) {
-        int64_t c = info->inner[d + (t->component_axis == 0)];
-        k.chunk[d] = c < 1 ? 1 : c;
-        k.chunks[d] = clm_div_up(t->shape[d], k.chunk[d]);
-    }
+    clm_vectors_chunk(t, k.chunk);
+    for (int d = 0; d < 3; d++) k.chunks[d] = clm_div_up(t->shape[d], k.chunk[d]);
     return k;
 }
 
@@ -82,11 +78,11 @@ static bool read_chunk(const lookup *k, uint64_t key, clm_arena *a, clm_field *o
         shape[d] = box.hi[d] - box.lo[d];
     }
     return clm_field_new(a, shape, k->t->spacing_um, k->t->origin_um, out, err) &&
-           clm_transform_read(k->t, box, out, err);
+           clm_vectors_read(k->t, box, out, err);
 }
 
 /* visit the n points `which` (NULL: 0 .. n-1), chunk by chunk */
-static bool for_each_chunk(const clm_transform *t, clm_arena *temp, int64_t n, const int32_t *which,
+static bool for_each_chunk(const clm_vectors *t, clm_arena *temp, int64_t n, const int32_t *which,
                            const double (*x)[3], uint8_t *flags, visit_fn *visit, void *ctx, clm_err *err) {
     lookup k = lookup_of(t);
     clm_mark m = clm_arena_mark(temp);
@@ -121,33 +117,8 @@ static void displace(void *ctx, int32_t point, const clm_field *f) {
     for (int d = 0; d < 3; d++) x[point][d] += u[d];
 }
 
-static bool forward(const clm_map *map, clm_arena *temp, int64_t n, double (*x)[3], uint8_t *flags,
-                    clm_err *err) {
-    for (int s = 0; s < map->n; s++) {
-        const clm_map_step *step = &map->step[s];
-        if (step->is_field) {
-            if (!for_each_chunk(&step->field, temp, n, NULL, (const double(*)[3])x, flags, displace, x, err))
-                return false;
-            continue;
-        }
-        for (int64_t i = 0; i < n; i++) clm_affine_apply(&step->affine, x[i], x[i]);
-    }
-    return true;
-}
-
 static bool check_count(int64_t n, clm_err *err) {
     return n < INT32_MAX || clm_fail(err, CLM_E_ARG, "%lld points at once", (long long)n);
-}
-
-bool clm_map_points(const clm_map *map, const clm_work *w, int64_t n, double (*x)[3], uint8_t *flags,
-                    clm_err *err) {
-    if (n == 0) return true;
-    if (!check_count(n, err)) return false;
-    memset(flags, 0, (size_t)n);
-    if (!forward(map, w->temp, n, x, flags, err)) return false;
-    for (int64_t i = 0; i < n; i++)
-        if (!clm_map_frame_has(&map->moving, x[i])) flags[i] |= CLM_POINT_OUTSIDE;
-    return true;
 }
 
 /* ---- back through one field: x + u(x) = y ---- */
@@ -208,7 +179,7 @@ static void improve(void *ctx, int32_t point, const clm_field *f) {
     memcpy(all->at[point], s->at, sizeof s->at);
 }
 
-static bool back_through(const clm_transform *t, clm_arena *temp, int64_t n, double tolerance, double (*x)[3],
+static bool back_through(const clm_vectors *t, clm_arena *temp, int64_t n, double tolerance, double (*x)[3],
                          uint8_t *flags, clm_err *err) {
     clm_mark m = clm_arena_mark(temp);
     solve *s = clm_take(temp, solve, n, err);
@@ -236,17 +207,56 @@ static bool back_through(const clm_transform *t, clm_arena *temp, int64_t n, dou
         bool beyond;
         memcpy(x[i], s[i].best, sizeof s[i].best);
         (void)chunk_at(&k, x[i], &beyond);
-        if (beyond) flags[i] |= CLM_POINT_EXTRAPOLATED;
+        if (flags && beyond) flags[i] |= CLM_POINT_EXTRAPOLATED;
+        if (flags && !(s[i].error <= tolerance)) flags[i] |= CLM_POINT_UNSOLVED;
     }
     clm_arena_rewind(temp, m);
     return ok;
+}
+
+/* ---- the chain ---- */
+
+/* A field turned round is solved this much finer than its nodes stand. */
+static double own_tolerance(const clm_vectors *t) {
+    return 1e-5 * fmin(t->spacing_um[0], fmin(t->spacing_um[1], t->spacing_um[2]));
+}
+
+static bool step_forward(const clm_map_step *s, clm_arena *temp, int64_t n, double (*x)[3], uint8_t *flags,
+                         clm_err *err) {
+    switch (s->kind) {
+    case CLM_STEP_FIELD:
+        return for_each_chunk(&s->field, temp, n, NULL, (const double(*)[3])x, flags, displace, x, err);
+    case CLM_STEP_FIELD_BACK:
+        return back_through(&s->field, temp, n, own_tolerance(&s->field), x, flags, err);
+    default:
+        for (int64_t i = 0; i < n; i++) clm_affine_apply(&s->affine, x[i], x[i]);
+        return true;
+    }
+}
+
+static bool forward(const clm_map *map, clm_arena *temp, int64_t n, double (*x)[3], uint8_t *flags,
+                    clm_err *err) {
+    for (int s = 0; s < map->n; s++)
+        if (!step_forward(&map->step[s], temp, n, x, flags, err)) return false;
+    return true;
+}
+
+bool clm_map_points(const clm_map *map, const clm_work *w, int64_t n, double (*x)[3], uint8_t *flags,
+                    clm_err *err) {
+    if (n == 0) return true;
+    if (!check_count(n, err)) return false;
+    memset(flags, 0, (size_t)n);
+    if (!forward(map, w->temp, n, x, flags, err)) return false;
+    for (int64_t i = 0; i < n; i++)
+        if (!clm_map_frame_has(&map->moving, x[i])) flags[i] |= CLM_POINT_OUTSIDE;
+    return true;
 }
 
 /* How much an error before the steps after s can grow on the way to moving space, by the affines alone. */
 static double growth_after(const clm_map *map, int s) {
     double g = 1.0, sigma[3];
     for (int i = s + 1; i < map->n; i++)
-        if (!map->step[i].is_field) {
+        if (map->step[i].kind == CLM_STEP_AFFINE) {
             clm_affine_stretch(&map->step[i].affine, sigma);
             g *= sigma[0];
         }
@@ -267,13 +277,16 @@ bool clm_map_points_back(const clm_map *map, const clm_work *w, int64_t n, doubl
     for (int s = map->n - 1; ok && s >= 0; s--) {
         const clm_map_step *step = &map->step[s];
         clm_affine inverse;
-        if (step->is_field) {
+        if (step->kind == CLM_STEP_FIELD) {
             double tolerance = 0.1 * tolerance_um / fmax(growth_after(map, s), 1e-12);
             ok = back_through(&step->field, w->temp, n, tolerance, x, flags, err);
-            continue;
+        } else if (step->kind == CLM_STEP_FIELD_BACK) {
+            ok = for_each_chunk(&step->field, w->temp, n, NULL, (const double(*)[3])x, flags, displace, x,
+                                err);
+        } else {
+            ok = clm_affine_invert(&step->affine, &inverse, err);
+            for (int64_t i = 0; ok && i < n; i++) clm_affine_apply(&inverse, x[i], x[i]);
         }
-        ok = clm_affine_invert(&step->affine, &inverse, err);
-        for (int64_t i = 0; ok && i < n; i++) clm_affine_apply(&inverse, x[i], x[i]);
     }
     if (ok) memcpy(again, x, (size_t)n * sizeof *again);
     ok = ok && forward(map, w->temp, n, again, NULL, err);
@@ -281,6 +294,7 @@ bool clm_map_points_back(const clm_map *map, const clm_work *w, int64_t n, doubl
         double r = 0.0;
         for (int d = 0; d < 3; d++) r += (again[i][d] - y[i][d]) * (again[i][d] - y[i][d]);
         residual_um[i] = sqrt(r);
+        flags[i] &= (uint8_t)~CLM_POINT_UNSOLVED; /* a step's own; what counts is the whole chain */
         if (!(residual_um[i] <= tolerance_um)) flags[i] |= CLM_POINT_UNSOLVED;
         if (!clm_map_frame_has(&map->fixed, x[i])) flags[i] |= CLM_POINT_OUTSIDE;
     }

@@ -137,48 +137,18 @@ void clm_transform_close(clm_transform *t) {
     memset(t, 0, sizeof *t);
 }
 
-/* Chunks' vectors into three planes. */
-typedef struct planes {
-    const clm_transform *t;
-    clm_box box;
-    clm_field *out;
-} planes;
-
-static bool spread(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err) {
-    (void)err;
-    const planes *k = ctx;
-    int c = k->t->component_axis, s = c == 0;
-    int64_t extent[3], from[3], to[3], offset = 0;
-    (void)clm_strides(3, k->out->shape, to);
-    for (int d = 0; d < 3; d++) {
-        extent[d] = p->hi[d + s] - p->lo[d + s];
-        from[d] = p->stride[d + s];
-        offset += (p->lo[d + s] - k->box.lo[d]) * to[d];
-    }
-    for (int64_t i = p->lo[c]; i < p->hi[c]; i++) {
-        float *dst = k->out->u[i] + offset;
-        if (p->data)
-            clm_copy_block(3, extent, p->data + (i - p->lo[c]) * p->stride[c] * (int64_t)a->size, from, dst,
-                           to, a->size, a->unit, p->swap);
-        else
-            clm_fill_block(3, extent, dst, to, a->info.fill, a->size);
-    }
-    return true;
+clm_vectors clm_transform_vectors(const clm_transform *t) {
+    clm_vectors v = {.array = {t->field}, .component_axis = t->component_axis};
+    memcpy(v.shape, t->shape, sizeof v.shape);
+    memcpy(v.spacing_um, t->spacing_um, sizeof v.spacing_um);
+    memcpy(v.origin_um, t->origin_um, sizeof v.origin_um);
+    return v;
 }
 
 bool clm_transform_read(const clm_transform *t, clm_box box, clm_field *out, clm_err *err) {
-    int64_t lo[4] = {0, 0, 0, 0}, hi[4] = {3, 3, 3, 3};
-    planes k = {.t = t, .box = box, .out = out};
     if (!t->field) return clm_fail(err, CLM_E_ARG, "the transform has no displacement field");
-    for (int d = 0; d < 3; d++) {
-        if (out->shape[d] != box.hi[d] - box.lo[d])
-            return clm_fail(err, CLM_E_ARG, "field and box differ in shape");
-        lo[d + (t->component_axis == 0)] = box.lo[d];
-        hi[d + (t->component_axis == 0)] = box.hi[d];
-        out->spacing[d] = t->spacing_um[d];
-        out->origin[d] = t->origin_um[d] + t->spacing_um[d] * (double)box.lo[d];
-    }
-    return clm_array_each(t->field, lo, hi, spread, NULL, &k, err);
+    const clm_vectors v = clm_transform_vectors(t);
+    return clm_vectors_read(&v, box, out, err);
 }
 
 bool clm_transform_put(clm_transform *t, const int64_t index[3], const clm_field *chunk, clm_err *err) {

@@ -8,13 +8,18 @@
 
 #define CLM_MAP_STEPS_MAX 32
 
+typedef enum clm_step_kind {
+    CLM_STEP_AFFINE,     /* x -> A x                              */
+    CLM_STEP_FIELD,      /* x -> x + u(x)                         */
+    CLM_STEP_FIELD_BACK, /* y -> the x with x + u(x) = y, solved  */
+} clm_step_kind;
+
 typedef struct clm_map_step {
-    bool is_field;
-    clm_affine affine;   /* x -> A x, when !is_field                                        */
-    clm_transform field; /* x -> x + u(x), when is_field; its own affine is not looked at   */
+    clm_step_kind kind;
+    clm_affine affine;
+    clm_vectors field;
 } clm_map_step;
 
-/** T = step[n-1] o ... o step[0]. No steps: the identity. */
 typedef struct clm_map {
     int n;
     clm_map_step step[CLM_MAP_STEPS_MAX];
@@ -27,13 +32,20 @@ typedef struct clm_map {
  *    an OME-Zarr scene [displacements, affine]
  *    *.json   with "affine": 3 rows of 4 numbers, z y x, micrometres (affine.json of a run)
  *    any other file: 3 x 4 or 4 x 4 numbers as numpy.savetxt writes them; # begins a comment
+ *    inverse:PATH   any of these, backwards
  *  cache_bytes: budget for decoded chunks of the fields; 0: none.
- *  Errors   CLM_E_NOTFOUND; CLM_E_FORMAT what a file should hold; CLM_E_UNSUPPORTED; CLM_E_ARG too long */
+ *  Errors   CLM_E_NOTFOUND; CLM_E_FORMAT what a file should hold; CLM_E_UNSUPPORTED; CLM_E_ARG too long;
+ *           CLM_E_NUMERIC an affine that cannot be inverted */
 CLM_MUST bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err);
 void clm_map_close(clm_map *map); /* zeroed is fine */
-/** Append a step. CLM_E_ARG when the chain is full. The field stays the caller's until clm_map_close. */
+/** Append a step. CLM_E_ARG when the chain is full. */
 CLM_MUST bool clm_map_add_affine(clm_map *map, const clm_affine *a, clm_err *err);
-CLM_MUST bool clm_map_add_field(clm_map *map, const clm_transform *field, clm_err *err);
+/** The field's arrays are the map's from then on; on failure they stay the caller's. */
+CLM_MUST bool clm_map_add_field(clm_map *map, const clm_vectors *field, clm_err *err);
+/** The steps of `from` after those of map; its fields are map's from then on. Frames are left alone. */
+CLM_MUST bool clm_map_append(clm_map *map, clm_map *from, clm_err *err);
+/** T becomes its inverse: steps and frames turned round. CLM_E_NUMERIC an affine has none. */
+CLM_MUST bool clm_map_turn(clm_map *map, clm_err *err);
 /** Everything that decides what T does, but the fields' voxels. */
 uint64_t clm_map_hash(const clm_map *map, uint64_t hash);
 
@@ -50,7 +62,7 @@ double clm_map_nodes(const clm_map *map, const clm_vol *grid);
 /* Flags of a point. */
 #define CLM_POINT_EXTRAPOLATED 1 /* beyond the nodes of a field, which keeps its border's value there   */
 #define CLM_POINT_OUTSIDE 2      /* where it arrives there is no voxel (when the grid there is known)   */
-#define CLM_POINT_UNSOLVED 4     /* inverse: the residual is above the tolerance                        */
+#define CLM_POINT_UNSOLVED 4     /* a field turned round: the residual is above the tolerance           */
 
 /** x -> T(x), in place.
  *  x [n] world micrometres z y x; flags [n], set; the order of points does not matter to any result.

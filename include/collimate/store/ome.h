@@ -7,6 +7,7 @@
 #include "collimate/core/box.h"
 #include "collimate/core/field.h"
 #include "collimate/store/array.h"
+#include "collimate/store/vectors.h"
 
 typedef struct clm_level_spec {
     const char *path; /* below the group: "s0", "s1", ... */
@@ -77,6 +78,8 @@ typedef struct clm_transform {
  *  Errors CLM_E_UNSUPPORTED a chain of other transforms. */
 CLM_MUST bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_err *err);
 void clm_transform_close(clm_transform *t); /* zeroed is fine */
+/** The field, which must be there; the array stays the transform's unless t->field is cleared. */
+clm_vectors clm_transform_vectors(const clm_transform *t);
 /** Nodes of box into out->u (allocated, shape as box); its spacing and origin are set. */
 CLM_MUST bool clm_transform_read(const clm_transform *t, clm_box box, clm_field *out, clm_err *err);
 /** One chunk of the field, index z y x: u's planes, clipped to the lattice, packed. */

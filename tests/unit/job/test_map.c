@@ -139,6 +139,32 @@ static void back_returns_what_forward_took(void **state) {
     }
 }
 
+/* a transform opened backwards undoes it, as points and over a box, and is undone by itself */
+static void inverse_of_a_path_undoes_it(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    char back[CLM_PATH_MAX + 16];
+    (void)snprintf(back, sizeof back, "inverse:%s", scene);
+    const char *once[] = {scene}, *both[] = {scene, back};
+    clm_map forth = open_map(once, 1), loop = open_map(both, 2);
+    static double x[POINTS][3], y[POINTS][3], z[POINTS][3], residual[POINTS];
+    static uint8_t flags[POINTS];
+    random_points(6, 0.1, POINTS, x);
+    memcpy(y, x, sizeof x);
+    assert_ok(clm_map_points(&loop, &work, POINTS, y, flags, &err), err);
+    for (int i = 0; i < POINTS; i++)
+        for (int d = 0; d < 3; d++) assert_near(y[i][d], x[i][d], 1e-3);
+    assert_ok(clm_map_turn(&forth, &err), err);
+    memcpy(y, x, sizeof x);
+    memcpy(z, x, sizeof x);
+    assert_ok(clm_map_points(&forth, &work, POINTS, y, flags, &err), err);
+    assert_ok(clm_map_points_back(&forth, &work, POINTS, 1e-4, y, residual, flags, &err), err);
+    for (int i = 0; i < POINTS; i++)
+        for (int d = 0; d < 3; d++) assert_near(y[i][d], z[i][d], 1e-3);
+    clm_map_close(&forth);
+    clm_map_close(&loop);
+}
+
 /* where a field folds steps may not lead to the tolerance: then the residual says so, and it is the true one */
 static void what_did_not_converge_is_told(void **state) {
     (void)state;
@@ -147,8 +173,8 @@ static void what_did_not_converge_is_told(void **state) {
     const clm_array_spec spec = {.ndim = 4, .shape = {3, 6, 6, 6}, .chunk = {3, 6, 6, 6}, .dtype = CLM_F32};
     static float u[3 * 216];
     for (uint64_t i = 0; i < 648; i++) u[i] = (float)(12.0 * clm_rng_normal(3, 0, i)); /* folds everywhere */
-    clm_transform folded = {.shape = {6, 6, 6}, .spacing_um = {4, 4, 4}};
-    assert_ok(clm_array_open_memory(&spec, u, &folded.field, &err), err);
+    clm_vectors folded = {.shape = {6, 6, 6}, .spacing_um = {4, 4, 4}};
+    assert_ok(clm_array_open_memory(&spec, u, &folded.array[0], &err), err);
     assert_ok(clm_map_add_field(&map, &folded, &err), err);
     static double y[500][3], x[500][3], residual[500];
     static uint8_t flags[500], other[500];
@@ -329,6 +355,7 @@ static void tables_tell_line_and_column_of_a_fault(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(points_equal_the_definition_in_any_order),
                                        cmocka_unit_test(back_returns_what_forward_took),
+                                       cmocka_unit_test(inverse_of_a_path_undoes_it),
                                        cmocka_unit_test(what_did_not_converge_is_told),
                                        cmocka_unit_test(boxes_agree_with_points),
                                        cmocka_unit_test(affines_are_read_from_json_and_text),

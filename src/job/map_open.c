@@ -1,0 +1,120 @@
+/* Transforms found on disk, as the steps of a map. */
+#include "collimate/base/file.h"
+#include "collimate/job/align_run.h"
+#include "collimate/job/map.h"
+
+#include <ctype.h>
+#include <string.h>
+
+#define AFFINE_BYTES_MAX ((size_t)1 << 20)
+#define INVERSE "inverse:"
+
+static bool affine_of_json(const char *path, clm_affine *out, clm_err *err) {
+    clm_json *v = NULL;
+    if (!clm_json_read(path, &v, err)) return false;
+    const clm_json *rows = clm_json_get(v, "affine");
+    bool ok = clm_json_size(rows) == 3 || clm_json_size(rows) == 4;
+    for (int i = 0; ok && i < 3; i++) ok = clm_json_numbers(clm_json_at(rows, i), 4, out->m[i]);
+    clm_json_free(v);
+    return ok || clm_fail(err, CLM_E_FORMAT, "%s: affine: must be 3 rows of 4 numbers, z y x", path);
+}
+
+/* The next number of a text, which ends at a blank, comma or comment; false at the end of it or on junk. */
+static bool next_number(char **at, double *out, int *line) {
+    char *p = *at;
+    for (;; p++) {
+        if (*p == '#')
+            while (*p && *p != '\n') p++;
+        if (*p == '\n') ++*line;
+        if (!isspace((unsigned char)*p) && *p != ',') break;
+    }
+    char *end = p, was;
+    while (*end && !isspace((unsigned char)*end) && *end != ',' && *end != '#') end++;
+    was = *end;
+    *end = 0;
+    bool ok = end > p && clm_text_real(p, out);
+    *end = was;
+    *at = ok ? end : p;
+    return ok;
+}
+
+static bool affine_of_text(const char *path, clm_affine *out, clm_err *err) {
+    clm_buf b = {0};
+    double v[17];
+    int n = 0, line = 1;
+    if (!clm_file_read(path, AFFINE_BYTES_MAX, &b, err)) return false;
+    char *at = (char *)b.data;
+    while (n < 17 && next_number(&at, &v[n], &line)) n++;
+    bool ok = true;
+    if (n < 17 && *at) ok = clm_fail(err, CLM_E_FORMAT, "%s:%d: \"%.20s\" is not a number", path, line, at);
+    if (ok && n != 12 && n != 16)
+        ok = clm_fail(err, CLM_E_FORMAT, "%s: %d numbers; an affine has 3 x 4 or 4 x 4 (z y x, micrometres)",
+                      path, n);
+    if (ok && n == 16 && !(v[12] == 0 && v[13] == 0 && v[14] == 0 && v[15] == 1))
+        ok = clm_fail(err, CLM_E_FORMAT, "%s: the last of 4 rows must be 0 0 0 1", path);
+    if (ok) memcpy(out->m, v, sizeof out->m);
+    clm_buf_free(&b);
+    return ok;
+}
+
+static bool add_file(clm_map *map, const char *path, clm_err *err) {
+    clm_affine a;
+    bool json = clm_text_ends(path, ".json");
+    return (json ? affine_of_json(path, &a, err) : affine_of_text(path, &a, err)) &&
+           clm_map_add_affine(map, &a, err);
+}
+
+static bool add_scene(clm_map *map, const char *path, clm_err *err) {
+    clm_transform t;
+    if (!clm_transform_open(path, false, &t, err)) return false;
+    map->fixed = t.fixed;
+    map->moving = t.moving;
+    bool ok = true;
+    if (t.field) {
+        const clm_vectors v = clm_transform_vectors(&t);
+        ok = clm_map_add_field(map, &v, err);
+        if (ok) t.field = NULL;
+    }
+    ok = ok && clm_map_add_affine(map, &t.affine, err);
+    clm_transform_close(&t);
+    return ok;
+}
+
+static bool add_path(clm_map *map, const char *path, clm_err *err) {
+    char job[CLM_PATH_MAX], scene[CLM_PATH_MAX], meta[CLM_PATH_MAX];
+    clm_path_kind kind = clm_path_kind_of(path);
+    if (kind == CLM_PATH_NONE) return clm_fail(err, CLM_E_NOTFOUND, "%s: no such transform", path);
+    if (kind != CLM_PATH_FOLDER) return add_file(map, path, err);
+    if (!clm_path_join(job, path, "job.json", err) || !clm_path_join(scene, path, CLM_RUN_TRANSFORM, err) ||
+        !clm_path_join(meta, scene, "zarr.json", err))
+        return false;
+    if (clm_path_kind_of(job) != CLM_PATH_FILE) return add_scene(map, path, err);
+    if (clm_path_kind_of(meta) != CLM_PATH_FILE)
+        return clm_fail(
+            err, CLM_E_NOTFOUND,
+            "%s: a run that is not finished: it has no transform yet; collimate status tells more", path);
+    return add_scene(map, scene, err) || clm_err_in(err, "%s: is the run finished?", path);
+}
+
+/* One path's steps, turned round where asked for. */
+static bool open_one(const char *path, clm_cache *cache, clm_map *out, clm_err *err) {
+    bool back = strncmp(path, INVERSE, strlen(INVERSE)) == 0;
+    *out = (clm_map){.cache = cache};
+    if (!add_path(out, back ? path + strlen(INVERSE) : path, err)) return false;
+    return !back || clm_map_turn(out, err) || clm_err_in(err, "%s", path);
+}
+
+bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err) {
+    memset(out, 0, sizeof *out);
+    bool ok = cache_bytes == 0 || clm_cache_open(cache_bytes, &out->cache, err);
+    for (int i = 0; ok && i < n; i++) {
+        clm_map one;
+        ok = open_one(paths[i], out->cache, &one, err) && clm_map_append(out, &one, err);
+        if (i == 0) out->fixed = one.fixed;
+        out->moving = one.moving;
+        one.cache = NULL; /* the chain's */
+        clm_map_close(&one);
+    }
+    if (!ok) clm_map_close(out);
+    return ok;
+}
