@@ -64,7 +64,7 @@ static bool stage_begin(void *run, int stage, clm_err *err) {
 
 static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
     bool ok = clm_convert_task(run, w, task, err);
-    out->peak_bytes = (double)(clm_arena_peak(w->keep) + clm_arena_peak(w->temp));
+    out->peak_bytes = (double)clm_arena_peak(w->keep);
     return ok;
 }
 

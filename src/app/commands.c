@@ -6,8 +6,9 @@ clm_exit clm_exit_of(clm_code code) {
     switch (code) {
     case CLM_OK: return CLM_EXIT_DONE;
     case CLM_E_ARG:
-    case CLM_E_NOMEM: return CLM_EXIT_USAGE;
+    case CLM_E_BUDGET: return CLM_EXIT_USAGE;
     case CLM_E_WRITE: return CLM_EXIT_OUTPUT;
+    case CLM_E_NOMEM:
     case CLM_E_PEER:
     case CLM_E_CANCELLED: return CLM_EXIT_INTERRUPTED;
     default: return CLM_EXIT_INPUT;

@@ -23,9 +23,8 @@ static bool open_child(const void *ctx, const clm_buf *setup, void **state, clm_
     c->l.share = share;
     if (!c->body->open(&blob, &c->l, err))
         return false; /* nothing is given back: the next task tries again */
-    size_t budget = (size_t)(c->l.task_mib * 1048576.0 / 2.0);
     *state = c;
-    return clm_arena_open(budget, &c->work.keep, err) && clm_arena_open(budget, &c->work.temp, err);
+    return clm_arena_open_pair((size_t)(c->l.task_mib * 1048576.0), &c->work.keep, &c->work.temp, err);
 }
 
 static bool run_in_child(void *state, const clm_task *task, clm_outcome *out, clm_err *err) {

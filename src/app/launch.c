@@ -90,12 +90,11 @@ static void on_lost(void *ctx, clm_outcome *o) {
 }
 
 static bool open_slots(rank *r, clm_err *err) {
-    size_t budget = (size_t)(r->l.task_mib * 1048576.0 / 2.0);
+    size_t budget = (size_t)(r->l.task_mib * 1048576.0);
     r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
     r->work = clm_heap_new((size_t)r->slots, sizeof *r->work, err);
     for (int s = 0; r->work && s < r->slots; s++)
-        if (!clm_arena_open(budget, &r->work[s].keep, err) || !clm_arena_open(budget, &r->work[s].temp, err))
-            return false;
+        if (!clm_arena_open_pair(budget, &r->work[s].keep, &r->work[s].temp, err)) return false;
     return r->work != NULL;
 }
 

@@ -22,6 +22,7 @@
 struct clm_arena {
     unsigned char *base;
     size_t budget, used, peak;
+    clm_arena *other; /* of a pair, else NULL */
 };
 
 bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
@@ -39,6 +40,19 @@ bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
     return true;
 }
 
+bool clm_arena_open_pair(size_t budget_bytes, clm_arena **one, clm_arena **other, clm_err *err) {
+    *one = *other = NULL;
+    if (!clm_arena_open(budget_bytes, one, err)) return false;
+    if (!clm_arena_open(budget_bytes, other, err)) {
+        clm_arena_close(*one);
+        *one = NULL;
+        return false;
+    }
+    (*one)->other = *other;
+    (*other)->other = *one;
+    return true;
+}
+
 void clm_arena_close(clm_arena *a) {
     if (!a) return;
     UNPOISON(a->base, a->budget);
@@ -49,18 +63,24 @@ void clm_arena_close(clm_arena *a) {
 void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     int64_t bytes;
     if (!clm_mul(n, (int64_t)size, &bytes, err)) return NULL;
-    size_t left = a->budget - a->used;
+    size_t in_use = a->used + (a->other ? a->other->used : 0);
     size_t round = ((size_t)bytes + ALIGN - 1) & ~(size_t)(ALIGN - 1);
-    if (round + REDZONE > left || clm_fault("arena")) {
-        clm_fail(err, CLM_E_NOMEM,
+    if (clm_fault("arena")) { /* as the system does it that has promised more than it has */
+        clm_fail_os(err, CLM_E_NOMEM, "no memory for %lld bytes", (long long)bytes);
+        return NULL;
+    }
+    if (round + REDZONE > a->budget - in_use) {
+        clm_fail(err, CLM_E_BUDGET,
                  "block memory budget reached: %lld bytes asked, %zu of %zu in use; use smaller "
                  "blocks or raise memory.task_mib",
-                 (long long)bytes, a->used, a->budget);
+                 (long long)bytes, in_use, a->budget);
         return NULL;
     }
     unsigned char *p = a->base + a->used;
     a->used += round + REDZONE;
-    if (a->used > a->peak) a->peak = a->used;
+    in_use += round + REDZONE;
+    if (in_use > a->peak) a->peak = in_use;
+    if (a->other && in_use > a->other->peak) a->other->peak = in_use;
     UNPOISON(p, (size_t)bytes);
 #ifdef CLM_DEBUG
     memset(p, 0xff, (size_t)bytes);

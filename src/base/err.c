@@ -58,8 +58,8 @@ bool(clm_err_in)(clm_err *err, const char *fmt, ...) {
 }
 
 const char *clm_code_name(clm_code code) {
-    static const char *const names[CLM_CODE_COUNT] = {"ok",      "argument", "no_memory",   "read",
-                                                      "write",   "format",   "unsupported", "missing",
-                                                      "no_data", "numeric",  "peer",        "cancelled"};
+    static const char *const names[CLM_CODE_COUNT] = {
+        "ok",      "argument", "no_memory", "read", "write",     "format",     "unsupported",
+        "missing", "no_data",  "numeric",   "peer", "cancelled", "over_budget"};
     return code >= 0 && code < CLM_CODE_COUNT ? names[code] : "unknown";
 }

@@ -13,7 +13,7 @@ void *clm_heap_new(size_t n, size_t size, clm_err *err) {
 bool clm_heap_grow(void **p, size_t n, size_t size, clm_err *err) {
     size_t bytes;
     if (__builtin_mul_overflow(n, size, &bytes))
-        return clm_fail(err, CLM_E_NOMEM, "%zu items of %zu bytes overflow", n, size);
+        return clm_fail(err, CLM_E_BUDGET, "%zu items of %zu bytes overflow", n, size);
     void *q = clm_fault("heap") ? NULL : realloc(*p, bytes ? bytes : 1); /* allow: the wrapper */
     if (!q) return clm_fail(err, CLM_E_NOMEM, "no memory for %zu bytes", bytes);
     *p = q;
@@ -45,6 +45,6 @@ void clm_buf_free(clm_buf *b) {
 
 bool clm_mul(int64_t a, int64_t b, int64_t *out, clm_err *err) {
     if (a < 0 || b < 0 || __builtin_mul_overflow(a, b, out))
-        return clm_fail(err, CLM_E_NOMEM, "%lld x %lld is out of range", (long long)a, (long long)b);
+        return clm_fail(err, CLM_E_BUDGET, "%lld x %lld is out of range", (long long)a, (long long)b);
     return true;
 }

@@ -14,6 +14,7 @@ enum { NONE = -1, SCAN_A_CALL = 1024, MOST_WORKERS = 1 << 22 };
  * such tasks are assigned again without an outcome. */
 static const int retries_of[CLM_CODE_COUNT] = {
     [CLM_E_IO] = 3,     /* the file system said no; it may not next time         */
+    [CLM_E_NOMEM] = 2,  /* the system had no memory; it may have next time       */
     [CLM_E_WRITE] = -1, /* disk full, quota, read-only: every other task fails, too */
 };
 

@@ -159,7 +159,7 @@ static void lay_stages(clm_run *run) {
         int64_t blocks[3] = {1, 1, run->coarse_blocks[0].n + run->coarse_blocks[1].n};
         if (run->makes_coarse) add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
         int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
-        add_stage(run, CLM_JOB_SPOTS, 0, n, false, "spots");
+        add_stage(run, CLM_JOB_SPOTS, 0, n, true, "spots"); /* the global stage needs every block */
     }
     add_stage(run, CLM_JOB_GLOBAL, 0, one, true, "global");
     if (c->local_enabled) {

@@ -304,6 +304,6 @@ bool clm_apply_task(const clm_apply_run *run, const clm_work *w, const clm_task 
         ok = clm_output_coarsen(&run->output, w, task->stage, task->index, err);
     else
         ok = clm_output_finish(&run->output, clm_path_name(run->output.path), NULL, err);
-    out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
+    out->peak_bytes = (double)clm_arena_peak(w->keep);
     return ok;
 }

@@ -17,7 +17,7 @@ typedef struct job {
 /* clang-format off */
 static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_COARSE] = {clm_job_coarse, false, {{NULL, SUM}}},
-    [CLM_JOB_SPOTS] = {clm_job_spots, true, {{"spots", SUM}}},
+    [CLM_JOB_SPOTS] = {clm_job_spots, false, {{"spots", SUM}}},
     [CLM_JOB_GLOBAL] = {clm_job_global, false, {
         {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
         {"ncc_ransac", MEAN}, {"ncc_refined", MEAN}, {"overlap", MEAN}, {"inverted", MEAN}}},
@@ -59,8 +59,9 @@ bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, cl
     mine.seed =
         clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
     bool ok = j->run(run, &mine, task, out->figure, err);
-    if (!ok && err->code != CLM_E_IO && err->code != CLM_E_WRITE) clm_job_lost(run, task, err);
-    out->peak_bytes = (double)clm_arena_peak(w->keep) + (double)clm_arena_peak(w->temp);
+    /* one that is tried again replaces its marker */
+    if (!ok && err->code != CLM_E_WRITE) clm_job_lost(run, task, err);
+    out->peak_bytes = (double)clm_arena_peak(w->keep);
     struct rusage use;
     if (getrusage(RUSAGE_SELF, &use) == 0) out->figure[CLM_FIGURE_RSS] = (double)use.ru_maxrss * 1024.0;
     return ok;

@@ -38,7 +38,6 @@ static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *
         clm_spill spill;
         bool failed;
         bool ok = clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err);
-        if (ok && failed) ok = clm_job_failed_before(&spill, err);
         const clm_section *norm = ok ? find_part(&spill, s, "norm") : NULL;
         if (norm) s->points.n += norm->shape[3];
         const clm_section *code = norm && norm->shape[3] ? find_part(&spill, s, "code") : NULL;

@@ -17,8 +17,6 @@ CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_se
                           clm_err *err);
 /** The marker of a task that failed for good. */
 CLM_MUST bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err);
-/** The error of the task that left this marker, as one's own; false. */
-bool clm_job_failed_before(const clm_spill *spill, clm_err *err);
 /** Read a task's sections into `a`. *failed: it left the marker only (true is returned, nothing is read).
  *  CLM_E_IO when it left nothing at all. */
 CLM_MUST bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out,

@@ -13,19 +13,11 @@ bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *se
 }
 
 bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err) {
-    const int32_t code = (int32_t)why->code;
-    const clm_section s[2] = {{.name = "failed",
-                               .dtype = CLM_U8,
-                               .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1},
-                               .data = why->text},
-                              {.name = "code", .dtype = CLM_I32, .shape = {1, 1, 1, 1}, .data = &code}};
-    return clm_job_put(run, task, s, 2, err);
-}
-
-bool clm_job_failed_before(const clm_spill *spill, clm_err *err) {
-    const clm_section *why = clm_spill_find(spill, "failed"), *code = clm_spill_find(spill, "code");
-    clm_code c = code ? (clm_code) * (const int32_t *)code->data : CLM_E_IO;
-    return clm_fail(err, c, "%s", why ? (const char *)why->data : "");
+    const clm_section s = {.name = "failed",
+                           .dtype = CLM_U8,
+                           .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1},
+                           .data = why->text};
+    return clm_job_put(run, task, &s, 1, err);
 }
 
 bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out, bool *failed,

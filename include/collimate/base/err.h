@@ -11,7 +11,7 @@
 typedef enum clm_code {
     CLM_OK = 0,
     CLM_E_ARG,         /* contract broken or a bad configuration value; never retried     */
-    CLM_E_NOMEM,       /* a memory budget was reached; a smaller block may pass            */
+    CLM_E_NOMEM,       /* the system refused memory; may pass next time                    */
     CLM_E_IO,          /* the system refused a read; may pass next time                    */
     CLM_E_WRITE,       /* the system refused a write: disk full, quota, read-only          */
     CLM_E_FORMAT,      /* bytes are not what the format promises                           */
@@ -21,6 +21,7 @@ typedef enum clm_code {
     CLM_E_NUMERIC,     /* singular, diverged, folded, not finite                           */
     CLM_E_PEER,        /* another rank failed or vanished                                  */
     CLM_E_CANCELLED,   /* asked to stop                                                    */
+    CLM_E_BUDGET,      /* a memory budget was reached, as it always will be; a smaller block may pass */
     CLM_CODE_COUNT
 } clm_code;
 

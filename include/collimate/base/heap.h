@@ -23,7 +23,7 @@ typedef struct clm_buf {
 CLM_MUST bool clm_buf_reserve(clm_buf *b, size_t cap, clm_err *err); /* contents kept */
 void clm_buf_free(clm_buf *b);
 
-/** a * b, or CLM_E_NOMEM when it does not fit into int64_t or either is negative. */
+/** a * b, or CLM_E_BUDGET when it does not fit into int64_t or either is negative. */
 CLM_MUST bool clm_mul(int64_t a, int64_t b, int64_t *out, clm_err *err);
 
 #endif

@@ -33,7 +33,7 @@ typedef struct clm_list {
       "of all random choices; the same seed gives the same bytes")                                           \
     K(INT, int64_t, threads, "threads", "0", 0, 1024, "",                                                    \
       "compute threads a rank; 0: this rank's share of the machine's cores")                                 \
-    K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 64, 1048576, "",                             \
+    K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 8, 1048576, "",                              \
       "most memory of one task; a task that needs more fails as a reported block")                           \
     K(REAL, double, memory_cache_mib, "memory.cache_mib", "256", 0, 1048576, "",                             \
       "decoded input chunks kept a rank")                                                                    \
@@ -170,7 +170,7 @@ CLM_MUST bool clm_config_set(clm_config *c, const char *assignment, clm_err *err
 CLM_MUST bool clm_config_put_text(clm_config *c, const char *key, const char *value, clm_err *err);
 /** Every key with its value as a nested JSON object. */
 CLM_MUST bool clm_config_to_json(const clm_config *c, clm_json **out, clm_err *err);
-/** Of what decides the bytes of the results: everything but out, threads, memory and leases. */
+/** Of what decides the bytes of the results: everything but out, threads, memory, leases and the report. */
 CLM_MUST bool clm_config_hash(const clm_config *c, uint64_t *out, clm_err *err);
 
 #endif

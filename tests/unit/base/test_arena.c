@@ -37,12 +37,33 @@ static void the_budget_is_an_error_and_nothing_is_lost(void **state) {
     assert_non_null(clm_take(a, char, 4 * KIB, &err));
     clm_mark before = clm_arena_mark(a);
     assert_null(clm_take(a, char, 13 * KIB, &err));
-    assert_int_equal(err.code, CLM_E_NOMEM);
+    assert_int_equal(err.code, CLM_E_BUDGET);
     assert_non_null(strstr(err.text, "13312")); /* what was asked */
     assert_non_null(strstr(err.text, "16384")); /* what there is  */
     assert_int_equal(clm_arena_mark(a).used, before.used);
     assert_non_null(clm_take(a, char, 4 * KIB, &err)); /* a smaller wish still passes */
     clm_arena_close(a);
+}
+
+static void a_pair_shares_its_budget(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    clm_arena *a = NULL, *b = NULL;
+    assert_ok(clm_arena_open_pair(16 * KIB, &a, &b, &err), err);
+    clm_mark empty = clm_arena_mark(a);
+    assert_non_null(clm_take(a, char, 9 * KIB, &err));
+    assert_null(clm_take(b, char, 9 * KIB, &err)); /* each alone would have room */
+    assert_int_equal(err.code, CLM_E_BUDGET);
+    assert_non_null(clm_take(b, char, 4 * KIB, &err));
+    clm_arena_rewind(a, empty);
+    assert_non_null(clm_take(b, char, 9 * KIB, &err));
+    for (int k = 0; k < 2; k++) { /* of both together, at one time */
+        size_t peak = clm_arena_peak(k ? b : a);
+        assert_true(peak >= 13 * KIB && peak <= 16 * KIB);
+    }
+    clm_arena_close(a);
+    assert_non_null(b);
+    clm_arena_close(b);
 }
 
 static void senseless_counts_are_refused(void **state) {
@@ -55,7 +76,7 @@ static void senseless_counts_are_refused(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         clm_err err = CLM_ERR_NONE;
         assert_null(clm_arena_take(a, bad[i].n, bad[i].size, &err));
-        assert_int_equal(err.code, CLM_E_NOMEM);
+        assert_int_equal(err.code, CLM_E_BUDGET);
     }
     clm_arena_close(a);
 }
@@ -118,6 +139,7 @@ static void closing_nothing_is_fine(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(items_are_aligned_and_apart),
                                        cmocka_unit_test(the_budget_is_an_error_and_nothing_is_lost),
+                                       cmocka_unit_test(a_pair_shares_its_budget),
                                        cmocka_unit_test(senseless_counts_are_refused),
                                        cmocka_unit_test(rewind_gives_back_what_came_since_the_mark),
                                        cmocka_unit_test(zeroed_memory_is_zero_even_where_it_was_used),

@@ -348,7 +348,8 @@ static void test_retry_policy(void **state) {
         {CLM_E_IO, false, 4, CLM_VERDICT_FINAL},     {CLM_E_IO, true, 4, CLM_VERDICT_STOPS},
         {CLM_E_WRITE, false, 1, CLM_VERDICT_STOPS},  {CLM_E_WRITE, true, 1, CLM_VERDICT_STOPS},
         {CLM_E_NODATA, false, 1, CLM_VERDICT_FINAL}, {CLM_E_NODATA, true, 1, CLM_VERDICT_STOPS},
-        {CLM_E_ARG, false, 1, CLM_VERDICT_FINAL},    {CLM_E_NOMEM, false, 1, CLM_VERDICT_FINAL},
+        {CLM_E_ARG, false, 1, CLM_VERDICT_FINAL},    {CLM_E_NOMEM, false, 3, CLM_VERDICT_FINAL},
+        {CLM_E_NOMEM, true, 3, CLM_VERDICT_STOPS},   {CLM_E_BUDGET, false, 1, CLM_VERDICT_FINAL},
         {CLM_E_FORMAT, false, 1, CLM_VERDICT_FINAL}, {CLM_E_NUMERIC, false, 1, CLM_VERDICT_FINAL},
         {CLM_E_PEER, false, 1, CLM_VERDICT_FINAL},   {CLM_E_CANCELLED, false, 1, CLM_VERDICT_DROPPED},
     };

@@ -67,7 +67,7 @@ static void too_much_is_an_error(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         clm_err err = CLM_ERR_NONE;
         clm_vol v;
-        assert_fails(CLM_E_NOMEM,
+        assert_fails(CLM_E_BUDGET,
                      clm_vol_new(work.keep, bad[i], (double[3]){1, 1, 1}, (double[3]){0, 0, 0}, &v, &err),
                      err);
     }
@@ -87,7 +87,7 @@ static void point_sets_have_room_for_all(void **state) {
     }
     for (int64_t i = 0; i < p.n; i++) assert_near(p.pos[i][2], (double)i, 0.0);
     assert_ok(clm_points_new(work.keep, 0, &p, &err), err);
-    assert_fails(CLM_E_NOMEM, clm_points_new(work.keep, -1, &p, &err), err);
+    assert_fails(CLM_E_BUDGET, clm_points_new(work.keep, -1, &p, &err), err);
 }
 
 #define WITH_WORK(f) cmocka_unit_test_setup_teardown(f, open_work, close_work)

@@ -264,7 +264,7 @@ static void bad_parameters_are_refused(void **state) {
     q = CLM_PHANTOM_DEFAULTS;
     p = made(&q);
     clm_box too_large = {{0, 0, 0}, {64, 64, 64}};
-    assert_fails(CLM_E_NOMEM, clm_phantom_render(&w, &p, CLM_PHANTOM_FIXED, too_large, &v, &err), err);
+    assert_fails(CLM_E_BUDGET, clm_phantom_render(&w, &p, CLM_PHANTOM_FIXED, too_large, &v, &err), err);
     clm_test_work_drop(&w);
 }
 
