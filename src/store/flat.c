@@ -65,7 +65,7 @@ static void close_self(void *self) {
     clm_heap_free(f);
 }
 
-static const clm_array_ops ops = {load, NULL, has, close_self};
+static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
 
 /* One element thick along the slow axes, as thick as the slab allows along the next, whole behind it. */
 static void choose_chunks(clm_array_info *i) {

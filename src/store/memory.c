@@ -50,7 +50,7 @@ static void close_self(void *self) {
     clm_heap_free(m);
 }
 
-static const clm_array_ops ops = {load, put, has, close_self};
+static const clm_array_ops ops = {.load = load, .put = put, .has = has, .close = close_self};
 
 bool clm_array_open_memory(const clm_array_spec *spec, void *data, clm_array **out, clm_err *err) {
     clm_array_info info = {.ndim = spec->ndim, .dtype = spec->dtype, .format = "memory", .codec = "none"};

@@ -116,47 +116,18 @@ static bool read_header(const clm_array *a, const unsigned char *p, size_t n, in
     return true;
 }
 
-static bool load_once(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
-                      size_t into_bytes, clm_chunk *out, clm_err *err) {
+static bool decode_block(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
+                         clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err) {
     const n5 *self = a->self;
-    char path[CLM_PATH_MAX];
-    clm_err missing = CLM_ERR_NONE;
-    int64_t chunk_n, clip[CLM_DIMS_MAX];
+    int64_t clip[CLM_DIMS_MAX];
     size_t header = 0;
-    if (!block_path(a, index, path, err) ||
-        !clm_product(a->info.ndim, a->info.chunk, CLM_CHUNK_BYTES_MAX, &chunk_n, err))
-        return false;
-    if (!clm_file_read(path, (size_t)chunk_n * a->size * 2 + 65536, &s->file, &missing)) {
-        if (missing.code == CLM_E_NOTFOUND) return true; /* absent: zeros */
-        *err = missing;
-        return false;
-    }
-    if (!read_header(a, s->file.data, s->file.n, out->extent, &header, err))
-        return clm_err_in(err, "%s", path);
-    int64_t n = clm_strides(a->info.ndim, out->extent, out->stride);
+    if (!read_header(a, src, n, out->extent, &header, err)) return false;
+    size_t bytes = (size_t)clm_strides(a->info.ndim, out->extent, out->stride) * a->size;
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
-    bool fits = memcmp(clip, out->extent, (size_t)a->info.ndim * sizeof clip[0]) == 0 &&
-                into_bytes == (size_t)n * a->size;
+    bool fits = memcmp(clip, out->extent, (size_t)a->info.ndim * sizeof clip[0]) == 0 && into_bytes == bytes;
     out->swap = !clm_host_is_big() && a->unit > 1;
-    if (!clm_chain_decode(&self->chain, s->file.data + header, s->file.n - header, (size_t)n * a->size, s,
-                          fits ? into : NULL, &out->data, err))
-        return clm_err_in(err, "%s", path);
-    return true;
-}
-
-static bool load_block(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
-                       size_t into_bytes, clm_chunk *out, clm_err *err) {
-    clm_err first = CLM_ERR_NONE;
-    char path[CLM_PATH_MAX];
-    if (load_once(a, index, s, into, into_bytes, out, &first)) return true;
-    if (first.code != CLM_E_FORMAT || !block_path(a, index, path, err) ||
-        !clm_file_is_fresh(path, CLM_FRESH_S)) {
-        *err = first;
-        return false;
-    }
-    clm_nap_us(CLM_FRESH_PAUSE_US);
-    *out = (clm_chunk){0};
-    return load_once(a, index, s, into, into_bytes, out, err);
+    return clm_chain_decode(&self->chain, src + header, n - header, bytes, s, fits ? into : NULL, &out->data,
+                            err);
 }
 
 static bool put_block(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
@@ -193,7 +164,8 @@ static bool has_block(const clm_array *a, const int64_t index[]) {
     return block_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
 }
 
-static const clm_array_ops ops = {load_block, put_block, has_block, clm_heap_free};
+static const clm_array_ops ops = {
+    .put = put_block, .has = has_block, .close = clm_heap_free, .where = block_path, .decode = decode_block};
 
 bool clm_n5_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err) {
     clm_json *v = NULL;

@@ -100,7 +100,7 @@ static bool has(const clm_array *a, const int64_t index[]) {
     return true;
 }
 
-static const clm_array_ops ops = {load, NULL, has, close_self};
+static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
 
 /* ---- what a page is ---- */
 

@@ -1,5 +1,4 @@
 #include "collimate/store/zarr.h"
-#include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 
 #include <errno.h>
@@ -32,13 +31,25 @@ static bool chunk_path(const clm_array *a, const int64_t index[], char out[CLM_P
 
 /* ---- reading ---- */
 
+static bool piece_path(const clm_array *a, const int64_t index[], char path[CLM_PATH_MAX], clm_err *err) {
+    const clm_pipe *p = ((const clm_zarr *)a->self)->pipe;
+    int64_t at[CLM_DIMS_MAX];
+    for (int d = 0; d < a->info.ndim; d++) at[d] = index[d] / p->pieces[d];
+    return chunk_path(a, at, path, err);
+}
+
 /* One piece of a shard, without reading the rest. */
-static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, clm_chunk *out,
-                       const char *path, clm_err *err) {
+static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
+                       size_t into_bytes, clm_chunk *out, clm_err *err) {
     const clm_zarr *z = a->self;
     const clm_pipe *p = z->pipe;
+    char path[CLM_PATH_MAX];
     int64_t at = 0;
     uint64_t number = 0, offset = 0, bytes = 0;
+    size_t whole = a->size;
+    if (!piece_path(a, index, path, err)) return false;
+    for (int d = 0; d < a->info.ndim; d++) whole *= (size_t)a->info.inner[d];
+    if (into_bytes != whole || !clm_pipe_is_plain(p->inner)) into = NULL; /* padded or transposed */
     for (int d = 0; d < a->info.ndim; d++) {
         int64_t shards = (a->info.shape[d] + a->info.chunk[d] - 1) / a->info.chunk[d];
         at = at * p->pieces[d] + index[d] % p->pieces[d];
@@ -64,48 +75,15 @@ static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s
     return ok ? true : clm_err_in(err, "%s: piece %lld", path, (long long)at);
 }
 
-static bool load_once(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
-                      size_t into_bytes, clm_chunk *out, clm_err *err) {
-    const clm_zarr *z = a->self;
-    const clm_pipe *p = z->partial ? z->pipe->inner : z->pipe;
-    char path[CLM_PATH_MAX];
-    clm_err missing = CLM_ERR_NONE;
-    int64_t n = 1, at[CLM_DIMS_MAX];
-    for (int d = 0; d < a->info.ndim; d++) {
-        n *= p->chunk[d];
-        at[d] = z->partial ? index[d] / z->pipe->pieces[d] : index[d];
-    }
-    size_t whole = (size_t)n * a->size;
+static bool decode(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
+                   clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err) {
+    const clm_pipe *p = ((const clm_zarr *)a->self)->pipe;
+    size_t whole = a->size;
+    (void)index;
+    for (int d = 0; d < p->ndim; d++) whole *= (size_t)p->chunk[d];
+    if (n == 0 && whole) return clm_fail(err, CLM_E_FORMAT, "empty chunk file");
     if (into_bytes != whole || !clm_pipe_is_plain(p)) into = NULL; /* a padded or transposed chunk */
-    if (!chunk_path(a, at, path, err)) return false;
-    if (z->partial) return load_piece(a, index, s, into, out, path, err);
-    size_t most = p->inner ? SIZE_MAX / 2 : whole * 2 + 65536;
-    if (!clm_file_read(path, most, &s->file, &missing)) {
-        if (missing.code == CLM_E_NOTFOUND) return true; /* absent: fill */
-        *err = missing;
-        return false;
-    }
-    if (s->file.n == 0 && whole) return clm_fail(err, CLM_E_FORMAT, "%s: empty chunk file", path);
-    return clm_pipe_decode(p, s->file.data, s->file.n, s, into, out, err) ? true
-                                                                          : clm_err_in(err, "%s", path);
-}
-
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
-    const clm_zarr *z = a->self;
-    clm_err first = CLM_ERR_NONE;
-    char path[CLM_PATH_MAX];
-    int64_t at[CLM_DIMS_MAX];
-    if (load_once(a, index, s, into, into_bytes, out, &first)) return true;
-    for (int d = 0; d < a->info.ndim; d++) at[d] = z->partial ? index[d] / z->pipe->pieces[d] : index[d];
-    if (first.code != CLM_E_FORMAT || !chunk_path(a, at, path, err) ||
-        !clm_file_is_fresh(path, CLM_FRESH_S)) {
-        *err = first;
-        return false;
-    }
-    clm_nap_us(CLM_FRESH_PAUSE_US);
-    *out = (clm_chunk){0};
-    return load_once(a, index, s, into, into_bytes, out, err);
+    return clm_pipe_decode(p, src, n, s, into, out, err);
 }
 
 /* ---- writing ---- */
@@ -137,7 +115,10 @@ static bool has(const clm_array *a, const int64_t index[]) {
     return chunk_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
 }
 
-static const clm_array_ops ops = {load, put, has, close_self};
+static const clm_array_ops ops = {
+    .put = put, .has = has, .close = close_self, .where = chunk_path, .decode = decode};
+static const clm_array_ops shard_ops = {
+    .load = load_piece, .put = put, .has = has, .close = close_self, .where = piece_path, .decode = decode};
 
 bool clm_zarr_new(const char *path, const clm_array_info *info, clm_zarr *z, clm_array **out, clm_err *err) {
     clm_array_info i = *info;
@@ -152,5 +133,5 @@ bool clm_zarr_new(const char *path, const clm_array_info *info, clm_zarr *z, clm
         memcpy(i.inner, i.chunk, sizeof i.inner);
     }
     clm_chain_describe(p->inner ? &p->inner->chain : &p->chain, i.codec, sizeof i.codec);
-    return clm_array_new(path, &i, &ops, z, out, err);
+    return clm_array_new(path, &i, z->partial ? &shard_ops : &ops, z, out, err);
 }

@@ -1,6 +1,7 @@
 /* fuzz_NAME             every seed, then CLM_FUZZ_RUNS mutations of each (default 4000)
  * fuzz_NAME SEED RUN    one of them again, as the message of a crash tells
- * fuzz_NAME FILE        the bytes of a file, e.g. what libFuzzer saved */
+ * fuzz_NAME FILE        the bytes of a file, e.g. what libFuzzer saved
+ * fuzz_NAME seeds DIR   writes the seeds as files, for libFuzzer to begin with */
 #include "support/fuzz.h"
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
@@ -93,24 +94,40 @@ static int replay(const char *path) {
     return 0;
 }
 
-int main(int argc, char **argv) {
+static int write_seeds(const char *folder) {
     static uint8_t buf[MOST];
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    for (int k = 0;; k++) {
+        size_t n = clm_fuzz_seed(k, buf, sizeof buf);
+        if (!n) return 0;
+        if (clm_path_format(path, &err, "%s/seed-%d", folder, k) &&
+            clm_file_publish(path, buf, n, false, &err))
+            continue;
+        (void)fprintf(stderr, "%s\n", err.text);
+        return 2;
+    }
+}
+
+int main(int argc, char **argv) {
+    static uint8_t seed[MOST], buf[MOST];
     int64_t only_seed = -1, only_run = -1, runs = 4000, total = 0;
     program = argv[0];
     hook();
     (void)signal(SIGILL, on_signal);
     (void)signal(SIGABRT, on_signal);
     if (argc == 2) return replay(argv[1]);
+    if (argc == 3 && strcmp(argv[1], "seeds") == 0) return write_seeds(argv[2]);
     if (argc == 3 && !(clm_text_int(argv[1], &only_seed) && clm_text_int(argv[2], &only_run))) return 2;
     const char *wish = getenv("CLM_FUZZ_RUNS");
     if (wish && !clm_text_int(wish, &runs)) return 2;
     for (seed_now = 0;; seed_now++) {
-        size_t n = clm_fuzz_seed((int)seed_now, buf, sizeof buf);
+        size_t n = clm_fuzz_seed((int)seed_now, seed, sizeof seed);
         if (!n) break;
         if (only_seed >= 0 && seed_now != only_seed) continue;
         for (run_now = only_run >= 0 ? only_run : 0; run_now <= (only_run >= 0 ? only_run : runs);
              run_now++, total++) {
-            n = clm_fuzz_seed((int)seed_now, buf, sizeof buf);
+            memcpy(buf, seed, n);
             run_bytes(buf, mutate(buf, n));
         }
     }

@@ -9,7 +9,7 @@
 /** Some writers truncate a chunk and write it in place. A chunk file that makes no sense and was changed so
  *  lately is read once more, after a pause that lets such a writer finish. */
 #define CLM_FRESH_S 2.0
-#define CLM_FRESH_PAUSE_US 5000
+#define CLM_FRESH_PAUSE_US 100000
 
 /** A decoded chunk, wherever it lies and however its elements are ordered. */
 typedef struct clm_chunk {
@@ -22,12 +22,17 @@ typedef struct clm_chunk {
 typedef struct clm_array_ops {
     /** Decode piece `index` of the inner grid. `into`: NULL, or room for the piece clipped to the shape
      *  (into_bytes); may be used when the decoded bytes are just those, in any byte order. Otherwise the
-     *  data lie in s or the array and live until s is used again. */
+     *  data lie in s or the array and live until s is used again. NULL: the file `where` tells, by `decode`. */
     bool (*load)(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
                  clm_chunk *out, clm_err *err);
     bool (*put)(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err);
     bool (*has)(const clm_array *a, const int64_t index[]);
     void (*close)(void *self);
+    /** The file in which piece `index` of the inner grid lies. NULL: not a file a chunk. */
+    bool (*where)(const clm_array *a, const int64_t index[], char path[CLM_PATH_MAX], clm_err *err);
+    /** What `load` does, of n bytes that are the file of chunk `index` (not piece); src may lie in s->file. */
+    bool (*decode)(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
+                   clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err);
 } clm_array_ops;
 
 /** Where a file format that knows geometry puts its voxels: world axes z y x in micrometres. */
@@ -119,7 +124,7 @@ typedef struct clm_index_text {
 } clm_index_text;
 clm_index_text clm_index_say(int ndim, const int64_t index[]);
 
-/* array.c */
+/* read.c */
 
 /** A part of a request: where its elements are. data NULL: all fill. */
 typedef struct clm_piece {

@@ -1,0 +1,230 @@
+#include "collimate/base/clock.h"
+#include "collimate/base/file.h"
+#include "collimate/store/format.h"
+
+#include <string.h>
+
+/* One decoded chunk as it lies, native or not. */
+typedef struct fetch {
+    const clm_array *a;
+    int64_t index[CLM_DIMS_MAX];
+    int64_t clip[CLM_DIMS_MAX]; /* its elements inside the array */
+    size_t clip_bytes;
+} fetch;
+
+/* The whole file of a chunk. */
+static bool load_file(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+    const clm_array *a = f->a;
+    char path[CLM_PATH_MAX];
+    clm_err missing = CLM_ERR_NONE;
+    int64_t n;
+    if (!a->ops->where(a, f->index, path, err) ||
+        !clm_product(a->info.ndim, a->info.chunk, CLM_CHUNK_BYTES_MAX, &n, err))
+        return false;
+    /* as large as a codec may make it, and an index of 16 bytes a piece */
+    if (!clm_file_read(path, (size_t)n * (a->size * 2 + 32) + 65536, &s->file, &missing)) {
+        if (missing.code == CLM_E_NOTFOUND) return true; /* absent: fill */
+        *err = missing;
+        return false;
+    }
+    return a->ops->decode(a, f->index, s->file.data, s->file.n, s, into, f->clip_bytes, c, err) ||
+           clm_err_in(err, "%s", path);
+}
+
+static bool load_once(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+    return f->a->ops->load ? f->a->ops->load(f->a, f->index, s, into, f->clip_bytes, c, err)
+                           : load_file(f, s, into, c, err);
+}
+
+static bool load_chunk(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_err first = CLM_ERR_NONE, ignored = CLM_ERR_NONE;
+    if (load_once(f, s, into, c, &first)) return true;
+    if (first.code == CLM_E_FORMAT && f->a->ops->where && f->a->ops->where(f->a, f->index, path, &ignored) &&
+        clm_file_is_fresh(path, CLM_FRESH_S)) {
+        clm_nap_us(CLM_FRESH_PAUSE_US);
+        *c = (clm_chunk){0};
+        first = CLM_ERR_NONE;
+        if (load_once(f, s, into, c, &first)) return true;
+    }
+    *err = first;
+    if (strstr(err->text, f->a->path)) return false; /* names the chunk's file already */
+    return clm_err_in(err, "%s: chunk %s", f->a->path, clm_index_say(f->a->info.ndim, f->index).s);
+}
+
+/* For the cache: packed, native, clipped. */
+static bool fill_cached(void *ctx, clm_cached *out, clm_err *err) {
+    const fetch *f = ctx;
+    const clm_array *a = f->a;
+    clm_scratch *s = clm_scratch_mine(err);
+    clm_chunk c = {0};
+    int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
+    unsigned char *own = s ? clm_heap_new(f->clip_bytes ? f->clip_bytes : 1, 1, err) : NULL;
+    if (!own) return false;
+    if (!load_chunk(f, s, own, &c, err)) {
+        clm_heap_free(own);
+        return false;
+    }
+    if (!c.data) {
+        clm_heap_free(own);
+        return true;
+    }
+    out->data = own;
+    out->bytes = f->clip_bytes;
+    if (c.data == own) {
+        if (c.swap) clm_swap_bytes(own, a->unit, (int64_t)(f->clip_bytes / a->unit));
+        return true;
+    }
+    (void)clm_strides(a->info.ndim, f->clip, stride);
+    bool whole = true;
+    for (int d = 0; d < a->info.ndim; d++) {
+        extent[d] = c.extent[d] < f->clip[d] ? c.extent[d] : f->clip[d];
+        whole = whole && extent[d] == f->clip[d];
+    }
+    if (!whole) clm_fill_block(a->info.ndim, f->clip, own, stride, a->info.fill, a->size);
+    clm_copy_block(a->info.ndim, extent, c.data, c.stride, own, stride, a->size, a->unit, c.swap);
+    return true;
+}
+
+typedef struct request {
+    const clm_array *a;
+    const int64_t *lo, *hi;
+    clm_piece_fn fn;
+    clm_place_fn place;
+    void *ctx;
+} request;
+
+/* What of chunk f lies in the request; extent: how far its data go. */
+static clm_piece piece_of(const request *r, const fetch *f, const clm_chunk *c, bool *whole) {
+    clm_piece p = {.swap = c->swap};
+    int64_t offset = 0;
+    bool none = c->data == NULL;
+    *whole = true;
+    for (int d = 0; d < r->a->info.ndim; d++) {
+        int64_t base = f->index[d] * r->a->info.inner[d], end = base + f->clip[d];
+        int64_t data_end = none || c->extent[d] > f->clip[d] ? end : base + c->extent[d];
+        p.lo[d] = base > r->lo[d] ? base : r->lo[d];
+        p.hi[d] = data_end < r->hi[d] ? data_end : r->hi[d];
+        if (data_end < end && end > p.hi[d] && p.hi[d] < r->hi[d]) *whole = false;
+        p.stride[d] = c->stride[d];
+        offset += (p.lo[d] - base) * c->stride[d];
+    }
+    if (!none) p.data = c->data + offset * (int64_t)r->a->size;
+    return p;
+}
+
+static bool give_piece(const request *r, const fetch *f, const clm_chunk *c, clm_err *err) {
+    bool whole;
+    clm_piece p = piece_of(r, f, c, &whole);
+    if (!whole) { /* a block shorter than its place: the rest is fill */
+        bool ignored;
+        clm_piece blank = piece_of(r, f, &(clm_chunk){0}, &ignored);
+        if (!r->fn(r->ctx, r->a, &blank, err)) return false;
+        for (int d = 0; d < r->a->info.ndim; d++)
+            if (p.hi[d] <= p.lo[d]) return true;
+    }
+    return r->fn(r->ctx, r->a, &p, err);
+}
+
+static bool each_cached(const request *r, fetch *f, const int64_t grid[], clm_err *err) {
+    uint64_t number = 0;
+    for (int d = 0; d < r->a->info.ndim; d++) number = number * (uint64_t)grid[d] + (uint64_t)f->index[d];
+    const clm_cached *held = NULL;
+    if (!clm_cache_take(r->a->cache, r->a->cache_id, number, fill_cached, f, &held, err)) return false;
+    clm_chunk c = {.data = held->data};
+    memcpy(c.extent, f->clip, sizeof c.extent);
+    (void)clm_strides(r->a->info.ndim, f->clip, c.stride);
+    bool ok = give_piece(r, f, &c, err);
+    clm_cache_give(r->a->cache, held);
+    return ok;
+}
+
+static bool each_direct(const request *r, fetch *f, clm_err *err) {
+    clm_scratch *s = clm_scratch_mine(err);
+    if (!s) return false;
+    void *into = NULL;
+    if (r->place) {
+        int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
+        bool inside = true;
+        for (int d = 0; d < r->a->info.ndim; d++) {
+            lo[d] = f->index[d] * r->a->info.inner[d];
+            hi[d] = lo[d] + f->clip[d];
+            inside = inside && lo[d] >= r->lo[d] && hi[d] <= r->hi[d];
+        }
+        into = inside ? r->place(r->ctx, lo, hi) : NULL;
+    }
+    clm_chunk c = {0};
+    return load_chunk(f, s, into, &c, err) && give_piece(r, f, &c, err);
+}
+
+bool clm_array_each(const clm_array *a, const int64_t lo[], const int64_t hi[], clm_piece_fn fn,
+                    clm_place_fn place, void *ctx, clm_err *err) {
+    const clm_array_info *info = &a->info;
+    int64_t first[CLM_DIMS_MAX], end[CLM_DIMS_MAX], grid[CLM_DIMS_MAX];
+    fetch f = {.a = a};
+    for (int d = 0; d < info->ndim; d++) {
+        if (lo[d] < 0 || hi[d] > info->shape[d] || lo[d] > hi[d])
+            return clm_fail(err, CLM_E_ARG, "%s: box [%s, %s) outside the shape %s", a->path,
+                            clm_index_say(info->ndim, lo).s, clm_index_say(info->ndim, hi).s,
+                            clm_index_say(info->ndim, info->shape).s);
+        if (lo[d] == hi[d]) return true;
+        f.index[d] = first[d] = lo[d] / info->inner[d];
+        end[d] = (hi[d] - 1) / info->inner[d] + 1;
+        grid[d] = (info->shape[d] + info->inner[d] - 1) / info->inner[d];
+    }
+    request r = {.a = a, .lo = lo, .hi = hi, .fn = fn, .place = place, .ctx = ctx};
+    do {
+        (void)clm_chunk_clip(info, info->inner, f.index, f.clip);
+        f.clip_bytes = a->size;
+        for (int d = 0; d < info->ndim; d++) f.clip_bytes *= (size_t)f.clip[d];
+        if (!(a->cache ? each_cached(&r, &f, grid, err) : each_direct(&r, &f, err))) return false;
+    } while (clm_step(info->ndim, first, end, f.index));
+    return true;
+}
+
+/* ---- into packed memory ---- */
+
+typedef struct packed {
+    unsigned char *dst;
+    const int64_t *lo;
+    int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
+    const clm_array *a;
+} packed;
+
+static unsigned char *at_lo(const packed *k, const int64_t lo[]) {
+    int64_t offset = 0;
+    for (int d = 0; d < k->a->info.ndim; d++) offset += (lo[d] - k->lo[d]) * k->stride[d];
+    return k->dst + offset * (int64_t)k->a->size;
+}
+
+/* A box is packed inside the destination when all axes behind its first partial one are whole. */
+static void *place_packed(void *ctx, const int64_t lo[], const int64_t hi[]) {
+    const packed *k = ctx;
+    int d = 0, ndim = k->a->info.ndim;
+    while (d < ndim && hi[d] - lo[d] == 1) d++;
+    for (d++; d < ndim; d++)
+        if (hi[d] - lo[d] != k->extent[d]) return NULL;
+    return at_lo(k, lo);
+}
+
+static bool copy_packed(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err) {
+    (void)err;
+    const packed *k = ctx;
+    unsigned char *to = at_lo(k, p->lo);
+    int64_t extent[CLM_DIMS_MAX], n = 1;
+    for (int d = 0; d < a->info.ndim; d++) n *= extent[d] = p->hi[d] - p->lo[d];
+    if (!p->data)
+        clm_fill_block(a->info.ndim, extent, to, k->stride, a->info.fill, a->size);
+    else if (p->data != to)
+        clm_copy_block(a->info.ndim, extent, p->data, p->stride, to, k->stride, a->size, a->unit, p->swap);
+    else if (p->swap) /* decoded in place: n elements run on */
+        clm_swap_bytes(to, a->unit, n * (int64_t)(a->size / a->unit));
+    return true;
+}
+
+bool clm_array_read(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+    packed k = {.dst = dst, .lo = lo, .a = a};
+    for (int d = 0; d < a->info.ndim; d++) k.extent[d] = hi[d] - lo[d];
+    (void)clm_strides(a->info.ndim, k.extent, k.stride);
+    return clm_array_each(a, lo, hi, copy_packed, place_packed, &k, err);
+}
