@@ -20,7 +20,7 @@ clm_layer(plan BELOW core base
   SOURCES grid.c stitch.c)
 
 clm_layer(image BELOW core base
-  SOURCES cells.c filter.c holes.c jacobian.c lncc.c metric.c noise.c overlap.c phantom.c quantile.c reduce.c rowmap.c
+  SOURCES cells.c filter.c holes.c jacobian.c lncc.c metric.c noise.c overlap.c parzen.c phantom.c quantile.c reduce.c rowmap.c
     scene.c seam.c truth.c tubes.c warp.c
   LIBS m)
 

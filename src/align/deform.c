@@ -2,6 +2,7 @@
 #include "deform_parts.h"
 
 #include "collimate/image/jacobian.h"
+#include "collimate/image/quantile.h"
 
 #include <math.h>
 #include <string.h>
@@ -93,6 +94,7 @@ static bool prepare(const clm_work *w, level *l, clm_err *err) {
             for (int64_t x = 0; x < l->fixed->shape[2]; x++)
                 *to++ = isfinite(row[x]) ? (row[x] - mean) * scale : 0.0f;
         }
+    if (l->p->metric == CLM_DEFORM_MI) return mi_prepare(w, l, err);
     return !metric_is_local(l->p->metric) || lncc_prepare(w, l, err);
 }
 
@@ -268,6 +270,7 @@ int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t n[3], const i
         keep = 12 * voxels;
         pass += 3 * window_bytes((int)r, 3, n) + 16 * (2 * r + 1) * n[1] * n[2];
     }
+    if (p->metric == CLM_DEFORM_MI) keep += (int64_t)sizeof(clm_parzen) + 8 * CLM_QUANTILE_BINS;
     int64_t most = pass > solve ? pass : solve;
     return keep + held + (most > floor ? most : floor) + (1 << 16);
 }

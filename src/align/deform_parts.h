@@ -3,6 +3,7 @@
 #define CLM_ALIGN_DEFORM_PARTS_H
 
 #include "collimate/align/deform.h"
+#include "collimate/image/parzen.h"
 #include "collimate/image/rowmap.h"
 
 /* ---- sums over windows (deform_window.c) ---- */
@@ -81,10 +82,12 @@ typedef struct level {
     const clm_deform_params *p;
     const clm_vol *fixed, *moving;
     const clm_affine *A;
-    float *I;          /* fixed, normalised, packed; zero where NaN              */
-    float *mean, *inv; /* LNCC: of each window of I: mean, 1 / std (0: unusable) */
-    bool fixed_whole;  /* no NaN in fixed                                        */
-    bool moving_whole; /* no NaN in moving                                       */
+    float *I;           /* fixed, normalised, packed; zero where NaN              */
+    float *mean, *inv;  /* LNCC: of each window of I: mean, 1 / std (0: unusable) */
+    clm_parzen *mi;     /* MI: the histogram of the pass                          */
+    double range[2][2]; /* MI: of fixed and moving, normalised                    */
+    bool fixed_whole;   /* no NaN in fixed                                        */
+    bool moving_whole;  /* no NaN in moving                                       */
     double fixed_mean, fixed_scale, moving_mean, moving_scale;
 } level;
 
@@ -104,6 +107,8 @@ CLM_MUST bool pass_lncc(const clm_work *w, const level *l, sampler *s, const clm
                         pass_sum *out, clm_err *err);
 /** LNCC: fill l->mean and l->inv. */
 CLM_MUST bool lncc_prepare(const clm_work *w, level *l, clm_err *err);
+/** MI: fill l->mi and l->range. */
+CLM_MUST bool mi_prepare(const clm_work *w, level *l, clm_err *err);
 
 /* ---- the linear solve on the lattice (deform_solve.c) ---- */
 

@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-/* The two global metrics share one sweep: derivative e and curvature h of the energy by J are linear in
+/* The metrics of a whole block look at the voxels twice: for their figures, then for their slopes. Correlation and
+ * mean squares share the sweep: derivative e and curvature h of the energy by J are linear in
  * I and J with coefficients known beforehand. */
 typedef struct linear {
     double of_i, of_j, constant; /* e = of_i I + of_j J + constant */
@@ -81,16 +82,53 @@ static linear ncc_linear(const moments *m, double *rho, double *energy) {
                     .curvature = t * fmax(r, LEAST) / vj};
 }
 
-static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
-                        pass_sum *out, clm_err *err) {
+/* the histogram of the pass */
+static void gather_pairs(const level *l, sampler *s, rows *r, clm_parzen *p) {
     const int64_t *n = l->fixed->shape;
-    rows r;
-    splat *to = NULL;
-    if (!make_rows(w->temp, n[2], &r, err) || (eq && !splat_make(w->temp, l->fixed, f, eq, &to, err)))
-        return false;
-    moments m = {0};
+    clm_parzen_begin(p, l->range[0], l->range[1]);
+    for (int64_t z = 0; z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++) {
+            sample(l, s, z, y, r, false);
+            clm_parzen_add(p, l->I + (z * n[1] + y) * n[2], r->J, r->bad, n[2]);
+        }
+    clm_parzen_settle(p);
+}
+
+bool mi_prepare(const clm_work *w, level *l, clm_err *err) {
+    l->mi = clm_take(w->temp, clm_parzen, 1, err);
+    return l->mi && clm_parzen_range(w, l->fixed, l->fixed_mean, l->fixed_scale, l->range[0], err) &&
+           clm_parzen_range(w, l->moving, l->moving_mean, l->moving_scale, l->range[1], err);
+}
+
+/* As correlation has it, with the correlation that Gaussian values of this much information would have, rho^2 =
+ * 1 - exp(-2 MI): E = n d, d = sqrt(NOISE + exp(-2 MI)), dE = -share d(n MI), share = exp(-2 MI) / d. So stiffness means
+ * what it means for the others. The curvature of n MI is Fisher's information: for Gaussian values exact at the
+ * optimum. */
+static double mi_share(const clm_parzen *p) {
+    double rest = exp(-2.0 * p->value);
+    return rest / sqrt(NOISE + rest);
+}
+
+static void mi_row(const level *l, rows *r, const float *I, int64_t n) {
+    float share = (float)mi_share(l->mi), h = (float)l->mi->curvature * share;
+    clm_parzen_slope(l->mi, I, r->J, r->bad, n, r->e);
+    for (int64_t x = 0; x < n; x++) {
+        r->e[x] *= -share;
+        r->h[x] = r->bad[x] > 0.0f ? 0.0f : h;
+    }
+}
+
+/* what is known before the voxels are looked at again: figures, and the line that gives e from I and J */
+static linear look_once(const level *l, sampler *s, rows *r, pass_sum *out) {
     linear c = {.of_i = -1.0, .of_j = 1.0, .constant = 0.0, .curvature = 1.0};
-    gather_moments(l, s, &r, &m);
+    moments m = {0};
+    if (l->p->metric == CLM_DEFORM_MI) {
+        gather_pairs(l, s, r, l->mi);
+        double n = l->mi->n, rest = exp(-2.0 * l->mi->value);
+        *out = (pass_sum){n * sqrt(NOISE + rest), n * sqrt(1.0 - rest), l->mi->curvature > 0.0 ? n : 0.0};
+        return c;
+    }
+    gather_moments(l, s, r, &m);
     if (l->p->metric == CLM_DEFORM_NCC) {
         double rho, energy;
         c = ncc_linear(&m, &rho, &energy);
@@ -99,10 +137,25 @@ static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm
         double half = 0.5 * (m.ii - 2.0 * m.ij + m.jj);
         *out = (pass_sum){half, m.n - half, m.n};
     }
+    return c;
+}
+
+static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
+                        pass_sum *out, clm_err *err) {
+    const int64_t *n = l->fixed->shape;
+    rows r;
+    splat *to = NULL;
+    if (!make_rows(w->temp, n[2], &r, err) || (eq && !splat_make(w->temp, l->fixed, f, eq, &to, err)))
+        return false;
+    linear c = look_once(l, s, &r, out);
     for (int64_t z = 0; to && z < n[0]; z++)
         for (int64_t y = 0; y < n[1]; y++) {
+            const float *I = l->I + (z * n[1] + y) * n[2];
             sample(l, s, z, y, &r, true);
-            apply_linear(l->I + (z * n[1] + y) * n[2], r.J, r.bad, c, n[2], r.e, r.h);
+            if (l->p->metric == CLM_DEFORM_MI)
+                mi_row(l, &r, I, n[2]);
+            else
+                apply_linear(I, r.J, r.bad, c, n[2], r.e, r.h);
             splat_row(to, z, y, r.e, r.h, r.G);
         }
     if (to) splat_end(to);

@@ -6,10 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-#define LEVELS 12  /* more than any volume can be halved usefully */
-#define LEAST 8    /* voxels an axis keeps at the coarsest level  */
-#define HALVINGS 5 /* of a step that does not improve             */
-#define GAIN 1e-9  /* smaller improvements are rounding           */
+#define LEVELS 12   /* more than any volume can be halved usefully */
+#define LEAST 8     /* voxels an axis keeps at the coarsest level  */
+#define LEAST_MI 24 /* where a joint histogram must be filled      */
+#define HALVINGS 5  /* of a step that does not improve             */
+#define GAIN 1e-9   /* smaller improvements are rounding           */
 
 typedef struct pyramid {
     clm_vol fixed[LEVELS], moving[LEVELS]; /* [0] is params.finest */
@@ -20,25 +21,30 @@ typedef struct pyramid {
 typedef struct climb {
     const clm_vol *fixed, *moving;
     const clm_refine_params *p;
+    const clm_work *scratch;
     clm_affine start;
     clm_refine_units units;
     double unit_value; /* of the scaled intensities, for mean squares */
     double voxel_um, least_n;
     int64_t thin; /* every thin-th row is compared */
     clm_affine at;
+    clm_parzen *mi;     /* NULL: another metric    */
+    double range[2][2]; /* of the scaled values    */
+    double curvature;   /* of n MI by a value      */
     clm_refine_sums sums;
     double score;
     int32_t tried;
 } climb;
 
 /** Halve axes of a volume until they are near the pitch of the other's level: factors are powers of two. */
-static bool halve_to(const clm_work *w, const clm_vol *v, const double pitch[3], clm_vol *out, clm_err *err) {
+static bool halve_to(const clm_work *w, const clm_vol *v, const double pitch[3], int64_t least, clm_vol *out,
+                     clm_err *err) {
     int64_t factor[3];
     bool any = false;
     for (int d = 0; d < 3; d++) {
         factor[d] = 1;
         while (v->spacing[d] * (double)factor[d] * 1.4142 <= pitch[d] &&
-               v->shape[d] / (2 * factor[d]) >= LEAST)
+               v->shape[d] / (2 * factor[d]) >= least)
             factor[d] *= 2;
         any |= factor[d] > 1;
     }
@@ -50,11 +56,11 @@ static bool halve_to(const clm_work *w, const clm_vol *v, const double pitch[3],
 static bool build(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, const clm_refine_params *p,
                   pyramid *out, clm_err *err) {
     clm_vol f = *fixed, m = *moving;
-    int64_t had[3] = {1, 1, 1};
+    int64_t had[3] = {1, 1, 1}, least = p->metric == CLM_REFINE_MI ? LEAST_MI : LEAST;
     out->n = 0;
     for (int level = 0; level < p->finest + p->levels && out->n < LEVELS; level++) {
         int64_t factor[3], ratio[3];
-        bool more = clm_reduce_factor(fixed, level, LEAST, factor);
+        bool more = clm_reduce_factor(fixed, level, least, factor);
         if (!more && out->n) break;
         double pitch[3];
         bool any = false;
@@ -64,7 +70,7 @@ static bool build(const clm_work *w, const clm_vol *fixed, const clm_vol *moving
             any |= ratio[d] > 1;
         }
         if (any && !clm_reduce(w, &f, ratio, &f, err)) return false;
-        if (!halve_to(w, &m, pitch, &m, err)) return false;
+        if (!halve_to(w, &m, pitch, least, &m, err)) return false;
         if (level < p->finest && more) continue;
         out->fixed[out->n] = f, out->moving[out->n] = m, out->n++;
     }
@@ -205,7 +211,9 @@ static bool step_of(const climb *c, clm_model model, double q[12], double D[12])
         double gf_i = s->Gf[i] - s->G[i] * mean_f, gg_i = s->Gg[i] - s->G[i] * mean_g;
         b[i] = gf_i * gain - rho * gg_i;
         for (int k = 0; k < 12; k++)
-            H[i][k] = s->GG[i][k] - s->G[i] * s->G[k] / n - gg_i * (s->Gg[k] - s->G[k] * mean_g) / gg;
+            H[i][k] = c->mi ? c->curvature * s->GG[i][k]
+                            : s->GG[i][k] - s->G[i] * s->G[k] / n - gg_i * (s->Gg[k] - s->G[k] * mean_g) / gg;
+        if (c->mi) b[i] = s->Gf[i];
         if (c->p->metric == CLM_REFINE_SQUARES) {
             b[i] = s->Gf[i] - s->Gg[i];
             memcpy(H[i], s->GG[i], sizeof H[i]);
@@ -240,16 +248,34 @@ static bool step_of(const climb *c, clm_model model, double q[12], double D[12])
     return isfinite(D[0] + D[5] + D[11]);
 }
 
-/** Sums at `a` become the climb's when they are better than what it has. */
+/** The score under `a`; *n voxels compared. Correlation and squares have their sums by then, too. */
+static double look(const climb *c, const clm_affine *a, clm_refine_sums *s, double *n) {
+    if (!c->mi) {
+        clm_refine_sum(c->fixed, c->moving, a, &c->units, c->thin, NULL, s);
+        *n = s->n;
+        return score_of(c, s);
+    }
+    clm_parzen_begin(c->mi, c->range[0], c->range[1]);
+    clm_refine_count(c->fixed, c->moving, a, &c->units, c->thin, c->mi);
+    *n = c->mi->n;
+    return c->mi->n > 1 ? sqrt(1 - exp(-2 * c->mi->value)) : -INFINITY;
+}
+
+/** Stand at `a`, which was the last that was looked at. */
+static void stand(climb *c, const clm_affine *a, clm_refine_sums *s, double score) {
+    if (c->mi) clm_refine_sum(c->fixed, c->moving, a, &c->units, c->thin, c->mi, s);
+    c->at = *a, c->sums = *s, c->score = score, c->curvature = c->mi ? c->mi->curvature : 0;
+}
+
+/** Stand there when it is better than where the climb stands. */
 static bool take_if_better(climb *c, const clm_affine *a) {
     clm_refine_sums s;
-    double D[12];
+    double D[12], n;
     difference(c, &c->start, a, D);
     if (c->p->max_move_um > 0 && corner_move(D) > c->p->max_move_um) return false;
-    clm_refine_sum(c->fixed, c->moving, a, &c->units, c->thin, &s);
-    double score = score_of(c, &s);
-    if (s.n < c->least_n || !(score > c->score + GAIN * fabs(c->score))) return false;
-    c->at = *a, c->sums = s, c->score = score;
+    double score = look(c, a, &s, &n);
+    if (n < c->least_n || !(score > c->score + GAIN * fabs(c->score))) return false;
+    stand(c, a, &s, score);
     return true;
 }
 
@@ -287,6 +313,12 @@ static bool check(const clm_vol *f, const clm_vol *m, const clm_refine_params *p
     return true;
 }
 
+static bool find_ranges(climb *c, clm_err *err) {
+    const clm_refine_units *u = &c->units;
+    return clm_parzen_range(c->scratch, c->fixed, (double)u->shift_f, (double)u->scale_f, c->range[0], err) &&
+           clm_parzen_range(c->scratch, c->moving, (double)u->shift_g, (double)u->scale_g, c->range[1], err);
+}
+
 /** Scales and limits of a level; the climb then stands at the start. */
 static bool enter_level(climb *c, const clm_vol *fixed, const clm_vol *moving, clm_err *err) {
     double mean[2], deviation[2];
@@ -300,9 +332,10 @@ static bool enter_level(climb *c, const clm_vol *fixed, const clm_vol *moving, c
     c->unit_value = 1 / (double)c->units.scale_f;
     c->voxel_um = fmin(fixed->spacing[0], fmin(fixed->spacing[1], fixed->spacing[2]));
     double inside = (double)count_finite(fixed, c->thin);
-    c->at = c->start;
-    clm_refine_sum(fixed, moving, &c->at, &c->units, c->thin, &c->sums);
-    c->score = score_of(c, &c->sums);
+    if (c->mi && !find_ranges(c, err)) return false;
+    clm_refine_sums s;
+    double n, score = look(c, &c->start, &s, &n);
+    stand(c, &c->start, &s, score);
     if (!(c->sums.n > 0) || c->sums.n < c->p->min_overlap * inside)
         return clm_fail(err, CLM_E_NODATA,
                         "the start maps %.0f of %.0f fixed voxels (%.1f %%) inside moving; needed %.1f %%",
@@ -346,7 +379,7 @@ bool clm_refine_affine(const clm_work *w, const clm_vol *fixed, const clm_vol *m
     clm_mark mark = clm_arena_mark(w->temp);
     clm_work inner = clm_work_flip(w);
     pyramid levels;
-    climb c = {.p = p, .start = *start};
+    climb c = {.p = p, .start = *start, .scratch = &inner};
     for (int d = 0; d < 3; d++) {
         double half = 0.5 * (double)(fixed->shape[d] - 1) * fixed->spacing[d];
         c.units.centre[d] = fixed->origin[d] + half;
@@ -354,7 +387,9 @@ bool clm_refine_affine(const clm_work *w, const clm_vol *fixed, const clm_vol *m
     }
     clm_refine_fit fit;
     memset(&fit, 0, sizeof fit);
-    bool ok = build(&inner, fixed, moving, p, &levels, err) && run(&c, &levels, &fit, err);
+    bool ok = true;
+    if (p->metric == CLM_REFINE_MI) ok = (c.mi = clm_take(w->temp, clm_parzen, 1, err)) != NULL;
+    ok = ok && build(&inner, fixed, moving, p, &levels, err) && run(&c, &levels, &fit, err);
     clm_arena_rewind(w->temp, mark);
     if (ok) *out = fit;
     return ok;

@@ -225,36 +225,59 @@ static void sample_run(const lattice *m, const double from[3], const double step
     interpolate(&c, r, n);
 }
 
-static void sum_row(const lattice *m, const float *f, int64_t n, const double from[3], const double step[3],
-                    const clm_refine_units *u, const float per_um[3], const double p[3], double dx,
-                    clm_refine_sums *out) {
+/** What a sweep over the voxels is for: sums, with `mi` of its slopes, or the histogram `count`. */
+typedef struct sweep {
+    lattice moving;
+    const clm_refine_units *u;
+    float per_um[3];
+    const clm_parzen *mi;
+    clm_parzen *count;
+    clm_refine_sums *out;
+} sweep;
+
+static void sum_run(const sweep *w, run *r, int64_t count, const double p[3]) {
+    run_sums s;
+    float skip[RUN], slope[RUN];
+    for (int64_t i = 0; i < count; i++) skip[i] = 1.0f - r->on[i];
+    if (w->count) {
+        clm_parzen_add(w->count, r->f, r->g, skip, count);
+        return;
+    }
+    if (w->mi) {
+        clm_parzen_slope(w->mi, r->f, r->g, skip, count, slope);
+        memcpy(r->f, slope, (size_t)count * sizeof *slope);
+    }
+    sum_plain(r, count, s.plain);
+    for (int i = 0; i < 3; i++) sum_first(r, r->d[i], count, s.first[i]);
+    sum_second(r, r->d[0], r->d[0], r->d[0], r->d[1], r->d[0], r->d[2], count, s.second);
+    sum_second(r, r->d[1], r->d[1], r->d[1], r->d[2], r->d[2], r->d[2], count, s.second + 3);
+    spread(&s, p[0], p[1], w->out);
+}
+
+static void sum_row(const sweep *w, const float *f, int64_t n, const double from[3], const double step[3],
+                    const double p[3], double dx) {
     int64_t lo, hi;
     run r;
-    run_sums s;
-    inside(m, from, step, n, &lo, &hi);
+    inside(&w->moving, from, step, n, &lo, &hi);
     for (int64_t x = lo; x < hi; x += RUN) {
         int64_t count = hi - x < RUN ? hi - x : RUN;
         double at[3];
         for (int d = 0; d < 3; d++) at[d] = from[d] + step[d] * (double)x;
-        sample_run(m, at, step, count, &r);
-        prepare(&r, f + x, count, u, per_um, (float)(p[2] + dx * (double)x), (float)dx);
-        sum_plain(&r, count, s.plain);
-        for (int i = 0; i < 3; i++) sum_first(&r, r.d[i], count, s.first[i]);
-        sum_second(&r, r.d[0], r.d[0], r.d[0], r.d[1], r.d[0], r.d[2], count, s.second);
-        sum_second(&r, r.d[1], r.d[1], r.d[1], r.d[2], r.d[2], r.d[2], count, s.second + 3);
-        spread(&s, p[0], p[1], out);
+        sample_run(&w->moving, at, step, count, &r);
+        prepare(&r, f + x, count, w->u, w->per_um, (float)(p[2] + dx * (double)x), (float)dx);
+        sum_run(w, &r, count, p);
     }
 }
 
-void clm_refine_sum(const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
-                    const clm_refine_units *u, int64_t thin, clm_refine_sums *out) {
-    lattice m = {.data = moving->data};
-    float per_um[3];
+static void sweep_rows(sweep *w, const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
+                       int64_t thin) {
+    const clm_refine_units *u = w->u;
     double from0[3], dz[3], dy[3], dx[3], p[3];
+    w->moving.data = moving->data;
     for (int d = 0; d < 3; d++) {
-        m.n[d] = moving->shape[d];
-        m.stride[d] = m.n[d] == 1 ? 0 : d == 2 ? 1 : (int32_t)moving->stride[d];
-        per_um[d] = (float)(1.0 / moving->spacing[d]);
+        w->moving.n[d] = moving->shape[d];
+        w->moving.stride[d] = moving->shape[d] == 1 ? 0 : d == 2 ? 1 : (int32_t)moving->stride[d];
+        w->per_um[d] = (float)(1.0 / moving->spacing[d]);
         double y = A->m[d][3];
         for (int k = 0; k < 3; k++) y += A->m[d][k] * fixed->origin[k];
         from0[d] = (y - moving->origin[d]) / moving->spacing[d];
@@ -262,7 +285,6 @@ void clm_refine_sum(const clm_vol *fixed, const clm_vol *moving, const clm_affin
         dy[d] = A->m[d][1] * fixed->spacing[1] / moving->spacing[d];
         dx[d] = A->m[d][2] * fixed->spacing[2] / moving->spacing[d];
     }
-    memset(out, 0, sizeof *out);
     for (int64_t z = 0; z < fixed->shape[0]; z++)
         for (int64_t y = 0; y < fixed->shape[1]; y++) {
             if (!clm_refine_row(z, y, thin)) continue;
@@ -271,9 +293,23 @@ void clm_refine_sum(const clm_vol *fixed, const clm_vol *moving, const clm_affin
                 from[d] = from0[d] + dz[d] * at[0] + dy[d] * at[1];
                 p[d] = (fixed->origin[d] + fixed->spacing[d] * at[d] - u->centre[d]) / u->reach[d];
             }
-            sum_row(&m, clm_vol_row(fixed, z, y), fixed->shape[2], from, dx, u, per_um, p,
-                    fixed->spacing[2] / u->reach[2], out);
+            sum_row(w, clm_vol_row(fixed, z, y), fixed->shape[2], from, dx, p,
+                    fixed->spacing[2] / u->reach[2]);
         }
+}
+
+void clm_refine_sum(const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
+                    const clm_refine_units *u, int64_t thin, const clm_parzen *mi, clm_refine_sums *out) {
+    sweep w = {.u = u, .mi = mi, .out = out};
+    memset(out, 0, sizeof *out);
+    sweep_rows(&w, fixed, moving, A, thin);
     for (int i = 0; i < 12; i++)
         for (int k = 0; k < i; k++) out->GG[i][k] = out->GG[k][i];
+}
+
+void clm_refine_count(const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
+                      const clm_refine_units *u, int64_t thin, clm_parzen *p) {
+    sweep w = {.u = u, .count = p};
+    sweep_rows(&w, fixed, moving, A, thin);
+    clm_parzen_settle(p);
 }

@@ -4,6 +4,7 @@
 
 #include "collimate/core/affine.h"
 #include "collimate/core/vol.h"
+#include "collimate/image/parzen.h"
 
 /** Is this row among the every-`thin`-th that are compared? They are spread evenly over both axes. */
 static inline bool clm_refine_row(int64_t z, int64_t y, int64_t thin) {
@@ -24,8 +25,12 @@ typedef struct clm_refine_units {
     float shift_f, scale_f, shift_g, scale_g; /* of values         */
 } clm_refine_units;
 
-/** Over the rows that clm_refine_row keeps; thin 1: all. */
+/** Over the rows that clm_refine_row keeps; thin 1: all. With `mi`, settled for the same A, f is the slope of
+ *  n MI by g instead, so that Gf is the slope of n MI by the parameters. */
 void clm_refine_sum(const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
-                    const clm_refine_units *u, int64_t thin, clm_refine_sums *out);
+                    const clm_refine_units *u, int64_t thin, const clm_parzen *mi, clm_refine_sums *out);
+/** The joint histogram over the same voxels: *p has begun, with ranges of scaled values, and is settled. */
+void clm_refine_count(const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
+                      const clm_refine_units *u, int64_t thin, clm_parzen *p);
 
 #endif

@@ -1,5 +1,7 @@
 #include "feature_params.h"
 
+#include <string.h>
+
 #define BLOB_MIN_VOX 1.5 /* radii where the configuration leaves them open */
 #define BLOB_MAX_VOX 4.0
 #define PATCH_VOX 6.0
@@ -19,6 +21,10 @@ clm_patch_params clm_feature_patches(const clm_run *run, const clm_view *view) {
     clm_patch_params p = CLM_PATCH_DEFAULTS;
     p.radius_um = clm_view_um_or_voxels(view, run->config->global_patch_radius_um, PATCH_VOX);
     return p;
+}
+
+clm_refine_metric clm_feature_metric(const clm_run *run) {
+    return strcmp(run->config->global_metric, "mi") == 0 ? CLM_REFINE_MI : CLM_REFINE_NCC;
 }
 
 void clm_feature_halo(const clm_run *run, const clm_view *view, bool local, int64_t halo[3]) {

@@ -15,6 +15,7 @@ static clm_deform_params params_of(const clm_run *run, int pass) {
     p.metric = strcmp(c->deform_metric, "ncc") == 0            ? CLM_DEFORM_NCC
                : strcmp(c->deform_metric, "mean_squares") == 0 ? CLM_DEFORM_SSD
                : strcmp(c->deform_metric, "local_ncc2") == 0   ? CLM_DEFORM_LNCC2
+               : strcmp(c->deform_metric, "mi") == 0           ? CLM_DEFORM_MI
                                                                : CLM_DEFORM_LNCC;
     p.radius_vox = (int32_t)c->deform_radius_vox;
     p.stiffness = c->deform_stiffness;

@@ -160,6 +160,7 @@ static bool refine(const clm_run *run, const clm_work *w, const side *f, const s
     clm_refine_fit fit;
     p.finest = 0;
     p.model = model_of(run->config);
+    p.metric = clm_feature_metric(run);
     if (!run->config->global_refine) return true;
     if (!clm_refine_affine(w, &f->coarse, &m->coarse, a, &p, &fit, err)) return false;
     *a = fit.affine;

@@ -3,8 +3,6 @@
 #include "collimate/align/match.h"
 #include "collimate/align/ransac.h"
 #include "collimate/align/refine.h"
-#include "collimate/image/metric.h"
-#include "collimate/image/warp.h"
 #include "feature_params.h"
 #include "jobs.h"
 
@@ -15,7 +13,7 @@
 #define ERROR_VOX 2.5
 #define DISTINCT_VOX 3.0
 #define REFINE_VOXELS 300000  /* compared a step: rows beyond are left out evenly */
-#define REFINE_LEAST 0.3      /* correlation and share of the block below which voxels have no say */
+#define REFINE_LEAST 0.3      /* similarity and share of the block below which voxels have no say */
 #define REFINE_SAYS 64        /* a refined affine weighs as much as so many matches */
 #define REFINE_NOISE_VOX 0.25 /* with errors of this size */
 
@@ -45,22 +43,22 @@ static bool find(const clm_run *run, const clm_work *w, block *b, double *figure
            clm_patch_describe(w, &m, &b->m, &patch, (const double(*)[3])linear, &b->mp, err);
 }
 
-/* correlation over the block's core under an affine; NaN where nothing can be compared */
+/* how alike the block's core is under an affine; NaN where nothing can be compared */
 static bool score(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
                   const clm_affine *a, double *out, clm_err *err) {
     clm_box core = clm_grid_core(&run->local_blocks, task->index);
     clm_box box = clm_grid_padded(&run->local_blocks, task->index);
     for (int d = 0; d < 3; d++) core.lo[d] -= box.lo[d], core.hi[d] -= box.lo[d];
-    clm_vol fixed = clm_vol_crop(&b->fixed, core), warped;
-    clm_ncc sums = {0};
-    clm_mark m = clm_arena_mark(w->temp);
-    clm_work sub = clm_work_flip(w);
-    bool ok = clm_vol_new(w->temp, fixed.shape, fixed.spacing, fixed.origin, &warped, err) &&
-              clm_warp(&sub, &b->moving, a, NULL, CLM_INTERP_LINEAR, NAN, &warped, NULL, err) &&
-              clm_ncc_add(&sums, &fixed, &warped, err);
-    clm_arena_rewind(w->temp, m);
-    *out = clm_ncc_value(&sums);
-    return ok;
+    clm_vol fixed = clm_vol_crop(&b->fixed, core);
+    clm_refine_params p = CLM_REFINE_DEFAULTS;
+    clm_refine_fit r = {.before = NAN};
+    clm_err none = CLM_ERR_NONE;
+    p.metric = clm_feature_metric(run);
+    p.levels = 1, p.iterations = 0, p.min_overlap = 0;
+    if (!clm_refine_affine(w, &fixed, &b->moving, a, &p, &r, &none) && none.code != CLM_E_NODATA)
+        return *err = none, false;
+    *out = r.before;
+    return true;
 }
 
 /* an affine under which the block is less alike than under the global one has nothing to say */
@@ -69,9 +67,8 @@ static bool check(const clm_run *run, const clm_work *w, const clm_task *task, c
     if (!score(run, w, task, b, &run->affine, &figure[5], err) || !score(run, w, task, b, a, &figure[6], err))
         return false;
     if (!(figure[6] < figure[5])) return true;
-    return clm_fail(err, CLM_E_NODATA,
-                    "correlation %.3f under the matches' affine, %.3f under the global one", figure[6],
-                    figure[5]);
+    return clm_fail(err, CLM_E_NODATA, "similarity %.3f under the matches' affine, %.3f under the global one",
+                    figure[6], figure[5]);
 }
 
 static bool fit(const clm_run *run, const clm_work *w, const clm_task *task, const block *b,
@@ -113,6 +110,7 @@ static bool ask_voxels(const clm_run *run, const clm_work *w, const clm_task *ta
     double voxel = clm_view_voxel_um(view), centre[3], size_um[3];
     clm_refine_params p = CLM_REFINE_DEFAULTS;
     clm_refine_fit r;
+    p.metric = clm_feature_metric(run);
     p.levels = 2;
     p.max_move_um = clm_view_um_or_voxels(view, run->config->local_search_um, SEARCH_VOX);
     p.max_voxels = REFINE_VOXELS;

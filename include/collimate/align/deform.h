@@ -11,7 +11,9 @@ typedef enum clm_deform_metric {
     CLM_DEFORM_LNCC, /* correlation in a window around every voxel: blind to slow changes of gain and offset */
     CLM_DEFORM_NCC, /* correlation over the whole block: one gain and offset                                */
     CLM_DEFORM_SSD, /* mean squares: intensities mean the same in both                                      */
-    CLM_DEFORM_LNCC2 /* as LNCC, of either sign: another modality, bright here may be dark there            */
+    CLM_DEFORM_LNCC2, /* as LNCC, of either sign: another modality, bright here may be dark there           */
+    CLM_DEFORM_MI     /* mutual information over the whole block: any relation of the intensities, of one kind
+                     all over the block                                                                     */
 } clm_deform_metric;
 
 typedef struct clm_deform_params {
@@ -42,7 +44,8 @@ typedef struct clm_deform_params {
 typedef struct clm_deform_fit {
     double before,
         after; /* mean similarity over the voxels compared: correlation (LNCC, NCC; its size for LNCC2), or
-                                   1 - half the mean square over the fixed variance (SSD)                     */
+                                   1 - half the mean square over the fixed variance (SSD), or the correlation
+                                   of Gaussian values of the same mutual information (MI)                     */
     double covered;      /* share of the fixed voxels that could be compared, at the end               */
     double min_jacobian; /* of the full map A(x + u), physical units                                   */
     double

@@ -9,8 +9,9 @@
 #include "collimate/core/vol.h"
 
 typedef enum clm_refine_metric {
-    CLM_REFINE_NCC,    /* correlation: same modality, any gain and offset    */
-    CLM_REFINE_SQUARES /* mean squares: same modality, calibrated intensities */
+    CLM_REFINE_NCC,     /* correlation: same modality, any gain and offset     */
+    CLM_REFINE_SQUARES, /* mean squares: same modality, calibrated intensities */
+    CLM_REFINE_MI       /* mutual information: any modalities                  */
 } clm_refine_metric;
 
 typedef struct clm_refine_params {
@@ -40,7 +41,8 @@ typedef struct clm_refine_params {
 
 typedef struct clm_refine_fit {
     clm_affine affine;    /* fixed -> moving, world                                                     */
-    double before, after; /* at the finest level: correlation, or minus the mean square; more is better */
+    double before, after; /* at the finest level: correlation, minus the mean square, or the
+                                   correlation of Gaussian values of the same mutual information           */
     double overlap;       /* share of fixed voxels compared, after                                      */
     double moved_um;      /* farthest that a corner of the fixed volume was moved                       */
     int32_t iterations;   /* steps tried, all levels                                                    */
@@ -61,7 +63,8 @@ typedef struct clm_refine_fit {
  *  Memory   temp: the reduced volumes, at most 1/7 of both together
  *  Source   Evangelidis, Psarakis, IEEE Trans. PAMI 30 (2008): correlation maximised by closed-form
  *           Gauss-Newton steps. Differs: derivatives are those of the trilinear interpolant, so that a step
- *           which fails to improve is a matter of length, never of direction.
+ *           which fails to improve is a matter of length, never of direction. Mutual information: parzen.h,
+ *           with Fisher's information for its curvature.
  */
 CLM_MUST bool clm_refine_affine(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
                                 const clm_affine *start, const clm_refine_params *p, clm_refine_fit *out,

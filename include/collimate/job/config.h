@@ -51,6 +51,8 @@ typedef struct clm_list {
       "how the global affine is found: from blobs, or taken from global.affine")                             \
     K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "",                             \
       "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it")  \
+    K(TEXT, char *, global_metric, "global.metric", "\"ncc\"", 0, 0, "ncc|mi",                               \
+      "what the global and local affines are refined by; mi: mutual information, for another modality")      \
     K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.001, 4096, "",                                \
       "the global stage works at the first level, at least halved, with at most this many voxels")           \
     K(REAL, double, global_radius_min_um, "global.radius_min_um", "0", 0, 1e6, "",                           \
@@ -108,8 +110,9 @@ typedef struct clm_list {
     K(INT, int64_t, deform_pitch_vox, "deform.pitch_vox", "4", 1, 64, "",                                    \
       "voxels of the pass between nodes of its displacement field")                                          \
     K(TEXT, char *, deform_metric, "deform.metric", "\"local_ncc\"", 0, 0,                                   \
-      "local_ncc|ncc|mean_squares|local_ncc2",                                                               \
-      "what the deformation maximises; local_ncc2: correlation of either sign, for another modality")        \
+      "local_ncc|ncc|mean_squares|local_ncc2|mi",                                                            \
+      "what the deformation maximises; for another modality local_ncc2, correlation of either sign, or mi, " \
+      "mutual information of the block")                                                                     \
     K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "",                                  \
       "radius of the window of local_ncc")                                                                   \
     K(REAL, double, deform_stiffness, "deform.stiffness", "0.5", 1e-6, 1e6, "",                              \

@@ -248,7 +248,7 @@ static void sums_are_the_derivatives(void **state) {
     clm_refine_units u = {
         .centre = {40, 34, 46}, .reach = {35, 37, 35}, .scale_f = 2, .scale_g = 3, .shift_g = 0.1f};
     clm_refine_sums at, to, from;
-    clm_refine_sum(&f, &m, &bent, &u, 1, &at);
+    clm_refine_sum(&f, &m, &bent, &u, 1, NULL, &at);
     assert_near(at.n, (double)clm_vol_count(&f), 0);
     for (int i = 0; i < 12; i++) {
         const double h = 1e-3;
@@ -259,8 +259,8 @@ static void sums_are_the_derivatives(void **state) {
             a->m[r][3] += sign * h * (j == 3 ? 1 : -u.centre[j] / u.reach[j]);
             if (j < 3) a->m[r][j] += sign * h / u.reach[j];
         }
-        clm_refine_sum(&f, &m, &up, &u, 1, &to);
-        clm_refine_sum(&f, &m, &down, &u, 1, &from);
+        clm_refine_sum(&f, &m, &up, &u, 1, NULL, &to);
+        clm_refine_sum(&f, &m, &down, &u, 1, NULL, &from);
         double scale = sqrt(at.GG[i][i] * at.ff);
         assert_near((to.fg - from.fg) / (2 * h) / scale, at.Gf[i] / scale, 3e-3);
         assert_near((to.gg - from.gg) / (4 * h) / scale, at.Gg[i] / scale, 3e-3);
@@ -273,12 +273,82 @@ static void sums_are_the_derivatives(void **state) {
     clm_test_work_drop(&w);
 }
 
+/** n MI against differences of itself, along every parameter. */
+static void information_has_its_slope(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(64);
+    clm_vol f, m;
+    clm_err err;
+    static clm_parzen mi;
+    double range[2][2], most = 0, worst = 0;
+    pair(w.keep, &bent, &f, &m);
+    f = clm_vol_crop(&f, (clm_box){{6, 6, 6}, {30, 40, 60}});
+    for (int64_t i = 0; i < clm_vol_count(&m); i++) m.data[i] = cosf(3 * m.data[i]);
+    clm_refine_units u = {.centre = {40, 34, 46}, .reach = {35, 37, 35}, .scale_f = 2, .scale_g = 3};
+    assert_ok(clm_parzen_range(&w, &f, 0, 2, range[0], &err), err);
+    assert_ok(clm_parzen_range(&w, &m, 0, 3, range[1], &err), err);
+    clm_affine at = bent;
+    at.m[0][3] += 0.7, at.m[1][3] -= 0.9, at.m[2][3] += 0.6;
+    clm_refine_sums sums;
+    clm_parzen_begin(&mi, range[0], range[1]);
+    clm_refine_count(&f, &m, &at, &u, 1, &mi);
+    clm_refine_sum(&f, &m, &at, &u, 1, &mi, &sums);
+    for (int i = 0; i < 12; i++) most = fmax(most, fabs(sums.Gf[i]));
+    for (int i = 0; i < 12; i++) {
+        const double h = 1e-3;
+        double side[2];
+        for (int k = 0; k < 2; k++) {
+            clm_affine a = at;
+            int r = i / 4, j = i % 4;
+            a.m[r][3] += (k ? h : -h) * (j == 3 ? 1 : -u.centre[j] / u.reach[j]);
+            if (j < 3) a.m[r][j] += (k ? h : -h) / u.reach[j];
+            clm_parzen_begin(&mi, range[0], range[1]);
+            clm_refine_count(&f, &m, &a, &u, 1, &mi);
+            assert_near(mi.n, (double)clm_vol_count(&f), 0);
+            side[k] = mi.n * mi.value;
+        }
+        worst = fmax(worst, fabs((side[1] - side[0]) / (2 * h) - sums.Gf[i]));
+    }
+    assert_true(most > 100 && worst < 3e-3 * most);
+    clm_test_work_drop(&w);
+}
+
+/** Another modality: dark for bright, and values that several values of the other stand for. */
+static void other_modalities_are_refined(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(64);
+    clm_err err;
+    for (int how = 0; how < 2; how++) {
+        clm_vol f, m;
+        clm_refine_params p = CLM_REFINE_DEFAULTS;
+        clm_refine_fit fit;
+        clm_affine start = straight;
+        start.m[0][3] = -4;
+        pair(w.keep, &bent, &f, &m);
+        for (int64_t i = 0; i < clm_vol_count(&m); i++)
+            m.data[i] = how ? cosf(3 * m.data[i]) : 1000 / (0.5f + m.data[i]);
+        p.metric = CLM_REFINE_MI;
+        assert_ok(clm_refine_affine(&w, &f, &m, &start, &p, &fit, &err), err);
+        double gap = corner_gap(&fit.affine, &bent);
+        print_message("contrast %d: %.3f um at the farthest corner, similarity %.3f from %.3f\n", how, gap,
+                      fit.after, fit.before);
+        assert_true(gap < 0.3 && fit.after > 0.85);
+        clm_arena_reset(w.keep, 0);
+    }
+    clm_test_work_drop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_known_affine_comes_back), cmocka_unit_test(what_must_not_matter),
-        cmocka_unit_test(a_model_is_kept),           cmocka_unit_test(never_worse_than_the_start),
-        cmocka_unit_test(too_little_is_refused),     cmocka_unit_test(planes_are_volumes_too),
+        cmocka_unit_test(a_known_affine_comes_back),
+        cmocka_unit_test(what_must_not_matter),
+        cmocka_unit_test(a_model_is_kept),
+        cmocka_unit_test(never_worse_than_the_start),
+        cmocka_unit_test(too_little_is_refused),
+        cmocka_unit_test(planes_are_volumes_too),
         cmocka_unit_test(sums_are_the_derivatives),
+        cmocka_unit_test(information_has_its_slope),
+        cmocka_unit_test(other_modalities_are_refined),
     };
     return cmocka_run_group_tests(tests, make_scene, NULL);
 }

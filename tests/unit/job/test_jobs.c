@@ -225,17 +225,17 @@ static void the_warp_is_found(void **state) {
     close_run(run, c);
 }
 
-/* bright against dark: told so, found out, and with correlation of either sign */
+/* bright against dark: told so, found out, with correlation of either sign, with mutual information */
 static void another_modality_is_aligned(void **state) {
     (void)state;
     static const char *const sets[] = {"global.contrast=inverted", "global.contrast=any",
-                                       "deform.metric=local_ncc2"};
-    for (int k = 0; k < 3; k++) {
+                                       "deform.metric=local_ncc2", "deform.metric=mi", "global.metric=mi"};
+    for (int k = 0; k < 5; k++) {
         clm_config *c;
         char out[24];
         (void)snprintf(out, sizeof out, "negative%d", k);
         moving_name = "pair.n5/negative";
-        more_set = k == 2 ? "global.contrast=any" : NULL;
+        more_set = k < 2 ? NULL : "global.contrast=any";
         clm_run *run = open_run_with(out, sets[k], &c);
         moving_name = "pair.n5/moving", more_set = NULL;
         run_stages(run, 0, run->plan.n_stages - 1, false);
