@@ -351,6 +351,12 @@ static void tell(const judge *j, const clm_quad *x, clm_lattice *out, clm_lattic
     }
 }
 
+int64_t clm_lattice_bytes(int64_t n) {
+    size_t temp = 3 * sizeof(double) + 1 + sizeof(opinion) + sizeof(clm_moments) + sizeof(double);
+    return n * (int64_t)(sizeof(((clm_lattice *)NULL)->m[0]) + temp + 7 * sizeof(clm_quad)) +
+           CLM_LATTICE_SCRATCH * (int64_t)sizeof(double);
+}
+
 bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid, const clm_lattice_block *blocks,
                      const clm_affine *A, const clm_lattice_params *p, clm_lattice *out,
                      clm_lattice_verdict *verdict, clm_lattice_report *report, clm_err *err) {

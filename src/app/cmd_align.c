@@ -90,8 +90,14 @@ static void on_spent(void *run, int stage, int64_t index) {
 static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_err *err) {
     align *a = run;
     clm_buf b = {0};
+    clm_err why = CLM_ERR_NONE;
     bool told = clm_tally_write(a->tally, err);
-    if (ok && told && a->run->config->report_enabled) told = clm_report_write(a->run, err);
+    if (ok && told && a->run->config->report_enabled && !clm_report_write(a->run, &why)) {
+        /* the results are whole, whatever kept the page from being drawn; but for a full disk */
+        if (why.code == CLM_E_WRITE) *err = why, told = false;
+        if (told)
+            clm_log(CLM_LOG_ERROR, "no report (collimate report %s makes one): %s", a->run->folder, why.text);
+    }
     if (ok && told && !quiet) {
         told = clm_tally_print(a->tally, &b, err);
         if (told)

@@ -72,7 +72,7 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     if (round + REDZONE > a->budget - in_use) {
         clm_fail(err, CLM_E_BUDGET,
                  "block memory budget reached: %lld bytes asked, %zu of %zu in use; use smaller "
-                 "blocks or raise memory.task_mib",
+                 "blocks or raise memory.task_mib (--task-mib)",
                  (long long)bytes, in_use, a->budget);
         return NULL;
     }

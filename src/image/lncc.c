@@ -81,6 +81,10 @@ CLM_CLONES static void correlate(const double *restrict s, int64_t stride, int64
     }
 }
 
+int64_t clm_lncc_bytes(int64_t nx, int64_t radius) {
+    return (int64_t)sizeof(double) * ((SLAB + 2 * radius) * SUMS + 2 * SUMS + 3) * nx;
+}
+
 static bool begin(const clm_work *w, int64_t nx, int64_t radius, scratch *t, clm_err *err) {
     t->column = clm_take(w->temp, double, (SLAB + 2 * radius) * SUMS * nx, err);
     if (t->column) t->row = clm_take(w->temp, double, (2 * SUMS + 3) * nx, err);

@@ -283,27 +283,3 @@ void clm_run_close(clm_run *run) {
     clm_arena_close(run->store);
     clm_heap_free(run);
 }
-
-static double block_bytes(const clm_grid *g, double bytes_per_voxel, double margin) {
-    double n = 1.0;
-    for (int d = 0; d < 3; d++)
-        n *= fmin((double)g->extent[d], (double)(g->block[d] + 2 * g->halo[d]) + margin);
-    return n * bytes_per_voxel;
-}
-
-double clm_run_task_bytes(const clm_run *run, int stage) {
-    const clm_config *c = run->config;
-    int part = run->part[stage];
-    switch (run->kind[stage]) {
-    case CLM_JOB_COARSE: return 64e6;
-    case CLM_JOB_SPOTS: return block_bytes(&run->spots_fixed, 60.0, 40.0);
-    case CLM_JOB_GLOBAL: return c->global_max_mvox * 1048576.0 * 24.0 + (double)c->global_max_spots * 8e3;
-    case CLM_JOB_LOCAL: return block_bytes(&run->local_blocks, 120.0, 32.0);
-    case CLM_JOB_DEFORM: return block_bytes(&run->pass[part].lattice.blocks, 80.0, 24.0);
-    case CLM_JOB_STITCH: return block_bytes(&run->pass[part].chunks, 12.0 * 12.0, 16.0);
-    case CLM_JOB_MEASURE: return block_bytes(&run->measure_blocks, 60.0, 40.0);
-    case CLM_JOB_APPLY: return block_bytes(&run->aligned.level[0], 16.0, 40.0);
-    case CLM_JOB_PYRAMID: return block_bytes(&run->aligned.level[part], 50.0, 0.0);
-    default: return 16e6;
-    }
-}

@@ -28,7 +28,7 @@ static const job jobs[CLM_JOB_KINDS] = {
         {"blocks_used", SUM}, {"blocks_rejected", SUM}, {"blocks_empty", SUM}, {"rms_um", MEAN}}},
     [CLM_JOB_DEFORM] = {clm_job_deform, true, {
         {"metric_before", MEAN}, {"metric_after", MEAN}, {"iterations", MEAN}, {"min_jacobian", LEAST},
-        {"max_displacement_um", MOST}, {"covered", MEAN}}},
+        {"max_displacement_um", MOST}, {"covered", MEAN}, {"times_coarser", MOST}}},
     [CLM_JOB_STITCH] = {clm_job_stitch, false, {
         {"pieces", SUM}, {"failed_pieces", SUM}, {"covered", MEAN}, {"max_displacement_um", MOST}}},
     [CLM_JOB_MEASURE] = {clm_job_measure, true, {

@@ -143,23 +143,26 @@ static bool look(const clm_run *run, const clm_work *w, const clm_task *task, bl
     return out->n > 0.0 ? true : (*err = why, false);
 }
 
+int64_t clm_job_local_margin(const clm_run *run) {
+    const clm_view *view = &run->local_fixed;
+    double search_um = clm_view_um_or_voxels(view, run->config->local_search_um, SEARCH_VOX);
+    int64_t margin = 2 + (int64_t)(search_um / clm_view_voxel_um(view)), halo[3];
+    clm_feature_halo(run, view, true, halo);
+    for (int d = 0; d < 3; d++) /* a match at the block's edge needs its surroundings, too */
+        if (halo[d] > margin) margin = halo[d];
+    return margin;
+}
+
 bool clm_job_local(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                    clm_err *err) {
     clm_box box = clm_grid_padded(&run->local_blocks, task->index);
     const clm_view *view = &run->local_fixed;
-    double voxel = clm_view_voxel_um(view);
-    int64_t margin =
-                2 + (int64_t)(clm_view_um_or_voxels(view, run->config->local_search_um, SEARCH_VOX) / voxel),
-            halo[3];
     block b;
     bool empty;
-    clm_feature_halo(run, view, true, halo);
-    for (int d = 0; d < 3; d++) /* a match at the block's edge needs its surroundings, too */
-        if (halo[d] > margin) margin = halo[d];
     if (!clm_view_read(w, view, box, &b.fixed, err)) return false;
     if (!clm_job_has_data(&b.fixed, err)) return false;
-    if (!clm_job_read_moving(w, view, box, &run->local_moving, &run->affine, NULL, margin, &b.moving, &empty,
-                             err))
+    if (!clm_job_read_moving(w, view, box, &run->local_moving, &run->affine, NULL, clm_job_local_margin(run),
+                             &b.moving, &empty, err))
         return false;
     if (empty) return clm_fail(err, CLM_E_NODATA, "no_overlap: the block maps outside the moving image");
     clm_lattice_block stats;

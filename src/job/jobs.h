@@ -3,6 +3,7 @@
 #define CLM_JOB_JOBS_H
 
 #include "collimate/align/blob.h"
+#include "collimate/align/deform.h"
 #include "collimate/job/job.h"
 #include "collimate/store/spill.h"
 
@@ -11,6 +12,11 @@ typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *t
                         clm_err *err);
 clm_job_fn clm_job_coarse, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice, clm_job_deform,
     clm_job_stitch, clm_job_measure, clm_job_apply, clm_job_pyramid, clm_job_finish;
+
+/** Moving voxels around what a block maps to that its task reads. */
+int64_t clm_job_local_margin(const clm_run *run);
+int64_t clm_job_deform_margin(const clm_run *run, int pass);
+clm_deform_params clm_job_deform_params(const clm_run *run, int pass);
 
 /** Publish a task's sections where later stages find them. */
 CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n,

@@ -97,7 +97,7 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
     clm_field u;
     bool has_field, one = clm_vol_count(grid) == 1;
     if (!one && clm_map_nodes(c->map, grid) > NODES_MAX) return halve(c, grid, out, err);
-    clm_mark m = clm_arena_mark(c->w->keep);
+    clm_mark m = clm_arena_mark(c->w->keep), temp = clm_arena_mark(c->w->temp);
     bool ok = clm_map_over(c->map, c->w, grid, &a, &u, &has_field, err);
     if (ok) {
         const clm_field *f = has_field ? &u : NULL;
@@ -114,7 +114,8 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
         }
     }
     clm_arena_rewind(c->w->keep, m);
-    return ok;
+    clm_arena_rewind(c->w->temp, temp);
+    return !ok && !one && err->code == CLM_E_BUDGET ? halve(c, grid, out, err) : ok;
 }
 
 bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *map, const clm_vol *grid,

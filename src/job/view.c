@@ -96,6 +96,10 @@ static bool read_stored(const clm_work *w, const clm_view *v, clm_box box, clm_a
     return ok;
 }
 
+int64_t clm_view_tile(const clm_view *v, int axis) {
+    return v->factor[axis] < TILE ? TILE / v->factor[axis] : 1;
+}
+
 static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
                       clm_err *err) {
     clm_mark temp = clm_arena_mark(w->temp), keep = clm_arena_mark(w->keep);
@@ -121,7 +125,7 @@ bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *o
     for (int d = 0; d < 3; d++) {
         shape[d] = box.hi[d] - box.lo[d];
         origin[d] = v->origin[d] + (double)box.lo[d] * v->spacing[d];
-        edge[d] = v->factor[d] < TILE ? TILE / v->factor[d] : 1;
+        edge[d] = clm_view_tile(v, d);
     }
     if (!clm_vol_new(w->keep, shape, v->spacing, origin, out, err)) return false;
     clm_box tile;

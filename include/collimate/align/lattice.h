@@ -101,6 +101,9 @@ CLM_MUST bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid,
                               const clm_lattice_params *p, clm_lattice *out, clm_lattice_verdict *verdict,
                               clm_lattice_report *report, clm_err *err);
 
+/** That memory, for n blocks. */
+int64_t clm_lattice_bytes(int64_t n);
+
 /** T of block b: fixed -> moving. */
 clm_affine clm_lattice_affine(const clm_lattice *l, const clm_affine *A, int64_t b);
 

@@ -31,6 +31,8 @@ static inline int64_t clm_lncc_halo(int64_t radius) { return radius; }
  */
 CLM_MUST bool clm_lncc_add(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, clm_box core,
                            int64_t radius, double min_var, clm_lncc *s, clm_vol *map, clm_err *err);
+/** That memory, for rows of nx voxels. */
+int64_t clm_lncc_bytes(int64_t nx, int64_t radius);
 
 static inline double clm_lncc_value(const clm_lncc *s) { return s->sum / (double)s->n; }
 

@@ -96,7 +96,8 @@ CLM_MUST bool clm_run_spill_path(const clm_run *run, int stage, int64_t index, c
 /** The stage of a kind and part; -1 when the plan has none. */
 int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
 
-/** Most arena memory (bytes) that one task of a stage is expected to need. */
+/** Arena memory (bytes) that the largest task of a stage needs: within 10 % once the affine is known; before,
+ *  as if the images lay on each other with parallel axes. Spots count as many as may be. */
 double clm_run_task_bytes(const clm_run *run, int stage);
 
 #endif

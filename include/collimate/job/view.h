@@ -32,6 +32,9 @@ clm_view clm_view_level(const clm_image *image, int level);
  *  tile by tile: temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
 CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
 
+/** Working voxels along an axis that clm_view_read has in memory unreduced at once. */
+int64_t clm_view_tile(const clm_view *v, int axis);
+
 /** The grid of a stored level, as transforms and outputs record it. */
 clm_image_frame clm_view_frame(const clm_image *image, int level);
 

@@ -1,0 +1,211 @@
+/* What a task of each kind takes from its arenas, from the geometry alone: the sum of what is held at the moment
+ * most is. What depends on the data is taken at its limit (spots) or left out where it is small. */
+#include "collimate/align/deform.h"
+#include "collimate/align/lattice.h"
+#include "collimate/image/warp.h"
+#include "feature_params.h"
+#include "jobs.h"
+#include "measure.h"
+
+#include <math.h>
+#include <string.h>
+
+static double most(double a, double b) { return a > b ? a : b; }
+
+static double count(const int64_t n[3]) { return (double)n[0] * (double)n[1] * (double)n[2]; }
+
+static double box_count(clm_box b) {
+    double n = 1.0;
+    for (int d = 0; d < 3; d++) n *= (double)(b.hi[d] - b.lo[d]);
+    return n;
+}
+
+/* a block that no other of the grid is larger than */
+static int64_t largest(const clm_grid *g) {
+    int64_t at[3];
+    for (int d = 0; d < 3; d++) at[d] = g->shape[d] > 2 ? 1 : 0;
+    return clm_grid_index(g, at);
+}
+
+/* beyond the box itself, while it is read: a tile of stored voxels and what it is reduced to; or its mask */
+static double reading(const clm_view *v, clm_box box) {
+    double fine = 4.0, tile = 1.0, mask = v->mask ? box_count(box) : 0.0;
+    for (int d = 0; d < 3; d++) {
+        int64_t edge = clm_view_tile(v, d), n = box.hi[d] - box.lo[d];
+        tile *= (double)(edge < n ? edge : n);
+        fine *= (double)v->factor[d];
+    }
+    return fine > 4.0 ? tile * (fine + 4.0 + (v->mask ? fine / 4.0 : 0.0)) : mask;
+}
+
+/* The moving voxels behind a box of the fixed view. Before the affine is known: as if the images lay on each
+ * other with parallel axes. */
+static clm_box moving_box(const clm_run *run, const clm_view *fixed, clm_box box, const clm_view *moving,
+                          int64_t margin) {
+    clm_vol f = clm_view_grid(fixed), m = clm_view_grid(moving);
+    if (run->has_affine) {
+        clm_box need = clm_warp_box(&run->affine, NULL, &f, box, &m, CLM_INTERP_CUBIC, margin);
+        return clm_box_is_empty(need) ? (clm_box){{0}, {1, 1, 1}} : need;
+    }
+    clm_box need = {{0}, {0}};
+    for (int d = 0; d < 3; d++) {
+        double n = ceil((double)(box.hi[d] - box.lo[d]) * f.spacing[d] / m.spacing[d]) + 4.0;
+        need.hi[d] = (int64_t)fmin(n + 2.0 * (double)margin, (double)m.shape[d]);
+    }
+    return need;
+}
+
+/* blobs in n voxels, then patches around `spots` of them: beside the voxels and the patches themselves */
+static double finding(const clm_run *run, const clm_view *view, bool local, clm_box box) {
+    clm_blob_params blob = clm_feature_blobs(run, view, local);
+    int64_t halo[3], step[3];
+    clm_blob_halo(&blob, view->spacing, halo, step);
+    double n = box_count(box), work = 1.0;
+    for (int d = 0; d < 3; d++) work *= (double)clm_div_up(box.hi[d] - box.lo[d], step[d]);
+    double levels = 16.0 * work, shrinking = 4.0 * work + 4.0 * n / (double)step[0], sample = 4.0 * 65536.0;
+    return most(levels + fmin(4.0 * work, sample), shrinking);
+}
+
+static double patches_of(const clm_run *run, const clm_view *view, int64_t spots) {
+    clm_patch_params p = clm_feature_patches(run, view);
+    return (double)spots * (double)(clm_patch_dim(&p) + 3 * 8 + 4 + 4 + 4);
+}
+
+static double spots_bytes(const clm_run *run) {
+    double bytes = 0.0;
+    for (int side = 0; side < 2; side++) {
+        const clm_grid *g = side ? &run->spots_moving : &run->spots_fixed;
+        const clm_view *v = side ? &run->coarse_moving : &run->coarse_fixed;
+        int64_t halo[3];
+        clm_feature_halo(run, v, false, halo);
+        clm_box core = clm_grid_core(g, largest(g));
+        clm_box padded = clm_box_meet(clm_box_grow(core, halo), clm_box_of(v->shape));
+        double held = 4.0 * box_count(padded), copy = 4.0 * box_count(core);
+        double spots = patches_of(run, v, run->config->global_max_spots / g->n);
+        double bridged = v->mask ? held : 0.0;
+        bytes = most(
+            bytes, held + most(reading(v, padded), copy + bridged + spots + finding(run, v, false, padded)));
+    }
+    return bytes;
+}
+
+static double global_bytes(const clm_run *run) {
+    const clm_config *c = run->config;
+    if (strcmp(c->global_method, "blobs") != 0) return 0.0;
+    double f = count(run->coarse_fixed.shape), m = count(run->coarse_moving.shape);
+    double spots = patches_of(run, &run->coarse_fixed, c->global_max_spots);
+    clm_patch_params p = clm_feature_patches(run, &run->coarse_fixed);
+    double matching = (double)c->global_max_spots * (2.0 * (double)clm_patch_dim(&p) + 160.0);
+    double sides = strcmp(c->global_contrast, "any") == 0 ? 2.0 : 1.0;
+    double spill = 4.0 * box_count(clm_grid_core(&run->spots_moving, largest(&run->spots_moving)));
+    double refining = c->global_refine ? 4.0 * (f + m) / 7.0 : 0.0;
+    return 4.0 * f + spots + sides * (4.0 * m + spots) + most(spill, most(matching, refining));
+}
+
+static double local_bytes(const clm_run *run) {
+    const clm_config *c = run->config;
+    const clm_view *f = &run->local_fixed, *m = &run->local_moving;
+    clm_box box = clm_grid_padded(&run->local_blocks, largest(&run->local_blocks));
+    clm_box need = moving_box(run, f, box, m, clm_job_local_margin(run));
+    double spots = patches_of(run, f, c->local_max_spots), bridged = 0.0;
+    if (f->mask) bridged += 4.0 * box_count(box);
+    if (m->mask) bridged += 4.0 * box_count(need);
+    double held = 4.0 * (box_count(box) + box_count(need)) + bridged;
+    double looking = most(spots + finding(run, f, true, box), 2.0 * spots + finding(run, f, true, need));
+    return held + most(most(reading(f, box), reading(m, need)), looking);
+}
+
+static double lattice_bytes(int64_t n) {
+    return (double)clm_lattice_bytes(n) +
+           (double)n * (double)(sizeof(clm_lattice_block) + sizeof(clm_lattice_verdict));
+}
+
+static double deform_bytes(const clm_run *run, int stage) {
+    int pass = run->part[stage];
+    const clm_pass *p = &run->pass[pass];
+    clm_deform_params params = clm_job_deform_params(run, pass);
+    clm_box box = clm_grid_padded(&p->lattice.blocks, largest(&p->lattice.blocks));
+    clm_box nodes = clm_lattice_nodes(&p->lattice, box);
+    clm_box need = moving_box(run, &p->fixed, box, &p->moving, clm_job_deform_margin(run, pass));
+    int64_t n[3], lattice[3];
+    for (int d = 0; d < 3; d++) n[d] = box.hi[d] - box.lo[d], lattice[d] = nodes.hi[d] - nodes.lo[d];
+    double held = 4.0 * box_count(box) + 12.0 * box_count(nodes), moving = 4.0 * box_count(need);
+    double solving = moving + (double)clm_deform_bytes(&params, n, lattice);
+    return most(4.0 * box_count(box) + reading(&p->fixed, box),
+                held + most(moving + reading(&p->moving, need), solving));
+}
+
+static double stitch_bytes(const clm_run *run, int stage) {
+    const clm_pass *p = &run->pass[run->part[stage]];
+    int64_t chunk = largest(&p->chunks), at[3], b[3];
+    double pieces = 0.0;
+    clm_grid_at(&p->chunks, chunk, at);
+    if (run->stage[stage].start == CLM_STAGE_FOLLOWS) {
+        clm_span s = run->stage[stage].needs(run, stage, at);
+        for (b[0] = s.lo[0]; b[0] < s.hi[0]; b[0]++)
+            for (b[1] = s.lo[1]; b[1] < s.hi[1]; b[1]++)
+                for (b[2] = s.lo[2]; b[2] < s.hi[2]; b[2]++) {
+                    clm_box box = clm_grid_padded(&p->lattice.blocks, clm_grid_index(&p->lattice.blocks, b));
+                    pieces += 12.0 * box_count(clm_lattice_nodes(&p->lattice, box));
+                }
+    }
+    return pieces + 28.0 * box_count(clm_grid_core(&p->chunks, chunk));
+}
+
+static double measure_bytes(const clm_run *run) {
+    const clm_view *f = &run->measure_fixed;
+    const int64_t halo[3] = {CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS};
+    clm_box core = clm_grid_core(&run->measure_blocks, largest(&run->measure_blocks));
+    clm_box box = clm_box_meet(clm_box_grow(core, halo), clm_box_of(f->shape));
+    clm_box need = moving_box(run, f, box, &run->measure_moving, 0);
+    const clm_lattice_plan *l = &run->pass[run->n_passes - 1].lattice;
+    double nodes = 1.0, held = 4.0 * box_count(box), moving = 4.0 * box_count(need);
+    for (int d = 0; d < 3; d++)
+        nodes *= (double)(box.hi[d] - box.lo[d]) * f->spacing[d] / l->spacing[d] + 2.0;
+    double scoring = held + (double)clm_lncc_bytes(box.hi[2] - box.lo[2], CLM_MEASURE_RADIUS);
+    return held +
+           most(reading(f, box), 12.0 * nodes + moving + most(reading(&run->measure_moving, need), scoring));
+}
+
+static double apply_bytes(const clm_run *run) {
+    const clm_image_frame *base = &run->aligned.base;
+    clm_view f = {.spacing = {0}}, m = clm_view_level(run->moving, 0);
+    clm_box box = clm_grid_core(&run->aligned.level[0], largest(&run->aligned.level[0]));
+    double nodes = 1.0, n = box_count(box), size = (double)clm_dtype_size(run->aligned.dtype);
+    const clm_lattice_plan *l = &run->pass[run->n_passes - 1].lattice;
+    for (int d = 0; d < 3; d++) {
+        f.shape[d] = base->shape[d], f.spacing[d] = base->spacing_um[d], f.origin[d] = base->origin_um[d];
+        nodes *= (double)(box.hi[d] - box.lo[d]) * f.spacing[d] / l->spacing[d] + 2.0;
+    }
+    double moving = box_count(moving_box(run, &f, box, &m, 0));
+    bool items = strcmp(run->config->apply_interpolation, "nearest") == 0;
+    return n * size + 24.0 * nodes + (items ? moving * size : 4.0 * (moving + n));
+}
+
+static double pyramid_bytes(const clm_run *run, int level) {
+    const clm_output *o = &run->aligned;
+    double cell = 1.0, n = box_count(clm_grid_core(&o->level[level], largest(&o->level[level])));
+    double size = (double)clm_dtype_size(o->dtype);
+    for (int d = 0; d < 3; d++) cell *= (double)(o->factor[level][d] / o->factor[level - 1][d]);
+    return n * (cell + 1.0) * (size + 4.0);
+}
+
+double clm_run_task_bytes(const clm_run *run, int stage) {
+    const clm_grid *coarse = &run->coarse_blocks[0];
+    switch (run->kind[stage]) {
+    case CLM_JOB_COARSE: {
+        clm_box box = clm_grid_core(coarse, largest(coarse));
+        return 4.0 * box_count(box) + reading(&run->coarse_fixed, box);
+    }
+    case CLM_JOB_SPOTS: return spots_bytes(run);
+    case CLM_JOB_GLOBAL: return global_bytes(run);
+    case CLM_JOB_LOCAL: return local_bytes(run);
+    case CLM_JOB_LATTICE: return (double)lattice_bytes(run->local_blocks.n);
+    case CLM_JOB_DEFORM: return deform_bytes(run, stage);
+    case CLM_JOB_STITCH: return stitch_bytes(run, stage);
+    case CLM_JOB_MEASURE: return measure_bytes(run);
+    case CLM_JOB_APPLY: return apply_bytes(run);
+    case CLM_JOB_PYRAMID: return pyramid_bytes(run, run->part[stage]);
+    default: return 4096.0;
+    }
+}
