@@ -31,6 +31,7 @@ static const char help[] =
     "  --level N                of IN (default: the coarsest that loses nothing on this grid; labels: 0)\n"
     "  --input-spacing Z,Y,X    instead of IN's metadata\n"
     "  --chunk N                voxels along a chunk's edge (default 64);  --no-pyramid  level s0 alone\n"
+    "  --shard N                chunks in files of N voxels' edge, a multiple of the chunk's\n"
     "Running\n"
     "  --threads N              compute threads a rank;  --local N  N ranks as threads of this process\n"
     "  --task-mib N             most memory of a task (2048);  --cache-mib N  decoded chunks a rank (256)\n"
@@ -63,7 +64,7 @@ enum {
     LEVEL,
     INPUT_SPACING
 };
-enum { CHUNK = 300, NO_PYRAMID, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
+enum { CHUNK = 300, SHARD, NO_PYRAMID, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
 
 static const struct option longs[] = {{"like", required_argument, NULL, LIKE},
                                       {"spacing", required_argument, NULL, SPACING},
@@ -77,6 +78,7 @@ static const struct option longs[] = {{"like", required_argument, NULL, LIKE},
                                       {"level", required_argument, NULL, LEVEL},
                                       {"input-spacing", required_argument, NULL, INPUT_SPACING},
                                       {"chunk", required_argument, NULL, CHUNK},
+                                      {"shard", required_argument, NULL, SHARD},
                                       {"no-pyramid", no_argument, NULL, NO_PYRAMID},
                                       {"threads", required_argument, NULL, THREADS},
                                       {"local", required_argument, NULL, LOCAL},
@@ -164,6 +166,7 @@ static bool set_one(options *o, int option, const char *text, clm_err *err) {
     case TIME: return whole("time", text, 0, 1 << 30, &s->time, err);
     case LEVEL: return whole("level", text, 0, CLM_LEVELS_MAX, &s->level, err);
     case CHUNK: return whole("chunk", text, 8, 1024, &s->chunk_vox, err);
+    case SHARD: return whole("shard", text, 8, 16384, &s->shard_vox, err);
     case NO_PYRAMID: s->pyramid = false; return true;
     case THREADS: return whole("threads", text, 0, 1024, &s->threads, err);
     case TASK_MIB: return mebibytes("task-mib", text, &s->task_mib, err);

@@ -140,20 +140,48 @@ static int open_temp(char tmp[CLM_PATH_MAX], const char *path, clm_err *err) {
     return -1;
 }
 
-bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err) {
-    char tmp[CLM_PATH_MAX];
-    int fd = open_temp(tmp, path, err);
-    if (fd < 0) return false;
-    bool ok = write_all(fd, bytes, n, err);
-    if (ok && durable && (clm_fault("fsync") || fsync(fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+bool clm_draft_open(const char *path, clm_draft *d, clm_err *err) {
+    *d = (clm_draft){0};
+    if (!clm_path_format(d->path, err, "%s", path)) return false;
+    d->fd = open_temp(d->tmp, path, err);
+    d->open = d->fd >= 0;
+    return d->open;
+}
+
+bool clm_draft_put(clm_draft *d, const void *bytes, size_t n, clm_err *err) {
+    if (!write_all(d->fd, bytes, n, err)) return clm_err_in(err, "%s", d->path);
+    d->bytes += n;
+    return true;
+}
+
+void clm_draft_drop(clm_draft *d) {
+    if (!d->open) return;
+    d->open = false;
+    close(d->fd);
+    (void)unlink(d->tmp);
+}
+
+bool clm_draft_publish(clm_draft *d, bool durable, clm_err *err) {
+    bool ok = true;
+    if (durable && (clm_fault("fsync") || fsync(d->fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
     /* quota and network file systems may tell of a failed write only here */
-    if (close(fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
-    if (ok && (clm_fault("rename") || rename(tmp, path) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "rename");
+    if (close(d->fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
+    d->open = false;
+    if (ok && (clm_fault("rename") || rename(d->tmp, d->path) != 0))
+        ok = clm_fail_os(err, CLM_E_WRITE, "rename");
     if (!ok) {
-        (void)unlink(tmp);
-        return clm_err_in(err, "%s", path);
+        (void)unlink(d->tmp);
+        return clm_err_in(err, "%s", d->path);
     }
-    return durable ? sync_folder(path, err) : true;
+    return durable ? sync_folder(d->path, err) : true;
+}
+
+bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err) {
+    clm_draft d;
+    if (!clm_draft_open(path, &d, err)) return false;
+    if (clm_draft_put(&d, bytes, n, err)) return clm_draft_publish(&d, durable, err);
+    clm_draft_drop(&d);
+    return false;
 }
 
 bool clm_file_sync_tree(const char *path, clm_err *err) {

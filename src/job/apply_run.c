@@ -171,7 +171,12 @@ static bool open_all(clm_apply_run *run, clm_err *err) {
     o->labels = s->labels;
     o->channels = s->channel >= 0 ? 1 : info->channels;
     o->times = s->time >= 0 ? 1 : info->times;
-    clm_output_lay(o, &grid, s->chunk_vox, s->pyramid);
+    const int64_t block = s->shard_vox ? s->shard_vox : s->chunk_vox;
+    if (block % s->chunk_vox)
+        return clm_fail(err, CLM_E_ARG, "--shard %lld is no multiple of --chunk %lld", (long long)block,
+                        (long long)s->chunk_vox);
+    for (int d = 0; s->shard_vox && d < 3; d++) o->inner[d] = s->chunk_vox;
+    clm_output_lay(o, &grid, block, s->pyramid);
     lay_stages(run);
     return plan_hash(run, err);
 }
@@ -273,24 +278,44 @@ bool clm_apply_stage_begin(clm_apply_run *run, int stage, clm_err *err) {
     return clm_output_open(&run->output, err);
 }
 
+typedef struct applying {
+    const clm_apply_run *run;
+    const clm_work *w;
+    clm_resampled what;
+    double inside; /* voxels that come from inside the image */
+} applying;
+
+static bool apply_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
+    applying *k = ctx;
+    const clm_image_frame *base = &k->run->output.base;
+    clm_mark keep = clm_arena_mark(k->w->keep), temp = clm_arena_mark(k->w->temp);
+    clm_vol grid = {.data = NULL};
+    double n = (double)clm_box_count(box), inside = 0;
+    void *made;
+    for (int d = 0; d < 3; d++) {
+        grid.shape[d] = box.hi[d] - box.lo[d];
+        grid.spacing[d] = base->spacing_um[d];
+        grid.origin[d] = base->origin_um[d] + (double)box.lo[d] * base->spacing_um[d];
+    }
+    bool ok = clm_resample(k->w, &k->what, &k->run->map, &grid, &made, &inside, err);
+    if (ok) memcpy(voxels, made, (size_t)clm_box_count(box) * clm_dtype_size(k->what.dtype));
+    k->inside += inside * n;
+    clm_arena_rewind(k->w->keep, keep);
+    clm_arena_rewind(k->w->temp, temp);
+    return ok;
+}
+
 static bool apply_chunk(const clm_apply_run *run, const clm_work *w, int64_t task, double *figure,
                         clm_err *err) {
     const clm_output *o = &run->output;
     int64_t chunk, channel, time;
+    applying k = {.run = run, .w = w, .what = run->what};
     clm_output_task(o, 0, task, &chunk, &channel, &time);
-    clm_box box = clm_grid_core(&o->level[0], chunk);
-    clm_resampled what = run->what;
-    clm_vol grid = {.data = NULL};
-    void *voxels;
-    what.channel = run->spec.channel >= 0 ? -1 : channel;
-    what.time = run->spec.time >= 0 ? -1 : time;
-    for (int d = 0; d < 3; d++) {
-        grid.shape[d] = box.hi[d] - box.lo[d];
-        grid.spacing[d] = o->base.spacing_um[d];
-        grid.origin[d] = o->base.origin_um[d] + (double)box.lo[d] * o->base.spacing_um[d];
-    }
-    return clm_resample(w, &what, &run->map, &grid, &voxels, figure, err) &&
-           clm_output_put(o, 0, task, voxels, err);
+    k.what.channel = run->spec.channel >= 0 ? -1 : channel;
+    k.what.time = run->spec.time >= 0 ? -1 : time;
+    if (!clm_output_put_from(o, 0, task, apply_box, &k, err)) return false;
+    *figure = k.inside / (double)clm_box_count(clm_grid_core(&o->level[0], chunk));
+    return true;
 }
 
 bool clm_apply_task(const clm_apply_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,

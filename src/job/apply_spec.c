@@ -21,6 +21,7 @@ bool clm_apply_spec_to_json(const clm_apply_spec *s, clm_json **out, clm_err *er
     if (s->has_shape) clm_json_add_ints(v, "shape", s->shape, 3);
     if (s->has_input_spacing) clm_json_add_numbers(v, "input_spacing_um", s->input_spacing_um, 3);
     clm_json_add_number(v, "chunk_vox", (double)s->chunk_vox);
+    clm_json_add_number(v, "shard_vox", (double)s->shard_vox);
     clm_json_add_number(v, "threads", (double)s->threads);
     clm_json_add_number(v, "task_mib", s->task_mib);
     clm_json_add_number(v, "cache_mib", s->cache_mib);
@@ -54,6 +55,7 @@ bool clm_apply_spec_of_json(const clm_json *v, clm_apply_spec *out, clm_err *err
     s.has_shape = clm_json_ints(clm_json_get(v, "shape"), 3, s.shape);
     s.has_input_spacing = clm_json_numbers(clm_json_get(v, "input_spacing_um"), 3, s.input_spacing_um);
     ok = clm_json_int(clm_json_get(v, "chunk_vox"), &s.chunk_vox) && ok;
+    ok = clm_json_int(clm_json_get(v, "shard_vox"), &s.shard_vox) && ok;
     ok = clm_json_int(clm_json_get(v, "threads"), &s.threads) && ok;
     ok = clm_json_number(clm_json_get(v, "task_mib"), &s.task_mib) && ok;
     ok = clm_json_number(clm_json_get(v, "cache_mib"), &s.cache_mib) && ok;

@@ -158,8 +158,9 @@ static bool set_blocks(clm_convert *c, const clm_image_frame *f, int64_t block[3
     return true;
 }
 
-/* Do the input's chunks lie inside the tasks' blocks, so that none is decoded twice? */
+/* Do the input's chunks lie inside what is asked for at once, so that none is decoded twice? */
 static bool aligned(const clm_convert *c, const int64_t block[3]) {
+    if (c->output.inner[0]) block = c->output.inner;
     const clm_array_info *a = clm_array_info_of(clm_image_array_of(c->image, c->level));
     for (int d = 0; d < 3; d++) {
         int64_t inner = a->ndim >= 3 ? a->inner[a->ndim - 3 + d] : 1;
@@ -248,7 +249,8 @@ bool clm_convert_open(const clm_convert_spec *spec, clm_convert *c, clm_err *err
         clm_image_use_cache(c->image, c->cache);
     }
     /* coarsening holds the finer voxels stored and as float32, and the coarse ones */
-    double voxels = (double)block[0] * (double)block[1] * (double)block[2];
+    double voxels = c->is_volume ? (double)block[0] * (double)block[1] * (double)block[2]
+                                 : clm_output_piece_voxels(&c->output);
     c->task_mib =
         64 + 2 * voxels * (c->is_volume ? 1 : 9) * (double)(clm_dtype_size(c->stored) + 4) / 1048576.0;
     return clm_convert_folder(out, c->folder, err) && set_hash(c, err);
@@ -278,38 +280,40 @@ bool clm_convert_begin(clm_convert *c, clm_err *err) {
     return c->is_volume || clm_output_open(&c->output, err);
 }
 
-/* Voxels of a box of the output in the output's type. */
-static bool read_box(const clm_convert *c, const clm_work *w, clm_box box, int64_t channel, int64_t time,
-                     void **out, clm_err *err) {
-    const clm_image_info *i = clm_image_info_of(c->image);
-    int64_t n = clm_box_count(box);
+typedef struct copying {
+    const clm_convert *c;
+    int64_t channel, time;
+} copying;
+
+static bool read_box(void *ctx, clm_box box, void *out, clm_err *err) {
+    const copying *k = ctx;
+    const clm_convert *c = k->c;
     for (int d = 0; d < 3; d++) {
         box.lo[d] += c->region.lo[d];
         box.hi[d] += c->region.lo[d];
     }
-    *out = clm_arena_take(w->keep, n, clm_dtype_size(c->stored), err);
-    if (!*out) return false;
-    if (!i->scaled) return clm_image_read_part_raw(c->image, c->level, channel, time, box, *out, err);
-    clm_vol v = {.data = *out};
+    if (!clm_image_info_of(c->image)->scaled)
+        return clm_image_read_part_raw(c->image, c->level, k->channel, k->time, box, out, err);
+    clm_vol v = {.data = out};
     for (int d = 0; d < 3; d++) v.shape[d] = box.hi[d] - box.lo[d];
     v.stride[1] = v.shape[2];
     v.stride[0] = v.shape[1] * v.shape[2];
-    return clm_image_read_part(c->image, c->level, channel, time, box, &v, err);
+    return clm_image_read_part(c->image, c->level, k->channel, k->time, box, &v, err);
 }
 
 static bool copy(const clm_convert *c, const clm_work *w, int64_t task, clm_err *err) {
-    void *voxels;
+    copying k = {c, -1, -1};
     if (c->is_volume) {
         clm_box box = clm_grid_core(&c->slabs, task);
-        return read_box(c, w, box, -1, -1, &voxels, err) &&
+        void *voxels = clm_arena_take(w->keep, clm_box_count(box), clm_dtype_size(c->stored), err);
+        return voxels && read_box(&k, box, voxels, err) &&
                clm_volume_put(c->spec.out, &c->volume, box.lo[0], box.hi[0], voxels, err);
     }
     int64_t chunk, channel, time;
     clm_output_task(&c->output, 0, task, &chunk, &channel, &time);
-    if (c->spec.channel >= 0 || c->output.channels == 1) channel = -1;
-    if (c->spec.time >= 0 || c->output.times == 1) time = -1;
-    return read_box(c, w, clm_grid_core(&c->output.level[0], chunk), channel, time, &voxels, err) &&
-           clm_output_put(&c->output, 0, task, voxels, err);
+    if (c->spec.channel < 0 && c->output.channels > 1) k.channel = channel;
+    if (c->spec.time < 0 && c->output.times > 1) k.time = time;
+    return clm_output_put_from(&c->output, 0, task, read_box, &k, err);
 }
 
 static bool finish(const clm_convert *c, clm_err *err) {

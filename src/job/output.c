@@ -148,6 +148,35 @@ bool clm_output_put(const clm_output *out, int level, int64_t task, const void *
     return clm_array_put_chunk(out->array[level], index, voxels, err);
 }
 
+typedef struct piece_source {
+    clm_output_source source;
+    void *ctx;
+    int first; /* axes before z y x */
+} piece_source;
+
+static bool ask(void *ctx, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+    const piece_source *p = ctx;
+    clm_box box;
+    memcpy(box.lo, lo + p->first, sizeof box.lo);
+    memcpy(box.hi, hi + p->first, sizeof box.hi);
+    return p->source(p->ctx, box, dst, err);
+}
+
+bool clm_output_put_from(const clm_output *out, int level, int64_t task, clm_output_source source, void *ctx,
+                         clm_err *err) {
+    int64_t chunk, channel, time, index[CLM_DIMS_MAX];
+    piece_source p = {source, ctx, leading(out)};
+    clm_output_task(out, level, task, &chunk, &channel, &time);
+    set_leading(out, time, channel, index);
+    clm_grid_at(&out->level[level], chunk, index + p.first);
+    return clm_array_put_chunk_from(out->array[level], index, ask, &p, err);
+}
+
+double clm_output_piece_voxels(const clm_output *out) {
+    const int64_t *n = out->inner[0] ? out->inner : out->level[0].block;
+    return (double)n[0] * (double)n[1] * (double)n[2];
+}
+
 /* mean or mode of cells of the finer voxels, in the output's type */
 static bool reduce(const clm_output *out, const clm_work *w, const int64_t shape[3], const int64_t factor[3],
                    const void *fine, void **coarse, clm_err *err) {
@@ -164,24 +193,43 @@ static bool reduce(const clm_output *out, const clm_work *w, const int64_t shape
     return true;
 }
 
-bool clm_output_coarsen(const clm_output *out, const clm_work *w, int level, int64_t task, clm_err *err) {
-    int64_t chunk, channel, time, lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], shape[3], factor[3], n = 1;
+typedef struct coarsening {
+    const clm_output *out;
+    const clm_work *w;
+    int level;
+    int64_t channel, time;
+} coarsening;
+
+static bool coarsen_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
+    const coarsening *c = ctx;
+    const clm_output *out = c->out;
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], shape[3], factor[3], n = 1;
     int first = leading(out);
+    clm_mark keep = clm_arena_mark(c->w->keep);
     void *coarse;
-    clm_output_task(out, level, task, &chunk, &channel, &time);
-    clm_box box = clm_grid_core(&out->level[level], chunk);
-    set_leading(out, time, channel, lo);
-    set_leading(out, time + 1, channel + 1, hi);
+    set_leading(out, c->time, c->channel, lo);
+    set_leading(out, c->time + 1, c->channel + 1, hi);
     for (int d = 0; d < 3; d++) {
-        factor[d] = out->factor[level][d] / out->factor[level - 1][d];
+        factor[d] = out->factor[c->level][d] / out->factor[c->level - 1][d];
         lo[first + d] = box.lo[d] * factor[d];
         hi[first + d] = box.hi[d] * factor[d];
         shape[d] = hi[first + d] - lo[first + d];
         n *= shape[d];
     }
-    void *fine = clm_arena_take(w->keep, n, clm_dtype_size(out->dtype), err);
-    return fine && clm_array_read(out->array[level - 1], lo, hi, fine, err) &&
-           reduce(out, w, shape, factor, fine, &coarse, err) && clm_output_put(out, level, task, coarse, err);
+    size_t size = clm_dtype_size(out->dtype);
+    void *fine = clm_arena_take(c->w->keep, n, size, err);
+    bool ok = fine && clm_array_read(out->array[c->level - 1], lo, hi, fine, err) &&
+              reduce(out, c->w, shape, factor, fine, &coarse, err);
+    if (ok) memcpy(voxels, coarse, (size_t)clm_box_count(box) * size);
+    clm_arena_rewind(c->w->keep, keep);
+    return ok;
+}
+
+bool clm_output_coarsen(const clm_output *out, const clm_work *w, int level, int64_t task, clm_err *err) {
+    int64_t chunk;
+    coarsening c = {.out = out, .w = w, .level = level};
+    clm_output_task(out, level, task, &chunk, &c.channel, &c.time);
+    return clm_output_put_from(out, level, task, coarsen_box, &c, err);
 }
 
 bool clm_output_finish(const clm_output *out, const char *name, const clm_json *attributes, clm_err *err) {

@@ -105,7 +105,7 @@ bool clm_array_open(const char *path, clm_array **out, clm_err *err) {
 
 bool clm_array_open_write(const char *path, clm_array **out, clm_err *err) {
     if (!clm_array_open(path, out, err)) return false;
-    if (!(*out)->ops->put) {
+    if (!(*out)->ops->put && !(*out)->ops->put_from) {
         clm_array_close(*out);
         *out = NULL;
         return clm_fail(err, CLM_E_UNSUPPORTED, "%s: this kind of array is only read", path);
@@ -221,18 +221,66 @@ static void forget(clm_array *a, const int64_t index[]) {
     } while (clm_step(a->info.ndim, lo, hi, at));
 }
 
-bool clm_array_put_chunk(clm_array *a, const int64_t index[], const void *data, clm_err *err) {
+static bool ready_to_put(const clm_array *a, const int64_t index[], clm_err *err) {
     if (!a->writable) return clm_fail(err, CLM_E_ARG, "%s: not open for writing", a->path);
-    if (!in_grid(a, index))
-        return clm_fail(err, CLM_E_ARG, "%s: no chunk %s", a->path, clm_index_say(a->info.ndim, index).s);
-    clm_scratch *s = clm_scratch_mine(err);
-    if (!s) return false;
-    if (!a->ops->put(a, index, data, s, err))
+    return in_grid(a, index) ||
+           clm_fail(err, CLM_E_ARG, "%s: no chunk %s", a->path, clm_index_say(a->info.ndim, index).s);
+}
+
+static bool was_put(clm_array *a, const int64_t index[], bool ok, clm_err *err) {
+    if (!ok)
         return strstr(err->text, a->path)
                    ? false
                    : clm_err_in(err, "%s: chunk %s", a->path, clm_index_say(a->info.ndim, index).s);
     if (a->cache) forget(a, index);
     return true;
+}
+
+/* A chunk in memory as a source of its pieces. */
+typedef struct whole {
+    const clm_array *a;
+    const unsigned char *data;
+    int64_t lo[CLM_DIMS_MAX], stride[CLM_DIMS_MAX];
+} whole;
+
+static bool cut_piece(void *ctx, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+    const whole *w = ctx;
+    int64_t extent[CLM_DIMS_MAX], to[CLM_DIMS_MAX], offset = 0;
+    (void)err;
+    for (int d = 0; d < w->a->info.ndim; d++) {
+        extent[d] = hi[d] - lo[d];
+        offset += (lo[d] - w->lo[d]) * w->stride[d];
+    }
+    (void)clm_strides(w->a->info.ndim, extent, to);
+    clm_copy_block(w->a->info.ndim, extent, w->data + offset * (int64_t)w->a->size, w->stride, dst, to,
+                   w->a->size, w->a->unit, false);
+    return true;
+}
+
+bool clm_array_put_chunk(clm_array *a, const int64_t index[], const void *data, clm_err *err) {
+    if (!ready_to_put(a, index, err)) return false;
+    if (a->ops->put_from) {
+        whole w = {.a = a, .data = data};
+        int64_t extent[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
+        clm_array_chunk_box(a, index, w.lo, hi);
+        (void)clm_chunk_clip(&a->info, a->info.chunk, index, extent);
+        (void)clm_strides(a->info.ndim, extent, w.stride);
+        return was_put(a, index, a->ops->put_from(a, index, cut_piece, &w, err), err);
+    }
+    clm_scratch *s = clm_scratch_mine(err);
+    return s && was_put(a, index, a->ops->put(a, index, data, s, err), err);
+}
+
+bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_source source, void *ctx,
+                              clm_err *err) {
+    if (!ready_to_put(a, index, err)) return false;
+    if (a->ops->put_from) return was_put(a, index, a->ops->put_from(a, index, source, ctx, err), err);
+    clm_scratch *s = clm_scratch_mine(err);
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], bytes = (int64_t)a->size;
+    clm_array_chunk_box(a, index, lo, hi);
+    for (int d = 0; d < a->info.ndim; d++) bytes *= hi[d] - lo[d];
+    return s && clm_buf_reserve(&s->given, (size_t)bytes, err) && source(ctx, lo, hi, s->given.data, err) &&
+           was_put(a, index, a->ops->put(a, index, s->given.data, s, err), err);
 }
 
 bool clm_array_has_chunk(const clm_array *a, const int64_t index[]) {

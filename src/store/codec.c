@@ -49,6 +49,7 @@ void clm_scratch_free(clm_scratch *s) {
     clm_buf_free(&s->work[1]);
     clm_buf_free(&s->pad);
     clm_buf_free(&s->row);
+    clm_buf_free(&s->given);
 }
 
 static void drop_scratch(void *p) {

@@ -149,60 +149,10 @@ bool clm_pipe_decode(const clm_pipe *p, const unsigned char *src, size_t n, clm_
 
 /* ---- encoding ---- */
 
-static bool append(clm_buf *b, const void *p, size_t n, clm_err *err) {
-    if (b->n + n > b->cap && !clm_buf_reserve(b, (b->n + n) + (b->n + n) / 2, err)) return false;
-    if (n) memcpy(b->data + b->n, p, n);
-    b->n += n;
-    return true;
-}
-
-/* Pieces one after the other as they are encoded, the index last: streamable, and what every reader takes. */
-static bool encode_shard(const clm_pipe *p, const unsigned char *data, bool keep_empty, clm_scratch *s,
-                         const unsigned char **out, size_t *out_n, clm_err *err) {
-    size_t size = element_bytes(p);
-    int64_t stride[CLM_DIMS_MAX], packed[CLM_DIMS_MAX], zero[CLM_DIMS_MAX] = {0}, at[CLM_DIMS_MAX] = {0};
-    (void)clm_strides(p->ndim, p->chunk, stride);
-    int64_t n = clm_strides(p->ndim, p->inner->chunk, packed), i = 0;
-    bool present = false;
-    clm_buf *file = &s->file;
-    file->n = 0;
-    unsigned char *index = clm_heap_new((size_t)p->n_pieces, 16, err);
-    bool ok = index && clm_buf_reserve(&s->row, (size_t)n * size, err);
-    do {
-        if (!ok) break;
-        int64_t offset = 0;
-        for (int d = 0; d < p->ndim; d++) offset += at[d] * p->inner->chunk[d] * stride[d];
-        clm_copy_block(p->ndim, p->inner->chunk, data + offset * (int64_t)size, stride, s->row.data, packed,
-                       size, size, false);
-        const unsigned char *bytes = NULL;
-        size_t bytes_n = 0;
-        bool empty = !keep_empty && clm_all_equal(s->row.data, n, p->fill, size);
-        clm_put_le64(index + 16 * i, empty ? UINT64_MAX : file->n);
-        if (!empty)
-            ok = clm_pipe_encode(p->inner, s->row.data, keep_empty, s, &bytes, &bytes_n, err) &&
-                 append(file, bytes, bytes_n, err);
-        clm_put_le64(index + 16 * i + 8, empty ? UINT64_MAX : bytes_n);
-        present = present || !empty;
-        i++;
-    } while (clm_step(p->ndim, zero, p->pieces, at));
-    const unsigned char *coded;
-    size_t coded_n;
-    ok = ok && clm_chain_encode(&p->index_chain, index, (size_t)p->n_pieces * 16, s, &coded, &coded_n, err) &&
-         append(file, coded, coded_n, err);
-    clm_heap_free(index);
-    *out = file->data;
-    *out_n = file->n;
-    return ok;
-}
-
-bool clm_pipe_encode(const clm_pipe *p, const void *data, bool keep_empty, clm_scratch *s,
-                     const unsigned char **out, size_t *out_n, clm_err *err) {
+bool clm_pipe_encode(const clm_pipe *p, const void *data, clm_scratch *s, const unsigned char **out,
+                     size_t *out_n, clm_err *err) {
     size_t size = element_bytes(p), unit = p->dtype >= CLM_C64 ? size / 2 : size;
-    if (p->inner) {
-        if (p->chain.n || !clm_pipe_is_plain(p) || p->index_first || p->index_big || p->inner->inner)
-            return clm_fail(err, CLM_E_UNSUPPORTED, "this layout of shards is read, never written");
-        return encode_shard(p, data, keep_empty, s, out, out_n, err);
-    }
+    if (p->inner) return clm_fail(err, CLM_E_UNSUPPORTED, "this layout of shards is read, never written");
     const void *bytes = data;
     int64_t stride[CLM_DIMS_MAX], packed[CLM_DIMS_MAX];
     int64_t n = strides_of(p, stride);

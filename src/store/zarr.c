@@ -88,25 +88,36 @@ static bool decode(const clm_array *a, const int64_t index[], const unsigned cha
 
 /* ---- writing ---- */
 
+const void *clm_zarr_pad(const clm_array *a, const int64_t chunk[], const int64_t clip[], const void *data,
+                         clm_scratch *s, clm_err *err) {
+    int64_t from[CLM_DIMS_MAX], to[CLM_DIMS_MAX], n = clm_strides(a->info.ndim, clip, from);
+    int64_t full = clm_strides(a->info.ndim, chunk, to);
+    if (n == full) return data;
+    if (!clm_buf_reserve(&s->pad, (size_t)full * a->size, err)) return NULL;
+    clm_fill_block(a->info.ndim, chunk, s->pad.data, to, a->info.fill, a->size);
+    clm_copy_block(a->info.ndim, clip, data, from, s->pad.data, to, a->size, a->unit, false);
+    return s->pad.data;
+}
+
 static bool put(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
     const clm_zarr *z = a->self;
     char path[CLM_PATH_MAX];
-    int64_t clip[CLM_DIMS_MAX], from[CLM_DIMS_MAX], to[CLM_DIMS_MAX];
-    bool whole = clm_chunk_clip(&a->info, a->info.chunk, index, clip);
-    int64_t n = clm_strides(a->info.ndim, clip, from);
+    int64_t clip[CLM_DIMS_MAX], stride[CLM_DIMS_MAX];
+    (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
+    int64_t n = clm_strides(a->info.ndim, clip, stride);
     if (!chunk_path(a, index, path, err)) return false;
     if (!a->keep_empty && clm_all_equal(data, n, a->info.fill, a->size)) return clm_file_remove(path, err);
-    if (!whole) { /* edge chunks are stored whole, filled up */
-        int64_t full = clm_strides(a->info.ndim, a->info.chunk, to);
-        if (!clm_buf_reserve(&s->pad, (size_t)full * a->size, err)) return false;
-        clm_fill_block(a->info.ndim, a->info.chunk, s->pad.data, to, a->info.fill, a->size);
-        clm_copy_block(a->info.ndim, clip, data, from, s->pad.data, to, a->size, a->unit, false);
-        data = s->pad.data;
-    }
     const unsigned char *bytes;
     size_t bytes_n;
-    if (!clm_pipe_encode(z->pipe, data, a->keep_empty, s, &bytes, &bytes_n, err)) return false;
-    return clm_file_publish(path, bytes, bytes_n, false, err);
+    data = clm_zarr_pad(a, a->info.chunk, clip, data, s, err);
+    return data && clm_pipe_encode(z->pipe, data, s, &bytes, &bytes_n, err) &&
+           clm_file_publish(path, bytes, bytes_n, false, err);
+}
+
+static bool put_shard(clm_array *a, const int64_t index[], clm_box_source source, void *ctx, clm_err *err) {
+    const clm_zarr *z = a->self;
+    char path[CLM_PATH_MAX];
+    return chunk_path(a, index, path, err) && clm_shard_put(a, z->pipe, path, index, source, ctx, err);
 }
 
 static bool has(const clm_array *a, const int64_t index[]) {
@@ -117,8 +128,12 @@ static bool has(const clm_array *a, const int64_t index[]) {
 
 static const clm_array_ops ops = {
     .put = put, .has = has, .close = close_self, .where = chunk_path, .decode = decode};
-static const clm_array_ops shard_ops = {
-    .load = load_piece, .put = put, .has = has, .close = close_self, .where = piece_path, .decode = decode};
+static const clm_array_ops shard_ops = {.load = load_piece,
+                                        .put_from = put_shard,
+                                        .has = has,
+                                        .close = close_self,
+                                        .where = piece_path,
+                                        .decode = decode};
 
 bool clm_zarr_new(const char *path, const clm_array_info *info, clm_zarr *z, clm_array **out, clm_err *err) {
     clm_array_info i = *info;

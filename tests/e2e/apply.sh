@@ -17,6 +17,16 @@ for n in 1 2 3; do
     expect 0 '' ranks $n "$COLLIMATE" apply out demo/moving.n5 "ranks$n.zarr" --chunk 32 -q
     image_same whole.zarr "ranks$n.zarr"
 done
+# sharded: the same voxels, two ranks the same bytes
+for n in 1 2; do
+    expect 0 '' ranks $n "$COLLIMATE" apply out demo/moving.n5 "shards$n.zarr" --chunk 32 --shard 64 -q
+done
+image_same shards1.zarr shards2.zarr
+for level in s0 s1; do
+    "$COLLIMATE" dump whole.zarr $level >whole.raw
+    "$COLLIMATE" dump shards1.zarr $level | cmp - whole.raw || fail "sharded $level"
+done
+expect 2 'no multiple' "$COLLIMATE" apply out demo/moving.n5 no.zarr --chunk 48 --shard 64 -q
 expect 0 '' "$COLLIMATE" apply out demo/moving.n5 local.zarr --chunk 32 --local 3 --threads 2 -q
 image_same whole.zarr local.zarr
 # again: nothing to do; other options: refused

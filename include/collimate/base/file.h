@@ -19,7 +19,19 @@ CLM_MUST bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err
 bool clm_file_is_fresh(const char *path, double seconds);
 /** Write and rename; parent folders are made. durable: fsync file and folder, too. */
 CLM_MUST bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err);
-CLM_MUST bool clm_folder_make(const char *path, clm_err *err); /* with parents; fine if there */
+/** A file on its way: written piece by piece, published whole. Zero-initialise; every draft that was opened ends
+ *  by clm_draft_publish or clm_draft_drop. */
+typedef struct clm_draft {
+    char path[CLM_PATH_MAX], tmp[CLM_PATH_MAX];
+    int fd;
+    bool open;
+    uint64_t bytes; /* put so far */
+} clm_draft;
+CLM_MUST bool clm_draft_open(const char *path, clm_draft *d, clm_err *err); /* parent folders are made */
+CLM_MUST bool clm_draft_put(clm_draft *d, const void *bytes, size_t n, clm_err *err);
+CLM_MUST bool clm_draft_publish(clm_draft *d, bool durable, clm_err *err); /* failing, nothing is left */
+void clm_draft_drop(clm_draft *d);                                         /* also when not open */
+CLM_MUST bool clm_folder_make(const char *path, clm_err *err);             /* with parents; fine if there */
 /** syncfs of the file system that holds path. */
 CLM_MUST bool clm_file_sync_tree(const char *path, clm_err *err);
 /** Remove a file; missing is fine. */

@@ -30,7 +30,8 @@ typedef struct clm_apply_spec {
     int64_t shape[3];
     double input_spacing_um[3]; /* instead of the input's metadata                                    */
     int64_t chunk_vox;
-    int64_t threads; /* 0: this rank's share of the cores */
+    int64_t shard_vox; /* 0: none; else a multiple of chunk_vox: one file a shard */
+    int64_t threads;   /* 0: this rank's share of the cores */
     double task_mib, cache_mib;
 } clm_apply_spec;
 #define CLM_APPLY_DEFAULTS                       \

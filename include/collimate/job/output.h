@@ -47,8 +47,15 @@ void clm_output_close(clm_output *out);
 /** The chunk of a task, clipped, packed, in the output's type. */
 CLM_MUST bool clm_output_put(const clm_output *out, int level, int64_t task, const void *voxels,
                              clm_err *err);
+/** Voxels of a box of a level, packed, in the output's type. */
+typedef bool (*clm_output_source)(void *ctx, clm_box box, void *voxels, clm_err *err);
+/** The same, asked for as they are needed: at once or, of a shard, inner chunk by inner chunk. */
+CLM_MUST bool clm_output_put_from(const clm_output *out, int level, int64_t task, clm_output_source source,
+                                  void *ctx, clm_err *err);
+/** Most voxels that a source is asked for at once. */
+double clm_output_piece_voxels(const clm_output *out);
 /** A task of level >= 1: made from the level before.
- *  Memory   keep: the finer voxels in the output's type and, for images, as float32 */
+ *  Memory   keep: the finer voxels of a piece in the output's type and, for images, as float32 */
 CLM_MUST bool clm_output_coarsen(const clm_output *out, const clm_work *w, int level, int64_t task,
                                  clm_err *err);
 /** The metadata that make it an image. */

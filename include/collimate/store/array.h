@@ -68,6 +68,13 @@ CLM_MUST bool clm_array_read(const clm_array *a, const int64_t lo[], const int64
  *  old chunk or the new one, never a part. Zarr edge chunks are padded with fill, N5's are truncated.
  *  Errors CLM_E_ARG not open for writing, index outside; CLM_E_WRITE */
 CLM_MUST bool clm_array_put_chunk(clm_array *a, const int64_t index[], const void *data, clm_err *err);
+/** Elements [lo, hi) of the array, packed, native, into dst. May read arrays. */
+typedef bool (*clm_box_source)(void *ctx, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err);
+/** The same, its elements asked for as they are needed: at once or, of a shard, inner chunk by inner chunk in C
+ *  order. Same bytes as clm_array_put_chunk.
+ *  Memory   of a shard one inner chunk (two at the edges) and what encoding it takes, whatever the shard */
+CLM_MUST bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_source source, void *ctx,
+                                       clm_err *err);
 /** Is the chunk's file there? (A chunk of only fill is not, unless keep_empty.) */
 bool clm_array_has_chunk(const clm_array *a, const int64_t index[]);
 /** Elements of chunk `index` clipped to the shape: [lo, hi). */

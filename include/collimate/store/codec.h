@@ -69,6 +69,7 @@ typedef struct clm_scratch {
     clm_buf work[2]; /* between two codecs, and the result */
     clm_buf pad;     /* a chunk being padded for writing  */
     clm_buf row;     /* small                             */
+    clm_buf given;   /* what a source gave to be written  */
 } clm_scratch;
 void clm_scratch_free(clm_scratch *s);
 /** The calling thread's own, freed with the thread; NULL with CLM_E_NOMEM. */

@@ -25,7 +25,10 @@ typedef struct clm_array_ops {
      *  data lie in s or the array and live until s is used again. NULL: the file `where` tells, by `decode`. */
     bool (*load)(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
                  clm_chunk *out, clm_err *err);
+    /** NULL with put_from: not written, or only so. */
     bool (*put)(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err);
+    /** The chunk in pieces; NULL: it has none. */
+    bool (*put_from)(clm_array *a, const int64_t index[], clm_box_source source, void *ctx, clm_err *err);
     bool (*has)(const clm_array *a, const int64_t index[]);
     void (*close)(void *self);
     /** The file in which piece `index` of the inner grid lies. NULL: not a file a chunk. */

@@ -27,9 +27,9 @@ bool clm_pipe_is_plain(const clm_pipe *p); /* no transposition */
 /** Decode to a chunk as it lies; shards are assembled in s->pad. `into` as clm_chain_decode. */
 CLM_MUST bool clm_pipe_decode(const clm_pipe *p, const unsigned char *src, size_t n, clm_scratch *s,
                               void *into, clm_chunk *out, clm_err *err);
-/** Encode a full chunk, packed and native; *out points into s or data. */
-CLM_MUST bool clm_pipe_encode(const clm_pipe *p, const void *data, bool keep_empty, clm_scratch *s,
-                              const unsigned char **out, size_t *out_n, clm_err *err);
+/** Encode a full chunk that is no shard, packed and native; *out points into s or data. */
+CLM_MUST bool clm_pipe_encode(const clm_pipe *p, const void *data, clm_scratch *s, const unsigned char **out,
+                              size_t *out_n, clm_err *err);
 /** Fill pieces, n_pieces, index_bytes of a pipe that has inner. CLM_E_FORMAT when shapes do not divide. */
 CLM_MUST bool clm_pipe_set_shard(clm_pipe *p, clm_err *err);
 /** Decode an index; entry 2*i offset, 2*i+1 bytes, native. Checks that every piece lies in the file. */
@@ -54,5 +54,13 @@ void clm_shard_table_free(struct clm_shard_table *t);
 /** Where piece `piece` of the shard file `fd` lies; *bytes UINT64_MAX: absent. number: the shard's. */
 CLM_MUST bool clm_shard_find(struct clm_shard_table *t, const clm_pipe *p, int fd, uint64_t number,
                              int64_t piece, clm_scratch *s, uint64_t *offset, uint64_t *bytes, clm_err *err);
+
+/* shard_put.c */
+/** Pieces one after the other as they are encoded, the index last; a shard of nothing but fill is removed. */
+CLM_MUST bool clm_shard_put(const clm_array *a, const clm_pipe *p, const char *path, const int64_t index[],
+                            clm_box_source source, void *ctx, clm_err *err);
+/** An edge chunk filled up, in s->pad; data itself where it is whole. CLM_E_NOMEM: NULL. */
+const void *clm_zarr_pad(const clm_array *a, const int64_t chunk[], const int64_t clip[], const void *data,
+                         clm_scratch *s, clm_err *err);
 
 #endif
