@@ -55,6 +55,8 @@ clm_layer(job BELOW plan align image store core base
           job_global.c job_lattice.c
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c point_table.c
+          evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c evaluate_parts.c evaluate_run.c
+          evaluate_spec.c evaluate_spread.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
@@ -63,7 +65,7 @@ clm_layer(app BELOW cluster job plan align image store core base
           isolate.c launch.c options.c picture.c
           plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c
-          cmd_evaluate.c cmd_report.c each.c evaluate.c evaluate_field.c evaluate_image.c evaluate_labels.c evaluate_points.c evaluate_tell.c report.c report_draw.c
+          cmd_evaluate.c cmd_report.c each.c evaluation.c report.c report_draw.c
   LIBS PNG::PNG Threads::Threads m)
 
 add_executable(collimate src/app/main.c)

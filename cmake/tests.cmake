@@ -93,7 +93,7 @@ target_link_libraries(test_files PRIVATE PkgConfig::HDF5 PkgConfig::TIFF)
 clm_unit(plan grid stitch)
 clm_unit(image filter holes jacobian phantom truth lncc metric overlap parzen quantile reduce seam warp)
 clm_unit(align blob deform deform_parts lattice match ransac refine turn)
-clm_unit(app demo evaluate picture)
+clm_unit(app demo picture)
 clm_unit(app blocks whole_run)
 clm_unit(cluster comm exec exec_fork journal master run sched wire)
 clm_mpi(run 1 2 3)
@@ -103,7 +103,7 @@ if(TARGET test_mpi_run)
 endif()
 
 clm_unit(base csv)
-clm_unit(job apply map)
+clm_unit(job apply evaluate map)
 
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)

@@ -7,7 +7,11 @@
 static const char help[] =
     "Usage: collimate report RUN\n\n"
     "Write RUN/report/index.html: job, metrics before and after, pictures, histograms, stages, failed blocks. The\n"
-    "page and its pictures need no network. collimate align does the same at its end (report.enabled).\n";
+    "page and its pictures need no network. collimate align does the same at its end (report.enabled).\n"
+    "Figures and maps that collimate evaluate left in RUN/evaluation are shown, too.\n\n"
+    "Examples:\n"
+    "  collimate report out\n"
+    "  collimate evaluate out --maps out/evaluation && collimate report out\n";
 
 int clm_cmd_report(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;

@@ -55,12 +55,13 @@ static bool compare(const clm_work *w, const clm_phantom *phantom, const clm_tra
     clm_frame fixed = frame_of(&phantom->params.side[CLM_PHANTOM_FIXED]);
     clm_frame moving = frame_of(&phantom->params.side[CLM_PHANTOM_MOVING]);
     clm_truth_points p;
-    if (!clm_truth_sample(w, (clm_map){truth_at, phantom}, &fixed, &moving, PER_AXIS, &p, err)) return false;
+    if (!clm_truth_sample(w, (clm_point_map){truth_at, phantom}, &fixed, &moving, PER_AXIS, &p, err))
+        return false;
     double(*found)[3] = clm_arena_take(w->keep, p.n, sizeof *found, err);
     if (!found) return false;
-    clm_truth_map(&p, (clm_map){identity_at, NULL}, found);
+    clm_truth_map(&p, (clm_point_map){identity_at, NULL}, found);
     if (!clm_truth_compare(w, &p, found, fixed.spacing, &out->before, err)) return false;
-    clm_truth_map(&p, (clm_map){affine_at, &t->affine}, found);
+    clm_truth_map(&p, (clm_point_map){affine_at, &t->affine}, found);
     if (!clm_truth_compare(w, &p, found, fixed.spacing, &out->affine, err)) return false;
     if (t->field && !map_by_field(w, t, &p, found, err)) return false;
     return clm_truth_compare(w, &p, found, fixed.spacing, &out->field, err);

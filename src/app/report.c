@@ -1,6 +1,7 @@
 #include "collimate/app/report.h"
-#include "collimate/app/evaluate.h"
+#include "collimate/app/evaluation.h"
 #include "collimate/base/file.h"
+#include "collimate/job/evaluate.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -266,39 +267,58 @@ static bool put_jacobians(clm_buf *b, const clm_jacobian_sums *s, double det, cl
     return put_bars(b, bar, 0.0, 2.0 * det, "Jacobian at the centres of lattice cells", err);
 }
 
+/* lengths and Jacobians of the whole field, as evaluate has them */
+static bool put_field(clm_buf *b, const clm_evaluate *e, const clm_work *w, clm_err *err) {
+    clm_quantile q[CLM_SPREADS];
+    clm_jacobian_stats j;
+    clm_field_sums *s = clm_take_zero(w->temp, clm_field_sums, 1, err);
+    bool ok = s != NULL;
+    for (int k = 0; ok && k < CLM_SPREADS; k++) ok = clm_quantile_new(w->temp, &q[k], err);
+    ok = ok && clm_evaluate_field(e, w, 0, e->blocks[CLM_EVALUATE_FIELD].n, s, q, err) &&
+         clm_jacobian_conclude(&e->affine, &s->jacobian, &j, err);
+    double most = ok ? s->length_most[CLM_SPREAD_BESIDE] : 0.0;
+    return ok &&
+           put_values(b, &q[CLM_SPREAD_BESIDE], 0.0, most * 1.01 + 1e-9,
+                      "displacement beside the affine (um)", err) &&
+           put_jacobians(b, &s->jacobian, clm_affine_det(&e->affine), err) &&
+           clm_buf_printf(b, err,
+                          "<p>Jacobian from %.3f to %.3f, %lld folds in %lld cells; displacement beside the "
+                          "affine %.3g um on average, at most %.3g um.</p>\n",
+                          j.min, j.max, (long long)j.folds, (long long)j.cells,
+                          s->length[CLM_SPREAD_BESIDE] / (double)s->nodes, most);
+}
+
+static bool open_evaluation(const clm_run *run, clm_evaluate **out, clm_err *err) {
+    clm_evaluate_spec spec = CLM_EVALUATE_DEFAULTS;
+    clm_json *v = NULL;
+    spec.run = spec.folder = run->folder;
+    return clm_evaluate_spec_to_json(&spec, &v, err) && clm_evaluate_open(v, out, err);
+}
+
 static bool put_histograms(clm_buf *b, const clm_run *run, const blocks *k, clm_err *err) {
-    char path[CLM_PATH_MAX];
-    clm_transform t = {0};
+    clm_evaluate *e = NULL;
     clm_work w = {0};
     clm_quantile residual;
-    clm_field_figures *f = clm_heap_new(1, sizeof *f, err);
-    bool ok = f && clm_buf_printf(b, err, "<h2>Histograms</h2>\n") &&
+    bool ok = clm_buf_printf(b, err, "<h2>Histograms</h2>\n") &&
               clm_arena_open((size_t)512 << 20, &w.keep, err) &&
-              clm_arena_open((size_t)64 << 20, &w.temp, err) && clm_quantile_new(w.keep, &residual, err);
+              clm_arena_open((size_t)512 << 20, &w.temp, err) && clm_quantile_new(w.temp, &residual, err);
     if (ok && k->n_residuals) {
         clm_quantile_add(&residual, k->residual, k->n_residuals);
         ok = put_values(b, &residual, 0.0, clm_quantile_at(&residual, 1.0) * 1.01 + 1e-9,
                         "residual of the blocks' matches (rms, um)", err);
     }
-    ok = ok && clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err);
-    if (ok && t.field) {
-        const clm_evaluate e = {.transform = &t, .threads = 1};
-        ok =
-            clm_evaluate_field(&e, &w, f, err) &&
-            put_values(b, &f->displacement, 0.0, f->displacement_max_um * 1.01 + 1e-9,
-                       "displacement beside the affine (um)", err) &&
-            put_jacobians(b, &f->sums, clm_affine_det(&t.affine), err) &&
-            clm_buf_printf(b, err,
-                           "<p>Jacobian from %.3f to %.3f, %lld folds in %lld cells; displacement %.3g um on "
-                           "average, at most %.3g um.</p>\n",
-                           f->jacobian.min, f->jacobian.max, (long long)f->jacobian.folds,
-                           (long long)f->jacobian.cells, f->displacement_mean_um, f->displacement_max_um);
-    }
-    clm_transform_close(&t);
+    ok = ok && open_evaluation(run, &e, err) && (!e->has_field || put_field(b, e, &w, err));
+    clm_evaluate_close(e);
     clm_arena_close(w.keep);
     clm_arena_close(w.temp);
-    clm_heap_free(f);
     return ok;
+}
+
+static bool put_picture(clm_buf *b, bool there, const char *name, const char *text, clm_err *err) {
+    return !there ||
+           clm_buf_printf(b, err,
+                          "<figure><img src=\"%s.png\" alt=\"%s\"><figcaption>%s</figcaption></figure>\n",
+                          name, text, text);
 }
 
 static bool put_pictures(clm_buf *b, const clm_report_pictures *p, clm_err *err) {
@@ -308,16 +328,29 @@ static bool put_pictures(clm_buf *b, const clm_report_pictures *p, clm_err *err)
             b, err,
             "<h2>Slices before and after</h2>\n<img src=\"slice_z.png\" alt=\"across z\">\n"
             "<img src=\"slice_y.png\" alt=\"across y\">\n<img src=\"slice_x.png\" alt=\"across x\">\n");
-    if (ok && p->local_ncc)
-        ok =
-            clm_buf_printf(b, err,
-                           "<h2>Middle plane of z</h2>\n<figure><img src=\"local_ncc.png\" alt=\"local NCC\">"
-                           "<figcaption>local NCC after (grey: no contrast)</figcaption></figure>\n");
-    if (ok && p->jacobian)
-        ok = clm_buf_printf(
-            b, err,
-            "<figure><img src=\"jacobian.png\" alt=\"Jacobian\"><figcaption>Jacobian: volume after "
-            "over before</figcaption></figure>\n");
+    if (ok && (p->local_ncc || p->jacobian)) ok = clm_buf_printf(b, err, "<h2>Middle plane of z</h2>\n");
+    return ok &&
+           put_picture(b, p->local_ncc_before, "local_ncc_before", "local NCC before (grey: no contrast)",
+                       err) &&
+           put_picture(b, p->local_ncc, "local_ncc", "local NCC after (grey: no contrast)", err) &&
+           put_picture(b, p->jacobian, "jacobian", "Jacobian: volume after over before", err) &&
+           put_picture(b, p->displacement, "displacement", "displacement beside the affine, um", err);
+}
+
+/* the table that evaluate printed */
+static bool put_evaluation(clm_buf *b, const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *v = NULL;
+    clm_buf table = {0};
+    if (!clm_run_path(run, path, err, "%s/evaluation.json", CLM_RUN_EVALUATION)) return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
+    bool ok = clm_json_read(path, &v, err) && clm_evaluation_print(v, &table, err) &&
+              clm_buf_printf(b, err,
+                             "<h2>Evaluation</h2>\n<p>As collimate evaluate measured it; every figure: "
+                             "<a href=\"../evaluation/evaluation.json\">evaluation.json</a>.</p>\n<pre>") &&
+              put_text(b, (const char *)table.data, err) && clm_buf_printf(b, err, "</pre>\n");
+    clm_json_free(v);
+    clm_buf_free(&table);
     return ok;
 }
 
@@ -328,7 +361,7 @@ bool clm_report_write(const clm_run *run, clm_err *err) {
     blocks *k = clm_heap_new(1, sizeof *k, err);
     bool ok = k && clm_run_path(run, folder, err, "report") && clm_report_draw(run, folder, &pictures, err) &&
               read_blocks(run, k, err) && clm_buf_printf(&b, err, "%s", head) && put_job(&b, run, err) &&
-              put_metrics(&b, run, err) && put_pictures(&b, &pictures, err) &&
+              put_metrics(&b, run, err) && put_evaluation(&b, run, err) && put_pictures(&b, &pictures, err) &&
               put_histograms(&b, run, k, err) && put_stages(&b, k, err) && put_maps(&b, k, err) &&
               clm_buf_printf(&b, err, "</body></html>\n") && clm_path_join(path, folder, "index.html", err) &&
               clm_file_publish(path, b.data, b.n, false, err);

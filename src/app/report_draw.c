@@ -1,10 +1,11 @@
-/* Pictures of a report. Only the middle plane of z is computed, and of that at most 1024 voxels a side. */
+/* Pictures of a report. Only the middle plane of z is read or computed, and of that at most 1024 voxels a side. */
 #include "collimate/app/picture.h"
 #include "collimate/app/report.h"
 #include "collimate/app/slices.h"
 #include "collimate/base/file.h"
 #include "collimate/image/jacobian.h"
 #include "collimate/image/lncc.h"
+#include "collimate/job/evaluate.h"
 #include "collimate/store/ome.h"
 
 #include <math.h>
@@ -60,6 +61,21 @@ static bool draw_local_ncc(const clm_work *w, const clm_image *fixed, const clm_
     return draw_map(&p, (clm_window){0.0, 1.0}, CLM_PALETTE_HEAT, path, err);
 }
 
+/* the range of colours for a determinant, which is 1 where nothing happens */
+static clm_window around_one(const float *v, int64_t n) {
+    double most = 1.0 / 64.0;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i])) most = fmax(most, fmin(1.0, fabs((double)v[i] - 1.0)));
+    return (clm_window){1.0 - most, 1.0 + most};
+}
+
+static clm_window from_zero(const float *v, int64_t n) {
+    double most = 1e-9;
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(v[i])) most = fmax(most, (double)v[i]);
+    return (clm_window){0.0, most};
+}
+
 /* the determinant at the centres of the lattice cells around the middle plane */
 static bool draw_jacobian(const clm_work *w, const clm_transform *t, const char *path, clm_err *err) {
     clm_box box = clm_box_of(t->shape);
@@ -75,29 +91,74 @@ static bool draw_jacobian(const clm_work *w, const clm_transform *t, const char 
     if (!v || !clm_field_new(w->keep, shape, t->spacing_um, t->origin_um, &f, err) ||
         !clm_transform_read(t, box, &f, err))
         return false;
-    double most = 1.0 / 64.0;
     for (int64_t j = 0; j < rows; j++)
         for (int64_t i = 0; i < columns; i++) {
             const double at[3] = {0.5, (double)j + 0.5, (double)i + 0.5};
             double x[3];
             for (int d = 0; d < 3; d++) x[d] = f.origin[d] + at[d] * f.spacing[d];
-            double determinant = clm_jacobian_at(&t->affine, &f, x);
-            v[j * columns + i] = (float)determinant;
-            most = fmax(most, fmin(1.0, fabs(determinant - 1.0)));
+            v[j * columns + i] = (float)clm_jacobian_at(&t->affine, &f, x);
         }
     const clm_plane p = {v, rows, columns, {t->spacing_um[1], t->spacing_um[2]}};
-    return draw_map(&p, (clm_window){1.0 - most, 1.0 + most}, CLM_PALETTE_DIVERGING, path, err);
+    return draw_map(&p, around_one(v, rows * columns), CLM_PALETTE_DIVERGING, path, err);
 }
 
+/* the middle plane of a map of the evaluation; *drawn false when there is none */
+static bool draw_evaluated(const clm_work *w, const clm_run *run, clm_evaluate_map which, const char *png,
+                           bool *drawn, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_image *im = NULL;
+    clm_vol v;
+    *drawn = false;
+    if (!clm_run_path(run, path, err, "%s/%s.ome.zarr", CLM_RUN_EVALUATION, clm_evaluate_map_name[which]))
+        return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FOLDER) return true;
+    if (!clm_image_open(path, NULL, &im, err)) return false;
+    const int64_t *shape = clm_image_info_of(im)->level[0].shape;
+    clm_box box = clm_box_of(shape);
+    for (int d = 0; d < 3; d++) {
+        int64_t n = d == 0 ? 1 : MOST;
+        if (shape[d] > n) box.lo[d] = (shape[d] - n) / 2, box.hi[d] = box.lo[d] + n;
+    }
+    clm_mark mark = clm_arena_mark(w->keep);
+    bool ok = read_slab(w, im, box, &v, err);
+    if (ok) {
+        const clm_plane p = {v.data, v.shape[1], v.shape[2], {v.spacing[1], v.spacing[2]}};
+        bool jacobian = which == CLM_MAP_JACOBIAN;
+        clm_window window = jacobian                        ? around_one(v.data, clm_vol_count(&v))
+                            : which == CLM_MAP_DISPLACEMENT ? from_zero(v.data, clm_vol_count(&v))
+                                                            : (clm_window){0.0, 1.0};
+        ok = draw_map(&p, window, jacobian ? CLM_PALETTE_DIVERGING : CLM_PALETTE_HEAT, png, err);
+    }
+    clm_arena_rewind(w->keep, mark);
+    clm_image_close(im);
+    *drawn = ok;
+    return ok;
+}
+
+static bool draw_evaluation(const clm_work *w, const clm_run *run, const char *folder,
+                            clm_report_pictures *out, clm_err *err) {
+    static const char *const name[CLM_EVALUATE_MAPS] = {"local_ncc_before.png", "local_ncc.png",
+                                                        "jacobian.png", "displacement.png"};
+    bool *const drawn[CLM_EVALUATE_MAPS] = {&out->local_ncc_before, &out->local_ncc, &out->jacobian,
+                                            &out->displacement};
+    char png[CLM_PATH_MAX];
+    for (int k = 0; k < CLM_EVALUATE_MAPS; k++)
+        if (!clm_path_join(png, folder, name[k], err) ||
+            !draw_evaluated(w, run, (clm_evaluate_map)k, png, drawn[k], err))
+            return false;
+    return true;
+}
+
+/* what an evaluation did not leave is measured here, on that plane alone */
 static bool draw_maps(const clm_run *run, const char *folder, clm_report_pictures *out, clm_err *err) {
     char path[CLM_PATH_MAX], png[CLM_PATH_MAX];
     clm_image *aligned = NULL;
     clm_transform t = {0};
     clm_work w = {0};
-    bool ok =
-        clm_arena_open((size_t)512 << 20, &w.keep, err) && clm_arena_open((size_t)512 << 20, &w.temp, err);
+    bool ok = clm_arena_open((size_t)512 << 20, &w.keep, err) &&
+              clm_arena_open((size_t)512 << 20, &w.temp, err) && draw_evaluation(&w, run, folder, out, err);
     ok = ok && clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err);
-    if (ok && t.field) {
+    if (ok && t.field && !out->jacobian) {
         ok = clm_path_join(png, folder, "jacobian.png", err) && draw_jacobian(&w, &t, png, err);
         out->jacobian = ok;
     }
@@ -105,10 +166,11 @@ static bool draw_maps(const clm_run *run, const char *folder, clm_report_picture
     ok = ok && clm_run_path(run, path, err, CLM_RUN_ALIGNED);
     if (ok && clm_path_kind_of(path) == CLM_PATH_FOLDER) {
         ok = clm_image_open(path, NULL, &aligned, err) &&
-             clm_slices_write(run->fixed, run->moving, aligned, folder, err) &&
-             clm_path_join(png, folder, "local_ncc.png", err) &&
-             draw_local_ncc(&w, run->fixed, aligned, png, err);
-        out->slices = out->local_ncc = ok;
+             clm_slices_write(run->fixed, run->moving, aligned, folder, err);
+        out->slices = ok;
+        if (ok && !out->local_ncc)
+            ok = out->local_ncc = clm_path_join(png, folder, "local_ncc.png", err) &&
+                                  draw_local_ncc(&w, run->fixed, aligned, png, err);
     }
     clm_image_close(aligned);
     clm_transform_close(&t);

@@ -102,7 +102,7 @@ static double centre_of(const float coef[27][LANE], int i) {
     return v;
 }
 
-static void count_lane(clm_jacobian_sums *t, const float coef[27][LANE], int n) {
+static void count_lane(clm_jacobian_sums *t, const float coef[27][LANE], int n, float *centres) {
     float lo[LANE], hi[LANE];
     extremes(coef, n, lo, hi);
     for (int i = 0; i < n; i++) {
@@ -112,7 +112,10 @@ static void count_lane(clm_jacobian_sums *t, const float coef[27][LANE], int n) 
         t->broken += !isfinite(lo[i]) || !isfinite(hi[i]);
         t->lo = t->cells ? fmin(t->lo, (double)lo[i]) : (double)lo[i];
         t->hi = t->cells ? fmax(t->hi, (double)hi[i]) : (double)hi[i];
+        t->least = t->cells ? fmin(t->least, centre) : centre;
+        t->most = t->cells ? fmax(t->most, centre) : centre;
         t->sum += centre;
+        if (centres) centres[i] = (float)centre;
         t->folds += !(lo[i] > 0.0f);
         t->folded += !(worst > 0.0);
         double bin = centre * PER_UNIT;
@@ -130,7 +133,7 @@ static double percentile(const clm_jacobian_sums *t, double share) {
     return (double)BINS / PER_UNIT;
 }
 
-void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s) {
+void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s, float *centre) {
     int64_t n[3];
     float coef[27][LANE];
     for (int d = 0; d < 3; d++) n[d] = clm_jacobian_cell_count(f->shape[d]);
@@ -139,7 +142,8 @@ void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s) {
             for (int64_t i = 0; i < n[2]; i += LANE) {
                 int m = (int)(n[2] - i < LANE ? n[2] - i : LANE);
                 bernstein(f, (k * f->shape[1] + j) * f->shape[2] + i, m, coef);
-                count_lane(s, (const float(*)[LANE])coef, m);
+                count_lane(s, (const float(*)[LANE])coef, m,
+                           centre ? centre + (k * n[1] + j) * n[2] + i : NULL);
             }
 }
 
@@ -147,6 +151,8 @@ void clm_jacobian_merge(clm_jacobian_sums *into, const clm_jacobian_sums *part) 
     if (!part->cells) return;
     into->lo = into->cells ? fmin(into->lo, part->lo) : part->lo;
     into->hi = into->cells ? fmax(into->hi, part->hi) : part->hi;
+    into->least = into->cells ? fmin(into->least, part->least) : part->least;
+    into->most = into->cells ? fmax(into->most, part->most) : part->most;
     into->sum += part->sum;
     into->cells += part->cells;
     into->folds += part->folds;
@@ -162,8 +168,14 @@ bool clm_jacobian_conclude(const clm_affine *A, const clm_jacobian_sums *s, clm_
     *out = (clm_jacobian_stats){0};
     if (!isfinite(det)) return clm_fail(err, CLM_E_NUMERIC, "the affine's determinant is not finite");
     if (!s) {
-        *out = (clm_jacobian_stats){
-            .min = det, .max = det, .mean = det, .cells = 1, .folds = det <= 0, .folded = det <= 0};
+        *out = (clm_jacobian_stats){.min = det,
+                                    .max = det,
+                                    .least = det,
+                                    .most = det,
+                                    .mean = det,
+                                    .cells = 1,
+                                    .folds = det <= 0,
+                                    .folded = det <= 0};
         for (int i = 0; i < 5; i++) out->percentile[i] = det;
         return true;
     }
@@ -172,6 +184,8 @@ bool clm_jacobian_conclude(const clm_affine *A, const clm_jacobian_sums *s, clm_
     bool flip = det < 0;
     *out = (clm_jacobian_stats){.min = det * (flip ? s->hi : s->lo),
                                 .max = det * (flip ? s->lo : s->hi),
+                                .least = det * (flip ? s->most : s->least),
+                                .most = det * (flip ? s->least : s->most),
                                 .mean = det * s->sum / (double)s->cells,
                                 .cells = s->cells,
                                 .folds = s->folds,
@@ -185,7 +199,7 @@ bool clm_jacobian_measure(const clm_work *w, const clm_affine *A, const clm_fiel
     clm_mark mark = clm_arena_mark(w->temp);
     clm_jacobian_sums *s = f ? clm_take_zero(w->temp, clm_jacobian_sums, 1, err) : NULL;
     if (f && !s) return false;
-    if (f) clm_jacobian_add(f, s);
+    if (f) clm_jacobian_add(f, s, NULL);
     bool ok = clm_jacobian_conclude(A, s, out, err);
     clm_arena_rewind(w->temp, mark);
     return ok;

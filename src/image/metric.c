@@ -117,30 +117,25 @@ bool clm_mi_make(const double lo[2], const double hi[2], clm_mi *out, clm_err *e
 #define RUN 256
 
 /** Bins of a run of voxels, -1 where the value is not finite. */
-CLM_CLONES static void bin_run(const float *restrict v, int64_t n, float lo, float scale,
+CLM_CLONES static void bin_run(const float *restrict v, int64_t n, double lo, double hi,
                                int32_t *restrict bin) {
     for (int64_t i = 0; i < n; i++) {
-        float t = (v[i] - lo) * scale;
-        float u = t > 0.0f ? t : 0.0f;
-        u = u < (float)(CLM_MI_BINS - 1) ? u : (float)(CLM_MI_BINS - 1);
+        double t = (double)CLM_MI_BINS * (((double)v[i] - lo) / (hi - lo));
+        double u = t > 0.0 ? t : 0.0;
+        u = u < (double)(CLM_MI_BINS - 1) ? u : (double)(CLM_MI_BINS - 1);
         bin[i] = v[i] * 0.0f == 0.0f ? (int32_t)u : -1;
     }
 }
 
 bool clm_mi_add(clm_mi *s, const clm_vol *fixed, const clm_vol *moving, clm_err *err) {
     if (!same_shape(fixed, moving, err)) return false;
-    float lo[2], scale[2];
-    for (int k = 0; k < 2; k++) {
-        lo[k] = (float)s->lo[k];
-        scale[k] = (float)((double)CLM_MI_BINS / (s->hi[k] - s->lo[k]));
-    }
     int32_t f[RUN], m[RUN];
     for (int64_t z = 0; z < fixed->shape[0]; z++)
         for (int64_t y = 0; y < fixed->shape[1]; y++)
             for (int64_t x = 0; x < fixed->shape[2]; x += RUN) {
                 int64_t n = fixed->shape[2] - x < RUN ? fixed->shape[2] - x : RUN;
-                bin_run(clm_vol_row(fixed, z, y) + x, n, lo[0], scale[0], f);
-                bin_run(clm_vol_row(moving, z, y) + x, n, lo[1], scale[1], m);
+                bin_run(clm_vol_row(fixed, z, y) + x, n, s->lo[0], s->hi[0], f);
+                bin_run(clm_vol_row(moving, z, y) + x, n, s->lo[1], s->hi[1], m);
                 for (int64_t i = 0; i < n; i++) {
                     if ((f[i] | m[i]) < 0) continue;
                     s->joint[f[i]][m[i]]++;

@@ -43,7 +43,8 @@ bool clm_ball_make(const clm_work *w, const double spacing[3], double reach_um, 
     }
     clm_ball b = {.reach_um = reach_um, .n = list_offsets(spacing, reach_um, most, NULL)};
     b.at = clm_arena_take(w->keep, b.n, sizeof *b.at, err);
-    b.um = b.at ? clm_take(w->keep, double, b.n, err) : NULL;
+    b.ring = b.at ? clm_take(w->keep, int32_t, b.n, err) : NULL;
+    b.um = b.ring ? clm_take(w->keep, double, b.n, err) : NULL;
     if (!b.um) return false;
     clm_mark mark = clm_arena_mark(w->temp);
     offset *list = clm_take(w->temp, offset, b.n, err);
@@ -52,7 +53,8 @@ bool clm_ball_make(const clm_work *w, const double spacing[3], double reach_um, 
     qsort(list, (size_t)b.n, sizeof *list, by_distance);
     for (int64_t i = 0; i < b.n; i++) {
         memcpy(b.at[i], list[i].at, sizeof b.at[i]);
-        b.um[i] = list[i].um;
+        if (!b.rings || b.um[b.rings - 1] < list[i].um) b.um[b.rings++] = list[i].um;
+        b.ring[i] = (int32_t)(b.rings - 1);
     }
     clm_arena_rewind(w->temp, mark);
     for (int d = 0; d < 3; d++) b.halo[d] = most[d] + 1;
@@ -60,41 +62,38 @@ bool clm_ball_make(const clm_work *w, const double spacing[3], double reach_um, 
     return true;
 }
 
-/* ---- the table of labels ---- */
+/* ---- the table of counts ---- */
 
-bool clm_overlap_new(clm_arena *a, const clm_ball *ball, clm_overlap *out, clm_err *err) {
-    clm_overlap s = {.arena = a, .room = 64, .ranks = ball ? ball->n + 1 : 0};
+bool clm_overlap_new(clm_arena *a, clm_overlap *out, clm_err *err) {
+    clm_overlap s = {.arena = a, .room = 256};
     s.row = clm_arena_take_zero(a, s.room, sizeof *s.row, err);
-    if (s.row && s.ranks) s.rank = clm_arena_take_zero(a, s.ranks, sizeof *s.rank, err);
-    if (!s.row || (s.ranks && !s.rank)) return false;
+    if (!s.row) return false;
     *out = s;
     return true;
 }
 
-static clm_label_sum *place_of(clm_label_sum *row, int64_t room, int64_t label) {
-    uint64_t h = (uint64_t)label * 0x9e3779b97f4a7c15u;
+static clm_label_count *place_of(clm_label_count *row, int64_t room, int64_t label, int64_t what) {
+    uint64_t h = ((uint64_t)label * 31u + (uint64_t)what) * 0x9e3779b97f4a7c15u;
     int64_t i = (int64_t)(h >> 20) & (room - 1);
-    while (row[i].label && row[i].label != label) i = (i + 1) & (room - 1);
+    while (row[i].n && (row[i].label != label || row[i].what != what)) i = (i + 1) & (room - 1);
     return &row[i];
 }
 
-/* the row of a label, made when it is new; NULL when memory is out */
-static clm_label_sum *row_of(clm_overlap *s, int64_t label, clm_err *err) {
-    clm_label_sum *r = place_of(s->row, s->room, label);
-    if (r->label) return r;
-    if (2 * (s->n + 1) > s->room) {
+bool clm_overlap_count(clm_overlap *s, int64_t label, int64_t what, int64_t n, clm_err *err) {
+    clm_label_count *r = place_of(s->row, s->room, label, what);
+    if (!r->n && n && 2 * (s->n + 1) > s->room) {
         int64_t room = 2 * s->room;
-        clm_label_sum *wider = clm_arena_take_zero(s->arena, room, sizeof *wider, err);
-        if (!wider) return NULL;
+        clm_label_count *wider = clm_arena_take_zero(s->arena, room, sizeof *wider, err);
+        if (!wider) return false;
         for (int64_t i = 0; i < s->room; i++)
-            if (s->row[i].label) *place_of(wider, room, s->row[i].label) = s->row[i];
+            if (s->row[i].n) *place_of(wider, room, s->row[i].label, s->row[i].what) = s->row[i];
         s->row = wider;
         s->room = room;
-        r = place_of(s->row, s->room, label);
+        r = place_of(s->row, s->room, label, what);
     }
-    r->label = label;
-    s->n++;
-    return r;
+    s->n += !r->n && n;
+    *r = (clm_label_count){label, what, r->n + n};
+    return true;
 }
 
 /* ---- one block ---- */
@@ -118,41 +117,33 @@ typedef struct side {
     const unsigned char *surface;
 } side;
 
-/* the nearest surface voxel of the same label in `other`: its offset's number, ball->n when there is none */
+/* the ring of the nearest surface voxel of the same label in `other`; ball->rings when there is none */
 static int64_t nearest(const side *other, const int64_t shape[3], const int64_t at[3], int64_t label,
                        const clm_ball *ball) {
     for (int64_t i = 0; i < ball->n; i++) {
         int64_t z = at[0] + ball->at[i][0], y = at[1] + ball->at[i][1], x = at[2] + ball->at[i][2];
         if (z < 0 || y < 0 || x < 0 || z >= shape[0] || y >= shape[1] || x >= shape[2]) continue;
         int64_t o = (z * shape[1] + y) * shape[2] + x;
-        if (other->surface[o] && other->label[o] == label) return i;
+        if (other->surface[o] && other->label[o] == label) return ball->ring[i];
     }
-    return ball->n;
-}
-
-static void add_distance(clm_overlap *s, clm_label_sum *r, const clm_ball *ball, int64_t found) {
-    double um = found < ball->n ? ball->um[found] : ball->reach_um;
-    s->rank[found]++;
-    r->surface++;
-    r->beyond += found == ball->n;
-    r->distance += (int64_t)floor(um / CLM_DISTANCE_UNIT + 0.5);
+    return ball->rings;
 }
 
 static bool add_voxel(clm_overlap *s, const side v[2], const int64_t shape[3], const int64_t at[3],
                       const clm_ball *ball, clm_err *err) {
     int64_t i = (at[0] * shape[1] + at[1]) * shape[2] + at[2];
-    for (int k = 0; k < 2; k++) {
+    bool ok = true;
+    for (int k = 0; ok && k < 2; k++) {
         int64_t label = v[k].label[i];
         if (!label) continue;
-        clm_label_sum *r = row_of(s, label, err);
-        if (!r) return false;
-        if (k)
-            r->moving++;
-        else
-            r->fixed++, r->both += v[1].label[i] == label;
-        if (ball && v[k].surface[i]) add_distance(s, r, ball, nearest(&v[!k], shape, at, label, ball));
+        ok = clm_overlap_count(s, label, k ? CLM_COUNT_MOVING : CLM_COUNT_FIXED, 1, err);
+        if (ok && !k && v[1].label[i] == label) ok = clm_overlap_count(s, label, CLM_COUNT_BOTH, 1, err);
+        if (ok && ball && v[k].surface[i])
+            ok = clm_overlap_count(
+                s, label, CLM_COUNT_RING + (ball->rings + 1) * k + nearest(&v[!k], shape, at, label, ball), 1,
+                err);
     }
-    return true;
+    return ok;
 }
 
 bool clm_overlap_add(const clm_work *w, clm_overlap *s, const int64_t *fixed, const int64_t *moving,
@@ -175,47 +166,68 @@ bool clm_overlap_add(const clm_work *w, clm_overlap *s, const int64_t *fixed, co
     return ok;
 }
 
-bool clm_overlap_merge(clm_overlap *into, const clm_overlap *part, clm_err *err) {
-    for (int64_t i = 0; i < part->room; i++) {
-        const clm_label_sum *p = &part->row[i];
-        clm_label_sum *r = p->label ? row_of(into, p->label, err) : NULL;
-        if (p->label && !r) return false;
-        if (!r) continue;
-        r->fixed += p->fixed, r->moving += p->moving, r->both += p->both;
-        r->surface += p->surface, r->beyond += p->beyond, r->distance += p->distance;
-    }
-    for (int64_t i = 0; i < into->ranks; i++) into->rank[i] += part->rank[i];
-    return true;
-}
-
 static int by_label(const void *a, const void *b) {
-    int64_t p = ((const clm_label_sum *)a)->label, q = ((const clm_label_sum *)b)->label;
-    return (p > q) - (p < q);
+    const clm_label_count *p = a, *q = b;
+    if (p->label != q->label) return p->label < q->label ? -1 : 1;
+    return (p->what > q->what) - (p->what < q->what);
 }
 
-bool clm_overlap_list(const clm_overlap *s, clm_arena *a, clm_label_sum **out, clm_err *err) {
-    clm_label_sum *list = clm_take(a, clm_label_sum, s->n + 1, err);
+bool clm_overlap_rows(const clm_overlap *s, clm_arena *a, clm_label_count **out, clm_err *err) {
+    clm_label_count *list = clm_take(a, clm_label_count, s->n + 1, err);
     int64_t n = 0;
     if (!list) return false;
     for (int64_t i = 0; i < s->room; i++)
-        if (s->row[i].label) list[n++] = s->row[i];
+        if (s->row[i].n) list[n++] = s->row[i];
     qsort(list, (size_t)n, sizeof *list, by_label);
     *out = list;
     return true;
 }
 
-double clm_label_distance(const clm_label_sum *r) {
-    return r->surface ? (double)r->distance * CLM_DISTANCE_UNIT / (double)r->surface : (double)NAN;
-}
-
-double clm_overlap_percentile(const clm_overlap *s, const clm_ball *ball, double part) {
+/* the distance that this part of the voxels does not exceed; ring `rings` is beyond the reach */
+static double within(const int64_t *ring, const clm_ball *ball, double part) {
     int64_t all = 0, seen = 0;
-    for (int64_t i = 0; i < s->ranks; i++) all += s->rank[i];
+    for (int64_t i = 0; i <= ball->rings; i++) all += ring[i];
     int64_t want = (int64_t)ceil(part * (double)all);
-    if (!all) return NAN;
-    for (int64_t i = 0; i < ball->n; i++) {
-        seen += s->rank[i];
-        if (seen >= want && seen) return ball->um[i];
+    for (int64_t i = 0; i < ball->rings; i++) {
+        seen += ring[i];
+        if (seen >= want) return ball->um[i];
     }
     return INFINITY;
+}
+
+static void sum_distances(const int64_t *ring, const clm_ball *ball, clm_label_sum *out) {
+    const int64_t per = ball->rings + 1;
+    double sum = 0.0;
+    for (int64_t i = 0; i < 2 * per; i++) {
+        int64_t r = i % per;
+        out->surface += ring[i];
+        if (r == ball->rings) out->beyond += ring[i];
+        sum += (double)ring[i] * (r == ball->rings ? ball->reach_um : ball->um[r]);
+    }
+    if (!out->surface) return;
+    out->mean_um = sum / (double)out->surface;
+    out->hausdorff95_um = fmax(within(ring, ball, 0.95), within(ring + per, ball, 0.95));
+    out->hausdorff_um = fmax(within(ring, ball, 1.0), within(ring + per, ball, 1.0));
+}
+
+bool clm_overlap_sum(const clm_work *w, const clm_label_count *row, int64_t n, const clm_ball *ball,
+                     clm_label_sum *out, clm_err *err) {
+    clm_mark mark = clm_arena_mark(w->temp);
+    int64_t *ring = ball ? clm_take_zero(w->temp, int64_t, 2 * (ball->rings + 1), err) : NULL;
+    if (ball && !ring) return false;
+    *out = (clm_label_sum){.mean_um = NAN, .hausdorff95_um = NAN, .hausdorff_um = NAN};
+    for (int64_t i = 0; i < n; i++) {
+        if (row[i].what == CLM_COUNT_FIXED)
+            out->fixed += row[i].n;
+        else if (row[i].what == CLM_COUNT_MOVING)
+            out->moving += row[i].n;
+        else if (row[i].what == CLM_COUNT_BOTH)
+            out->both += row[i].n;
+        else if (ball)
+            ring[row[i].what - CLM_COUNT_RING] += row[i].n;
+    }
+    out->dice = 2.0 * (double)out->both / (double)(out->fixed + out->moving);
+    if (ball) sum_distances(ring, ball, out);
+    clm_arena_rewind(w->temp, mark);
+    return true;
 }

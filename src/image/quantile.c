@@ -56,6 +56,37 @@ double clm_quantile_at(const clm_quantile *q, double part) {
     return NAN;
 }
 
+void clm_quantile_find(const clm_quantile *q, double part, clm_quantile_pick *out) {
+    int64_t want = (int64_t)ceil(part * (double)q->n), seen = 0;
+    if (want < 1) want = 1;
+    out->bin = out->rank = 0;
+    for (int64_t i = 0; i < CLM_QUANTILE_BINS && q->n; i++) {
+        if (seen + q->bin[i] >= want) {
+            out->bin = i, out->rank = want - seen;
+            return;
+        }
+        seen += q->bin[i];
+    }
+}
+
+void clm_quantile_look(const clm_quantile_pick *picks, int n_picks, const float *v, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(v[i])) continue;
+        uint32_t order = order_of(v[i] + 0.0f);
+        for (int k = 0; k < n_picks; k++)
+            if (picks[k].bin == (int64_t)(order >> DROP)) picks[k].low[order & (CLM_QUANTILE_LOW - 1)]++;
+    }
+}
+
+double clm_quantile_picked(const clm_quantile_pick *p) {
+    int64_t seen = 0;
+    for (int64_t i = 0; i < CLM_QUANTILE_LOW && p->rank; i++) {
+        seen += p->low[i];
+        if (seen >= p->rank) return (double)value_of((uint32_t)(p->bin << DROP) | (uint32_t)i);
+    }
+    return NAN;
+}
+
 double clm_quantile_below(const clm_quantile *q, double x) {
     int64_t end = (int64_t)(order_of((float)x + 0.0f) >> DROP), n = 0;
     for (int64_t i = 0; i < end; i++) n += q->bin[i];

@@ -12,16 +12,21 @@ static double jump(const clm_field *f, int64_t at, int64_t step, double per_um) 
     return sqrt(sum);
 }
 
+static bool is_on_face(double node, double at, double period) {
+    double to = fabs(remainder(node - at, period)); /* of the nearest face */
+    return to < 1.0 - 1e-6;
+}
+
 /* the jumps along axis d of one row of nodes [lo, hi) along x */
 static void add_row(const clm_field *f, const int64_t first[3], int64_t k, int64_t j, int64_t lo, int64_t hi,
-                    int d, int64_t period, clm_seam *s) {
+                    int d, const clm_seam_faces *faces, clm_seam *s) {
     const int64_t steps[3] = {f->shape[1] * f->shape[2], f->shape[2], 1};
     double on = 0.0, off = 0.0, per_um = 1.0 / f->spacing[d];
     int64_t n_on = 0;
     for (int64_t i = lo; i < hi; i++) {
         const int64_t node[3] = {k, j, i};
         double size = jump(f, k * steps[0] + j * steps[1] + i, steps[d], per_um);
-        if ((first[d] + node[d]) % period == 0)
+        if (is_on_face((double)(first[d] + node[d]), faces->at[d], faces->period[d]))
             on += size, n_on++;
         else
             off += size;
@@ -30,16 +35,16 @@ static void add_row(const clm_field *f, const int64_t first[3], int64_t k, int64
     s->n_on += n_on, s->n_off += hi - lo - n_on;
 }
 
-void clm_seam_add(const clm_field *f, const int64_t first[3], clm_box core, const int64_t period[3],
+void clm_seam_add(const clm_field *f, const int64_t first[3], clm_box core, const clm_seam_faces *faces,
                   clm_seam *s) {
     for (int d = 0; d < 3; d++) {
         clm_box inner = clm_box_of(f->shape);
         inner.lo[d]++, inner.hi[d]--; /* along d alone a neighbour on either side is needed */
         inner = clm_box_meet(inner, core);
-        if (period[d] < 2 || clm_box_is_empty(inner)) continue;
+        if (!(faces->period[d] >= 2.0) || clm_box_is_empty(inner)) continue;
         for (int64_t k = inner.lo[0]; k < inner.hi[0]; k++)
             for (int64_t j = inner.lo[1]; j < inner.hi[1]; j++)
-                add_row(f, first, k, j, inner.lo[2], inner.hi[2], d, period[d], s);
+                add_row(f, first, k, j, inner.lo[2], inner.hi[2], d, faces, s);
     }
 }
 

@@ -13,7 +13,7 @@ bool clm_frame_has(const clm_frame *f, const double y[3]) {
     return true;
 }
 
-bool clm_truth_sample(const clm_work *w, clm_map truth, const clm_frame *fixed, const clm_frame *moving,
+bool clm_truth_sample(const clm_work *w, clm_point_map truth, const clm_frame *fixed, const clm_frame *moving,
                       int64_t per_axis, clm_truth_points *out, clm_err *err) {
     if (per_axis < 1) return clm_fail(err, CLM_E_ARG, "points per axis must be at least 1");
     int64_t n[3], all = 1;
@@ -64,12 +64,13 @@ static clm_spread spread_of(double *distance, int64_t n) {
     qsort(distance, (size_t)n, sizeof *distance, by_size);
     return (clm_spread){.median = percentile(distance, n, 0.5),
                         .mean = sum / (double)n,
+                        .p90 = percentile(distance, n, 0.90),
                         .p95 = percentile(distance, n, 0.95),
                         .p99 = percentile(distance, n, 0.99),
                         .max = distance[n - 1]};
 }
 
-void clm_truth_map(const clm_truth_points *points, clm_map map, double (*found)[3]) {
+void clm_truth_map(const clm_truth_points *points, clm_point_map map, double (*found)[3]) {
     for (int64_t i = 0; i < points->n; i++) map.at(map.ctx, points->x[i], found[i]);
 }
 

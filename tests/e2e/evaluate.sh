@@ -8,15 +8,33 @@ expect 0 '' "$COLLIMATE" evaluate out --json --threads 1
 mv stdout one.json
 expect 0 '' "$COLLIMATE" evaluate out --json --threads 3
 same one.json stdout
+expect 0 '' ranks 2 "$COLLIMATE" evaluate out --json -q
+same one.json stdout
+expect 0 '' "$COLLIMATE" evaluate out --json --local 3
+same one.json stdout
+[ -z "$(find . -maxdepth 1 -name '.collimate*')" ] || fail 'parts of an evaluation stay'
 # the run measured the same volumes: its last NCC stands in the evaluation, digit by digit
 ncc=$(awk '/"final"/ { on = 1 } on && $1 == "\"ncc\":" { gsub(",", "", $2); print $2; exit }' out/metrics.json)
 contains one.json "\"ncc\": $ncc"
 
 printf 'fixed_z,fixed_y,fixed_x,moving_z,moving_y,moving_x\n10,20,30,11,21,31\n' >marks.csv
-expect 0 '' "$COLLIMATE" evaluate out --landmarks marks.csv --map map.ome.zarr
-contains stdout '^marks, um'
-contains stdout 'block faces|^Jacobian'
-[ -f map.ome.zarr/s0/zarr.json ] || fail 'no map'
+expect 0 '' "$COLLIMATE" evaluate out --landmarks marks.csv --maps maps --inverse solved
+contains stdout '^landmarks, um'
+contains stdout '^  Jacobian'
+contains stdout '^  there and back'
+expect 0 '' ranks 2 "$COLLIMATE" evaluate out --landmarks marks.csv --maps again --inverse solved
+same_tree maps again
+for map in local_ncc_before local_ncc_after jacobian displacement; do
+    expect 0 '' "$COLLIMATE" info maps/$map.ome.zarr
+done
+# any transform, chains, blocks of other programs, labels of wide ids
+expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --transform out --json
+contains stdout "\"ncc\": $ncc"
+expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --transform out/affine.txt \
+    --transform inverse:out/affine.json --transform out/transform.ome.zarr --block 40 --fixed-labels demo/fixed.ome.zarr \
+    --moving-labels demo/moving.n5 --surface-reach 0
+contains stdout '^  seam: '
+contains stdout '^labels '
 expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned out/aligned.ome.zarr
 contains stdout '^ *after'
 expect 2 'not on the fixed' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned demo/moving.n5/s0
@@ -30,4 +48,13 @@ for picture in slice_z slice_y slice_x jacobian local_ncc; do
     contains out/report/index.html "src=\"$picture.png\""
 done
 contains out/report/index.html '</html>'
+lacks out/report/index.html displacement.png
+# an evaluation beside it is shown, not measured again
+cp -r maps out/evaluation
+expect 0 '' "$COLLIMATE" report out
+for picture in local_ncc_before local_ncc jacobian displacement; do
+    [ -s out/report/$picture.png ] || fail "no $picture.png"
+    contains out/report/index.html "src=\"$picture.png\""
+done
+contains out/report/index.html 'there and back'
 expect 2 'one run folder' "$COLLIMATE" report

@@ -19,6 +19,7 @@ static inline int64_t clm_jacobian_cell_count(int64_t nodes) { return nodes > 1 
 
 typedef struct clm_jacobian_stats {
     double min, max;      /* bounds over all cells: the map does nowhere worse              */
+    double least, most;   /* at cell centres                                                */
     double mean;          /* over cell centres: the volume of the lattice after / before    */
     double percentile[5]; /* 0.1, 1, 50, 99, 99.9 % of the cell centres (histogram, 1/512)  */
     int64_t cells;
@@ -30,15 +31,17 @@ typedef struct clm_jacobian_stats {
 
 /** What parts of a field add up to; zero-initialise. Merge in a fixed order. */
 typedef struct clm_jacobian_sums {
-    double lo, hi; /* bounds of det(I + grad u); valid when cells > 0 */
-    double sum;    /* over cell centres                               */
+    double lo, hi;      /* bounds of det(I + grad u); valid when cells > 0 */
+    double least, most; /* of it at cell centres, likewise               */
+    double sum;         /* over cell centres                               */
     int64_t cells, folds, folded;
     int64_t broken; /* cells whose determinant is not finite */
     int64_t bin[CLM_JACOBIAN_BINS];
 } clm_jacobian_sums;
 
-/** Add all cells between the nodes of f: neighbouring parts of a lattice share their border nodes. */
-void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s);
+/** Add all cells between the nodes of f: neighbouring parts of a lattice share their border nodes.
+ *  centre  NULL, or [cells] room for det(I + grad u) at the cells' centres, x fastest */
+void clm_jacobian_add(const clm_field *f, clm_jacobian_sums *s, float *centre);
 void clm_jacobian_merge(clm_jacobian_sums *into, const clm_jacobian_sums *part);
 /** The statistics of det A det(I + grad u); s NULL: of A alone.
  *  Errors CLM_E_NUMERIC when a determinant is not finite, CLM_E_NODATA no cells (out zeroed). */

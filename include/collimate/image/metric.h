@@ -36,7 +36,8 @@ typedef struct clm_mi {
 
 /** Empty, with its ranges: usually the .001 and .999 quantiles of the volumes. CLM_E_ARG when hi <= lo. */
 CLM_MUST bool clm_mi_make(const double lo[2], const double hi[2], clm_mi *out, clm_err *err);
-/** Add every voxel of two volumes of one shape; no halo. CLM_E_ARG when shapes differ. */
+/** Add every voxel of two volumes of one shape; no halo. CLM_E_ARG when shapes differ.
+ *  The bin of a value v is floor(64 ((v - lo) / (hi - lo))) in double, clamped to 0 .. 63. */
 CLM_MUST bool clm_mi_add(clm_mi *s, const clm_vol *fixed, const clm_vol *moving, clm_err *err);
 /** CLM_E_ARG when the ranges differ. */
 CLM_MUST bool clm_mi_merge(clm_mi *into, const clm_mi *part, clm_err *err);

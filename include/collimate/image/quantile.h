@@ -24,4 +24,20 @@ double clm_quantile_at(const clm_quantile *q, double part);
 /** How many of the counted values lie below x, whole bins. */
 double clm_quantile_below(const clm_quantile *q, double x);
 
+/** A second look at the same values finds the quantile itself: they are counted once more, those of its bin one by
+ *  one. Counts are integers, merged by adding low[]. */
+#define CLM_QUANTILE_LOW ((int64_t)1 << 13)
+
+typedef struct clm_quantile_pick {
+    int64_t bin, rank; /* the rank-th value of the bin, from 1; rank 0: there is no value */
+    int64_t *low;      /* [CLM_QUANTILE_LOW], counts of the values of the bin, ascending  */
+} clm_quantile_pick;
+
+/** Where the quantile lies; low is left alone. */
+void clm_quantile_find(const clm_quantile *q, double part, clm_quantile_pick *out);
+/** Count n values for each of so many picks. */
+void clm_quantile_look(const clm_quantile_pick *picks, int n_picks, const float *v, int64_t n);
+/** The smallest value that at least the asked part of the values does not exceed; NaN without values. */
+double clm_quantile_picked(const clm_quantile_pick *p);
+
 #endif

@@ -5,10 +5,10 @@
 #include "collimate/base/work.h"
 
 /** Any map of fixed world points to moving world points. x and y may be the same array. */
-typedef struct clm_map {
+typedef struct clm_point_map {
     void (*at)(const void *ctx, const double x[3], double y[3]);
     const void *ctx;
-} clm_map;
+} clm_point_map;
 
 /** Where a volume is: its outermost voxel CENTRES bound it. */
 typedef struct clm_frame {
@@ -29,13 +29,13 @@ typedef struct clm_truth_points {
  *  centres, so none on its faces), those that the truth maps inside the moving volume, z slowest.
  *  Errors CLM_E_ARG per_axis below 1; CLM_E_NODATA none maps inside; CLM_E_NOMEM
  *  Memory keep and temp 48 per_axis^3 bytes */
-CLM_MUST bool clm_truth_sample(const clm_work *w, clm_map truth, const clm_frame *fixed,
+CLM_MUST bool clm_truth_sample(const clm_work *w, clm_point_map truth, const clm_frame *fixed,
                                const clm_frame *moving, int64_t per_axis, clm_truth_points *out,
                                clm_err *err);
 
 /** Distances |found(x) - y|. */
 typedef struct clm_spread {
-    double median, mean, p95, p99, max;
+    double median, mean, p90, p95, p99, max;
 } clm_spread;
 typedef struct clm_truth_error {
     clm_spread um;
@@ -44,7 +44,7 @@ typedef struct clm_truth_error {
 } clm_truth_error;
 
 /** found[i] = map(points->x[i]), [points->n]. */
-void clm_truth_map(const clm_truth_points *points, clm_map map, double (*found)[3]);
+void clm_truth_map(const clm_truth_points *points, clm_point_map map, double (*found)[3]);
 
 /** Errors of where a transform puts the points: found [points->n], moving world micrometres. A point that
  *  is not finite counts as infinitely far.

@@ -38,6 +38,12 @@ static void near_sorting(void **state) {
         int64_t at = (int64_t)ceil(parts[i] * N) - 1;
         double want = (double)v[at < 0 ? 0 : at];
         assert_near(clm_quantile_at(&q, parts[i]), want, fabs(want) / 1024.0);
+        clm_quantile_pick p = {.low = clm_take_zero(w.keep, int64_t, CLM_QUANTILE_LOW, &err)};
+        assert_non_null(p.low);
+        clm_quantile_find(&q, parts[i], &p);
+        clm_quantile_look(&p, 1, v, N);
+        clm_quantile_look(&p, 1, odd, 3);
+        assert_near(clm_quantile_picked(&p), want, 0);
     }
     clm_test_work_drop(&w);
 }

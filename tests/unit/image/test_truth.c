@@ -28,7 +28,7 @@ static void lost(const void *ctx, const double x[3], double y[3]) {
     if (x[2] > *(const double *)ctx) y[0] = NAN;
 }
 
-static clm_truth_error errors_of(const clm_work *w, const clm_truth_points *p, clm_map map) {
+static clm_truth_error errors_of(const clm_work *w, const clm_truth_points *p, clm_point_map map) {
     clm_err err;
     clm_truth_error e;
     clm_mark mark = clm_arena_mark(w->keep);
@@ -47,26 +47,26 @@ static void errors_of_known_maps(void **state) {
     clm_truth_points p;
     clm_truth_error e;
     clm_frame everywhere = {{1000, 1000, 1000}, {1, 1, 1}, {-500, -500, -500}};
-    assert_ok(clm_truth_sample(&w, (clm_map){identity, NULL}, &FIXED, &everywhere, 20, &p, &err), err);
+    assert_ok(clm_truth_sample(&w, (clm_point_map){identity, NULL}, &FIXED, &everywhere, 20, &p, &err), err);
     assert_int_equal(p.n, 20 * 20 * 20);
     assert_near(p.x[0][0], 10.0 + 0.5, 1e-12); /* the middle of the first 2 voxels */
     assert_near(p.x[p.n - 1][2], -5.0 + 2.0 * 58.0, 1e-12);
-    e = errors_of(&w, &p, (clm_map){identity, NULL});
+    e = errors_of(&w, &p, (clm_point_map){identity, NULL});
     assert_near(e.um.max, 0.0, 0.0);
     double by[3] = {2.0, 1.0, 2.0};
-    e = errors_of(&w, &p, (clm_map){shifted, by});
+    e = errors_of(&w, &p, (clm_point_map){shifted, by});
     assert_near(e.um.median, 3.0, 1e-9);
     assert_near(e.um.max, 3.0, 1e-9);
     assert_near(e.voxels.mean, 3.0, 1e-9); /* sqrt(2^2 + 2^2 + 1^2) */
     double n = 20.0;
-    e = errors_of(&w, &p, (clm_map){ramp, &n});
+    e = errors_of(&w, &p, (clm_point_map){ramp, &n});
     assert_near(e.um.mean, 9.5, 1e-9);
     assert_near(e.um.median, 9.0, 1e-9);
     assert_near(e.um.p95, 18.0, 1e-9);
     assert_near(e.um.p99, 19.0, 1e-9);
     assert_near(e.voxels.max, 38.0, 1e-9);
     double from = 110.0;
-    e = errors_of(&w, &p, (clm_map){lost, &from});
+    e = errors_of(&w, &p, (clm_point_map){lost, &from});
     assert_true(isinf(e.um.max) && e.um.median == 0.0);
     assert_int_equal(clm_arena_mark(w.temp).used, 0);
     clm_test_work_drop(&w);
@@ -80,12 +80,13 @@ static void only_points_that_map_inside(void **state) {
     double by[3] = {0.0, 0.0, 1000.0};
     clm_frame half = FIXED;
     half.shape[2] = 30;
-    assert_ok(clm_truth_sample(&w, (clm_map){identity, NULL}, &FIXED, &half, 10, &p, &err), err);
+    assert_ok(clm_truth_sample(&w, (clm_point_map){identity, NULL}, &FIXED, &half, 10, &p, &err), err);
     assert_int_equal(p.n, 500);
     for (int64_t i = 0; i < p.n; i++) assert_true(p.y[i][2] <= -5.0 + 2.0 * 29.0);
-    assert_fails(CLM_E_NODATA, clm_truth_sample(&w, (clm_map){shifted, by}, &FIXED, &half, 10, &p, &err),
+    assert_fails(CLM_E_NODATA,
+                 clm_truth_sample(&w, (clm_point_map){shifted, by}, &FIXED, &half, 10, &p, &err), err);
+    assert_fails(CLM_E_ARG, clm_truth_sample(&w, (clm_point_map){identity, NULL}, &FIXED, &half, 0, &p, &err),
                  err);
-    assert_fails(CLM_E_ARG, clm_truth_sample(&w, (clm_map){identity, NULL}, &FIXED, &half, 0, &p, &err), err);
     clm_test_work_drop(&w);
 }
 

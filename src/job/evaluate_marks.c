@@ -1,6 +1,6 @@
 /* Landmarks: where the maps put the fixed points against the moving ones. */
-#include "collimate/app/evaluate.h"
 #include "collimate/base/file.h"
+#include "evaluate_parts.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -101,25 +101,39 @@ bool clm_landmarks_read(const clm_work *w, const char *path, clm_landmarks *out,
     return ok;
 }
 
-bool clm_evaluate_landmarks(const clm_evaluate *e, const clm_work *w, const clm_landmarks *marks,
-                            bool has[CLM_JUDGED_COUNT], clm_truth_error out[CLM_JUDGED_COUNT], clm_err *err) {
+/* Points at a time through the map. */
+#define BATCH ((int64_t)1 << 18)
+
+static bool map_marks(const clm_evaluate *e, const clm_work *w, clm_judged which, int64_t n, double (*x)[3],
+                      clm_err *err) {
+    if (which == CLM_JUDGED_BEFORE) return true;
+    if (which == CLM_JUDGED_AFFINE) {
+        for (int64_t i = 0; i < n; i++) clm_affine_apply(&e->affine, x[i], x[i]);
+        return true;
+    }
+    clm_mark mark = clm_arena_mark(w->keep);
+    uint8_t *flags = clm_take(w->keep, uint8_t, BATCH, err);
+    bool ok = flags != NULL;
+    for (int64_t i = 0; ok && i < n; i += BATCH)
+        ok = clm_map_points(&e->map, w, n - i < BATCH ? n - i : BATCH, x + i, flags, err);
+    clm_arena_rewind(w->keep, mark);
+    return ok;
+}
+
+bool clm_evaluate_marks(const clm_evaluate *e, const clm_work *w, const clm_landmarks *marks,
+                        bool has[CLM_JUDGED_COUNT], clm_truth_error out[CLM_JUDGED_COUNT], clm_err *err) {
     clm_truth_points p = {.n = marks->n, .x = marks->fixed, .y = marks->moving};
     static const double unit[3] = {1, 1, 1};
     const double *spacing = e->fixed ? clm_image_info_of(e->fixed)->level[0].spacing_um : unit;
     double(*found)[3] = clm_arena_take(w->keep, p.n, sizeof *found, err);
     if (!found) return false;
-    has[CLM_JUDGED_BEFORE] = true;
-    has[CLM_JUDGED_AFFINE] = e->transform && e->transform->field;
-    has[CLM_JUDGED_AFTER] = e->transform != NULL;
     for (int k = 0; k < CLM_JUDGED_COUNT; k++) {
+        has[k] = e->judged[k];
         if (!has[k]) continue;
-        for (int64_t i = 0; i < p.n; i++) {
-            memcpy(found[i], p.x[i], sizeof found[i]);
-            if (k == CLM_JUDGED_AFFINE) clm_affine_apply(&e->transform->affine, p.x[i], found[i]);
-            if (k == CLM_JUDGED_AFTER && !clm_evaluate_point(e->transform, w, p.x[i], found[i], err))
-                return false;
-        }
-        if (!clm_truth_compare(w, &p, found, spacing, &out[k], err)) return false;
+        memcpy(found, p.x, (size_t)p.n * sizeof *found);
+        if (!map_marks(e, w, (clm_judged)k, p.n, found, err) ||
+            !clm_truth_compare(w, &p, found, spacing, &out[k], err))
+            return false;
     }
     return true;
 }
