@@ -114,6 +114,8 @@ add_executable(clm_store_bench tests/tools/store_bench.c)
 target_link_libraries(clm_store_bench PRIVATE clm_store)
 add_executable(clm_store_ratios tests/tools/store_ratios.c)
 target_link_libraries(clm_store_ratios PRIVATE clm_store Threads::Threads)
+add_executable(clm_apply_ratios tests/tools/apply_ratios.c)
+target_link_libraries(clm_apply_ratios PRIVATE clm_job)
 add_test(NAME conformance.arrays
   COMMAND ${PROJECT_SOURCE_DIR}/tests/support/conformance $<TARGET_FILE:clm_dump_array>)
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
