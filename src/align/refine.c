@@ -22,7 +22,7 @@ typedef struct climb {
     const clm_vol *fixed, *moving;
     const clm_refine_params *p;
     const clm_work *scratch;
-    clm_affine start;
+    clm_affine start, back; /* and its inverse */
     clm_refine_units units;
     double unit_value; /* of the scaled intensities, for mean squares */
     double voxel_um, least_n;
@@ -267,12 +267,22 @@ static void stand(climb *c, const clm_affine *a, clm_refine_sums *s, double scor
     c->at = *a, c->sums = *s, c->score = score, c->curvature = c->mi ? c->mi->curvature : 0;
 }
 
+/** No collapse into the few voxels that agree, and no mirror. */
+static bool is_sane(const climb *c, const clm_affine *a) {
+    clm_affine change = clm_affine_compose(a, &c->back);
+    double stretch[3];
+    clm_affine_stretch(&change, stretch);
+    return stretch[0] <= c->p->max_stretch && stretch[2] * c->p->max_stretch >= 1 &&
+           clm_affine_det(&change) > 0;
+}
+
 /** Stand there when it is better than where the climb stands. */
 static bool take_if_better(climb *c, const clm_affine *a) {
     clm_refine_sums s;
     double D[12], n;
     difference(c, &c->start, a, D);
     if (c->p->max_move_um > 0 && corner_move(D) > c->p->max_move_um) return false;
+    if (!is_sane(c, a)) return false;
     double score = look(c, a, &s, &n);
     if (n < c->least_n || !(score > c->score + GAIN * fabs(c->score))) return false;
     stand(c, a, &s, score);
@@ -301,12 +311,12 @@ static void go_up(climb *c, clm_model model) {
 static bool check(const clm_vol *f, const clm_vol *m, const clm_refine_params *p, clm_err *err) {
     if (p->finest < 0 || p->levels < 1 || p->levels > LEVELS || p->iterations < 0 ||
         !(p->tolerance_vox > 0) || !(p->max_step_vox > 0) || p->max_voxels < 1 || !(p->max_move_um >= 0) ||
-        !(p->min_overlap >= 0 && p->min_overlap <= 1))
+        !(p->max_stretch > 1) || !(p->min_overlap >= 0 && p->min_overlap <= 1))
         return clm_fail(
             err, CLM_E_ARG,
-            "refinement of %d levels from %d, %d iterations, tolerance %g, step %g, move %g, overlap %g",
+            "refinement of %d levels from %d, %d iterations, tolerance %g, step %g, move %g, stretch %g, overlap %g",
             (int)p->levels, (int)p->finest, (int)p->iterations, p->tolerance_vox, p->max_step_vox,
-            p->max_move_um, p->min_overlap);
+            p->max_move_um, p->max_stretch, p->min_overlap);
     if (clm_vol_count(f) < 1 || clm_vol_count(m) < 1 || m->shape[0] * m->stride[0] > INT32_MAX)
         return clm_fail(err, CLM_E_ARG, "refinement on %lld fixed and %lld moving voxels",
                         (long long)clm_vol_count(f), (long long)clm_vol_count(m));
@@ -387,8 +397,8 @@ bool clm_refine_affine(const clm_work *w, const clm_vol *fixed, const clm_vol *m
     }
     clm_refine_fit fit;
     memset(&fit, 0, sizeof fit);
-    bool ok = true;
-    if (p->metric == CLM_REFINE_MI) ok = (c.mi = clm_take(w->temp, clm_parzen, 1, err)) != NULL;
+    bool ok = clm_affine_invert(start, &c.back, err);
+    if (ok && p->metric == CLM_REFINE_MI) ok = (c.mi = clm_take(w->temp, clm_parzen, 1, err)) != NULL;
     ok = ok && build(&inner, fixed, moving, p, &levels, err) && run(&c, &levels, &fit, err);
     clm_arena_rewind(w->temp, mark);
     if (ok) *out = fit;

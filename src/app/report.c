@@ -84,6 +84,27 @@ static bool put_metrics(clm_buf *b, const clm_run *run, clm_err *err) {
     return ok && clm_buf_printf(b, err, "</table>\n");
 }
 
+/* how the global affine came about, where it was not as usual */
+static bool put_global(clm_buf *b, const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *v = NULL;
+    if (!clm_run_path(run, path, err, "affine.json")) return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
+    if (!clm_json_read(path, &v, err)) return false;
+    const char *method = clm_json_text(clm_json_get(v, "method")),
+               *note = clm_json_text(clm_json_get(v, "note"));
+    bool ok = true;
+    if (method && strcmp(method, "blobs") != 0)
+        ok = clm_buf_printf(b, err, "<p>Global affine: method %s", method) &&
+             (!isfinite(number(v, "stands_out")) ||
+              clm_buf_printf(b, err, ", similarity %.3g, %.3g standard deviations above random placements",
+                             number(v, "ncc_refined"), number(v, "stands_out"))) &&
+             (!note || (clm_buf_printf(b, err, "; by blobs: ") && put_text(b, note, err))) &&
+             clm_buf_printf(b, err, ".</p>\n");
+    clm_json_free(v);
+    return ok;
+}
+
 /* ---- the blocks ---- */
 
 typedef struct stage_sum {
@@ -361,9 +382,10 @@ bool clm_report_write(const clm_run *run, clm_err *err) {
     blocks *k = clm_heap_new(1, sizeof *k, err);
     bool ok = k && clm_run_path(run, folder, err, "report") && clm_report_draw(run, folder, &pictures, err) &&
               read_blocks(run, k, err) && clm_buf_printf(&b, err, "%s", head) && put_job(&b, run, err) &&
-              put_metrics(&b, run, err) && put_evaluation(&b, run, err) && put_pictures(&b, &pictures, err) &&
-              put_histograms(&b, run, k, err) && put_stages(&b, k, err) && put_maps(&b, k, err) &&
-              clm_buf_printf(&b, err, "</body></html>\n") && clm_path_join(path, folder, "index.html", err) &&
+              put_metrics(&b, run, err) && put_global(&b, run, err) && put_evaluation(&b, run, err) &&
+              put_pictures(&b, &pictures, err) && put_histograms(&b, run, k, err) && put_stages(&b, k, err) &&
+              put_maps(&b, k, err) && clm_buf_printf(&b, err, "</body></html>\n") &&
+              clm_path_join(path, folder, "index.html", err) &&
               clm_file_publish(path, b.data, b.n, false, err);
     for (int s = 0; k && s < CLM_STAGE_MAX; s++) clm_buf_free(&k->map[s]);
     if (k) {

@@ -155,7 +155,7 @@ static clm_stage *add_stage(clm_run *run, clm_job_kind kind, int part, const int
 static void lay_stages(clm_run *run) {
     static const int64_t one[3] = {1, 1, 1};
     const clm_config *c = run->config;
-    if (strcmp(c->global_method, "blobs") == 0) {
+    if (strcmp(c->global_method, "given") != 0) {
         int64_t blocks[3] = {1, 1, run->coarse_blocks[0].n + run->coarse_blocks[1].n};
         if (run->makes_coarse) add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
         int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};

@@ -91,14 +91,17 @@ static double spots_bytes(const clm_run *run) {
 
 static double global_bytes(const clm_run *run) {
     const clm_config *c = run->config;
-    if (strcmp(c->global_method, "blobs") != 0) return 0.0;
+    const char *method = c->global_method;
+    if (strcmp(method, "given") == 0) return 0.0;
+    bool blobs = strcmp(method, "auto") == 0 || strcmp(method, "blobs") == 0;
     double f = count(run->coarse_fixed.shape), m = count(run->coarse_moving.shape);
-    double spots = patches_of(run, &run->coarse_fixed, c->global_max_spots);
+    double spots = blobs ? patches_of(run, &run->coarse_fixed, c->global_max_spots) : 0.0;
     clm_patch_params p = clm_feature_patches(run, &run->coarse_fixed);
     double matching = (double)c->global_max_spots * (2.0 * (double)clm_patch_dim(&p) + 160.0);
-    double sides = strcmp(c->global_contrast, "any") == 0 ? 2.0 : 1.0;
+    double sides = blobs && strcmp(c->global_contrast, "any") == 0 ? 2.0 : 1.0;
     double spill = 4.0 * box_count(clm_grid_core(&run->spots_moving, largest(&run->spots_moving)));
-    double refining = c->global_refine ? 4.0 * (f + m) / 7.0 : 0.0;
+    double refining = c->global_refine || !blobs ? 4.0 * (f + m) / 7.0 : 0.0;
+    if (!blobs) matching = 0.0;
     return 4.0 * f + spots + sides * (4.0 * m + spots) + most(spill, most(matching, refining));
 }
 

@@ -20,7 +20,8 @@ static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_SPOTS] = {clm_job_spots, false, {{"spots", SUM}}},
     [CLM_JOB_GLOBAL] = {clm_job_global, false, {
         {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
-        {"ncc_ransac", MEAN}, {"ncc_refined", MEAN}, {"overlap", MEAN}, {"inverted", MEAN}}},
+        {"ncc_ransac", MEAN}, {"ncc_refined", MEAN}, {"overlap", MEAN}, {"inverted", MEAN},
+        {"stands_out", MEAN}}},
     [CLM_JOB_LOCAL] = {clm_job_local, true, {
         {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},
         {"ncc_start", MEAN}, {"ncc_voxels", MEAN}}},

@@ -1,4 +1,5 @@
 /* The global affine, from the spots of all blocks: match, RANSAC, refine on the coarse volumes. */
+#include "collimate/align/centre.h"
 #include "collimate/align/global.h"
 #include "collimate/align/refine.h"
 #include "collimate/base/file.h"
@@ -12,7 +13,11 @@
 #define ERROR_VOX 4.0 /* global.max_error_um where the configuration leaves it open, in coarse voxels */
 #define OVERLAP_POINTS 24
 #define LEAST_OVERLAP 0.005 /* of the fixed volume: less is nothing to align */
-#define DISTINCT_VOX 3.0    /* two moving spots nearer than this are the same place */
+/* what "auto" takes from the images alone: images of different things stayed below one or the other, see
+ * docs/algorithms/intensity-affine.md */
+#define STANDS_OUT 12.0 /* standard deviations */
+#define ALIKE 0.5
+#define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
 typedef struct side {
@@ -81,7 +86,8 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
         clm_spill spill;
         bool failed;
         if (!clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err)) return false;
-        int64_t n = find_part(&spill, s, "norm")->shape[3];
+        const clm_section *norm = find_part(&spill, s, "norm");
+        int64_t n = norm ? norm->shape[3] : 0;
         place_voxels(s, b, clm_spill_find(&spill, "voxels"));
         if (n) place_spots(s, at, &spill, n);
         at += n;
@@ -126,8 +132,9 @@ static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, co
     return true;
 }
 
-/* affine.json for us, affine.txt for numpy.loadtxt: 4 x 4, z y x */
-static bool publish(const clm_run *run, const clm_affine *a, const double *figure, clm_err *err) {
+/* affine.json for us, affine.txt for numpy.loadtxt: 4 x 4, z y x; `note`: why not by blobs, or "" */
+static bool publish(const clm_run *run, const clm_affine *a, const char *method, const char *note,
+                    const double *figure, clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_buf b = {0};
     clm_json *v = clm_json_new_object(err);
@@ -135,6 +142,8 @@ static bool publish(const clm_run *run, const clm_affine *a, const double *figur
     clm_json_add_text(v, "maps", "fixed world to moving world");
     clm_json_add_text(v, "axes", "z y x");
     clm_json_add_text(v, "unit", "micrometer");
+    clm_json_add_text(v, "method", method);
+    if (note[0]) clm_json_add_text(v, "note", note);
     clm_json *rows = clm_json_add_list(v, "affine");
     for (int i = 0; i < 3; i++) clm_json_add_numbers(rows, NULL, a->m[i], 4);
     for (int i = 0; i < CLM_FIGURE_RSS; i++) {
@@ -240,6 +249,64 @@ static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const
     return refine(run, w, f, &best, figure, out, err);
 }
 
+/* whether the images are alike or each other's negative under `a` */
+static bool is_negative(const clm_work *w, const side *f, const side *m, const clm_affine *a, bool *out,
+                        clm_err *err) {
+    clm_refine_params p = CLM_REFINE_DEFAULTS;
+    clm_refine_fit fit;
+    p.levels = 1, p.iterations = 0;
+    if (!clm_refine_affine(w, &f->coarse, &m->coarse, a, &p, &fit, err)) return false;
+    *out = fit.after < 0.0;
+    return true;
+}
+
+/* from the voxels alone */
+static bool fit_images(const clm_run *run, const clm_work *w, int stage, const side *f, bool centres,
+                       double *figure, clm_affine *out, clm_err *err) {
+    const clm_config *c = run->config;
+    bool any = strcmp(c->global_contrast, "any") == 0;
+    side m = {.view = &run->coarse_moving,
+              .grid = &run->spots_moving,
+              .first = run->spots_fixed.n,
+              .dark = strcmp(c->global_contrast, "inverted") == 0};
+    clm_centre_params p = {.refine = CLM_REFINE_DEFAULTS,
+                           .identity = true,
+                           .centres = centres,
+                           .any_rotation = c->global_any_rotation};
+    clm_centre_fit fit;
+    p.refine.model = model_of(c);
+    p.refine.metric = any ? CLM_REFINE_MI : clm_feature_metric(run);
+    if (!gather(run, w, stage, &m, err)) return clm_err_in(err, "moving image");
+    if (!clm_centre_find(w, &f->coarse, &m.coarse, &p, &fit, err)) return clm_err_in(err, "global affine");
+    bool negative = m.dark;
+    if (any && !is_negative(w, f, &m, &fit.refined.affine, &negative, err)) return false;
+    *out = fit.refined.affine;
+    figure[5] = fit.refined.before, figure[6] = fit.refined.after, figure[7] = fit.refined.overlap;
+    figure[8] = negative, figure[9] = fit.stands_out;
+    return true;
+}
+
+/* "auto": blobs, and where they find nothing the images themselves, if what they say cannot be chance; *why then
+ * tells what blobs lacked */
+static bool fit_auto(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
+                     clm_affine *out, clm_err *why, clm_err *err) {
+    clm_err second = CLM_ERR_NONE;
+    if (fit_contrast(run, w, stage, f, figure, out, err)) return true;
+    if (err->code != CLM_E_NODATA && err->code != CLM_E_NUMERIC) return false;
+    *why = *err;
+    if (!fit_images(run, w, stage, f, true, figure, out, &second)) {
+        if (second.code != CLM_E_NODATA) *err = second;
+        return false;
+    }
+    if (figure[9] >= STANDS_OUT && figure[6] >= ALIKE) return *err = CLM_ERR_NONE, true;
+    return clm_fail(
+        err, why->code,
+        "%.350s; laid over each other by their centres the images agree by %.3f (needed %.1f), %.1f "
+        "standard deviations better than at random (needed %.0f): global.method=centre takes it "
+        "all the same",
+        why->text, figure[6], ALIKE, figure[9], STANDS_OUT);
+}
+
 bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                     clm_err *err) {
     clm_affine a;
@@ -255,9 +322,16 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
                 "under global.affine only %.2g %% of the fixed image overlap the moving one; is it fixed to "
                 "moving, z y x, in micrometres?",
                 100.0 * figure[7]);
-        return publish(run, &a, figure, err);
+        return publish(run, &a, "given", "", figure, err);
     }
     side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
     if (!gather(run, w, stage, &f, err)) return clm_err_in(err, "fixed image");
-    return fit_contrast(run, w, stage, &f, figure, &a, err) && publish(run, &a, figure, err);
+    const char *method = run->config->global_method;
+    clm_err why = CLM_ERR_NONE;
+    bool ok = strcmp(method, "auto") == 0 ? fit_auto(run, w, stage, &f, figure, &a, &why, err)
+              : strcmp(method, "blobs") == 0
+                  ? fit_contrast(run, w, stage, &f, figure, &a, err)
+                  : fit_images(run, w, stage, &f, strcmp(method, "centre") == 0, figure, &a, err);
+    if (strcmp(method, "auto") == 0) method = why.code == CLM_OK ? "blobs" : "centre";
+    return ok && publish(run, &a, method, why.text, figure, err);
 }

@@ -90,7 +90,9 @@ bool clm_job_spots(const clm_run *run, const clm_work *w, const clm_task *task, 
                           .data = coarse.data}};
     int n = 1;
     figure[0] = 0.0;
-    for (int dark = 0; dark < 2; dark++) {
+    const char *method = run->config->global_method;
+    bool blobs = strcmp(method, "auto") == 0 || strcmp(method, "blobs") == 0;
+    for (int dark = 0; blobs && dark < 2; dark++) {
         if (strcmp(contrast, dark ? "same" : "inverted") == 0) continue;
         for (int64_t i = 0; dark && i < clm_vol_count(&v); i++) v.data[i] = -v.data[i];
         if (!add_set(run, w, task, view, core, padded, &v, dark, s + n, &figure[0], err)) return false;

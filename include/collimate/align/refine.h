@@ -23,6 +23,7 @@ typedef struct clm_refine_params {
     double tolerance_vox; /* a level ends when no corner moves further, in its finest voxel spacing */
     double max_step_vox;  /* no corner moves further in one step, in the level's finest spacing     */
     double max_move_um;   /* nor further from the start in all; 0: no limit                         */
+    double max_stretch;   /* nor is anything stretched or squeezed by more than this against the start */
     int64_t max_voxels;   /* of fixed compared a step; when a level has more, rows are left out evenly */
     double min_overlap;   /* share of fixed voxels that must land inside moving                     */
 } clm_refine_params;
@@ -36,6 +37,7 @@ typedef struct clm_refine_params {
                          .tolerance_vox = 0.02,     \
                          .max_step_vox = 4,         \
                          .max_move_um = 0,          \
+                         .max_stretch = 1.5,        \
                          .max_voxels = 4000000,     \
                          .min_overlap = 0.1})
 

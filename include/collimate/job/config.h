@@ -47,8 +47,10 @@ typedef struct clm_list {
       "moving voxels of exactly these values take no part")                                                  \
     K(REAL, double, align_spacing_um, "align.spacing_um", "0", 0, 1e6, "",                                   \
       "finest voxel spacing the alignment works at; 0: the fixed image's own")                               \
-    K(TEXT, char *, global_method, "global.method", "\"blobs\"", 0, 0, "blobs|given",                        \
-      "how the global affine is found: from blobs, or taken from global.affine")                             \
+    K(TEXT, char *, global_method, "global.method", "\"auto\"", 0, 0, "auto|blobs|centre|identity|given",    \
+      "how the global affine begins: from blobs, from the middles and centres of mass of the images laid "   \
+      "over each other, from where the metadata put them, or as global.affine says (as it is); auto: blobs " \
+      "and, where they find nothing, the centres if the result stands out")                                  \
     K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "",                             \
       "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it")  \
     K(TEXT, char *, global_metric, "global.metric", "\"ncc\"", 0, 0, "ncc|mi",                               \

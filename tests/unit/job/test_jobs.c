@@ -246,6 +246,32 @@ static void another_modality_is_aligned(void **state) {
     }
 }
 
+/* where no landmarks agree, the images themselves do; and where they do not, neither is an answer */
+static void images_stand_in_for_blobs(void **state) {
+    (void)state;
+    static const char *const sets[] = {"global.method=auto", "global.method=centre"};
+    for (int k = 0; k < 2; k++) {
+        clm_config *c;
+        clm_err err = CLM_ERR_NONE;
+        char path[CLM_PATH_MAX];
+        clm_json *v = NULL;
+        more_set = "global.min_inliers=100000";
+        clm_run *run = open_run_with(k ? "centre" : "auto", sets[k], &c);
+        more_set = NULL;
+        run_stages(run, 0, run->plan.n_stages - 1, false);
+        double error = mean_error(run), stands_out = 0.0;
+        assert_ok(clm_run_path(run, path, &err, "affine.json") && clm_json_read(path, &v, &err), err);
+        assert_string_equal(clm_json_text(clm_json_get(v, "method")), "centre");
+        const char *note = clm_json_text(clm_json_get(v, "note"));
+        if (k == 0) assert_non_null(strstr(note, "100000")); /* what the blobs lacked */
+        assert_true(clm_json_number(clm_json_get(v, "stands_out"), &stands_out));
+        print_message("%s: mean error %.3f um, stands out by %.1f\n", sets[k], error, stands_out);
+        assert_true(error < 0.5);
+        clm_json_free(v);
+        close_run(run, c);
+    }
+}
+
 /* A block that failed leaves no cliff, no identity and no silence. */
 static void a_failed_block_fades_into_its_surroundings(void **state) {
     (void)state;
@@ -543,6 +569,7 @@ int main(void) {
                                        cmocka_unit_test(the_warp_is_found),
                                        cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
                                        cmocka_unit_test(another_modality_is_aligned),
+                                       cmocka_unit_test(images_stand_in_for_blobs),
                                        cmocka_unit_test(blocks_equal_the_whole),
                                        cmocka_unit_test(missing_tissue_drags_nothing),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
