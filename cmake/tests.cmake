@@ -6,7 +6,7 @@ target_link_libraries(clm_testing PUBLIC clm_core clm_base PkgConfig::CMOCKA m)
 
 # Tests that start threads: these alone are built and run under ThreadSanitizer (target clm_tsan).
 set(CLM_TSAN_LAYERS cluster)
-set(CLM_TSAN_MODULES whole_run)
+set(CLM_TSAN_MODULES array whole_run)
 add_custom_target(clm_tsan)
 
 # clm_unit(LAYER MODULE...): one executable tests/unit/LAYER/test_MODULE.c a module, ctest unit.LAYER.MODULE

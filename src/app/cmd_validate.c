@@ -1,16 +1,19 @@
 #include "collimate/app/commands.h"
+#include "collimate/app/each.h"
+#include "collimate/base/text.h"
 #include "collimate/store/validate.h"
 
 #include <stdio.h>
 #include <string.h>
 
 static const char help[] =
-    "Usage: collimate validate [--json] [--chunks] PATH\n\n"
+    "Usage: collimate validate [--json] [--chunks [--threads N]] PATH\n\n"
     "Is this well formed: an N5 or Zarr hierarchy with all below it, OME-Zarr 0.1 to 0.6 metadata, a volume in\n"
     "another format that is read, or one metadata document alone (.zarray, zarr.json, attributes.json, .zattrs,\n"
     "OME-Zarr attributes under any name, or the document itself as the argument)? Says where not, and why.\n\n"
     "  --json    print {\"valid\": true or false, \"message\": ...}; the exit code is then 0 for both verdicts\n"
-    "  --chunks  decode every chunk of every array, too\n\n"
+    "  --chunks  decode every chunk of every array, too\n"
+    "  --threads N  that decode (default: all cores this process may use)\n\n"
     "Examples:\n"
     "  collimate validate aligned.ome.zarr\n"
     "  collimate validate --json --chunks volume.n5\n"
@@ -37,6 +40,7 @@ int clm_cmd_validate(int argc, char **argv) {
     clm_validate_options options = {0};
     bool json = false;
     const char *path = NULL;
+    int64_t threads = 0;
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
             (void)fputs(help, stdout);
@@ -46,6 +50,9 @@ int clm_cmd_validate(int argc, char **argv) {
             json = true;
         else if (strcmp(argv[i], "--chunks") == 0)
             options.chunks = true;
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && clm_text_int(argv[i + 1], &threads) &&
+                 threads >= 1 && threads <= 256)
+            i++;
         else if (!path && argv[i][0] && argv[i][0] != '-')
             path = argv[i];
         else {
@@ -58,6 +65,7 @@ int clm_cmd_validate(int argc, char **argv) {
         return CLM_EXIT_USAGE;
     }
     clm_buf found = {0};
+    options.threads = clm_each_threads((int)threads);
     bool ok = clm_validate(path, &options, &found, &err);
     int code = verdict(json, ok, ok ? (const char *)found.data : err.text, &err);
     clm_buf_free(&found);

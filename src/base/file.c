@@ -67,6 +67,13 @@ bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err) {
     return read_path(path, n, true, b, err);
 }
 
+void clm_file_prefetch(const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return;
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+    close(fd);
+}
+
 /* One folder. File systems may refuse to make what is already there by EROFS or EACCES, too. */
 static bool make_one(const char *path) {
     if (mkdir(path, 0777) == 0) return true;

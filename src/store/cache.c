@@ -192,6 +192,13 @@ void clm_cache_give(clm_cache *c, const clm_cached *held) {
     (void)pthread_mutex_unlock(&c->lock);
 }
 
+bool clm_cache_holds(clm_cache *c, uint64_t array, uint64_t index) {
+    (void)pthread_mutex_lock(&c->lock);
+    bool holds = find(c, array, index) != NULL;
+    (void)pthread_mutex_unlock(&c->lock);
+    return holds;
+}
+
 void clm_cache_forget(clm_cache *c, uint64_t array, uint64_t index) {
     (void)pthread_mutex_lock(&c->lock);
     entry *e;

@@ -33,7 +33,7 @@ static int band_axis(const clm_array *a, size_t budget, int64_t *thick) {
     return axis;
 }
 
-bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, clm_err *err) {
+bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, int threads, clm_err *err) {
     const clm_array_info *info = &a->info;
     int64_t lo[CLM_DIMS_MAX] = {0}, hi[CLM_DIMS_MAX], thick = 1;
     for (int d = 0; d < info->ndim; d++)
@@ -48,7 +48,7 @@ bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, clm_err *er
             if (hi[d] > info->shape[d]) hi[d] = info->shape[d];
             n *= (size_t)(hi[d] - lo[d]);
         }
-        ok = clm_buf_reserve(&band, n, err) && clm_array_read(a, lo, hi, band.data, err);
+        ok = clm_buf_reserve(&band, n, err) && clm_array_read_by(a, lo, hi, band.data, threads, err);
         if (ok && clm_host_is_big() && a->unit > 1)
             clm_swap_bytes(band.data, a->unit, (int64_t)(n / a->unit));
         ok = ok && write_all(fd, band.data, n, err);

@@ -397,7 +397,7 @@ static bool read_f32(const clm_image *im, int level, pick k, clm_box box, clm_vo
         dst->spacing[d] = l->spacing_um[d];
         dst->origin[d] = l->origin_um[d] + l->spacing_um[d] * (double)box.lo[d];
     }
-    return clm_array_each(im->array[level], lo, hi, convert, NULL, &t, err);
+    return clm_array_each(im->array[level], lo, hi, convert, NULL, &t, 1, err);
 }
 
 /* Axes in another order than z y x: piece by piece into place. */
@@ -428,7 +428,7 @@ static bool read_raw(const clm_image *im, int level, pick k, clm_box box, void *
         return clm_array_read(im->array[level], lo, hi, dst, err);
     clm_vol v = {.data = dst};
     target t = {.im = im, .box = box, .vol = &v};
-    return clm_array_each(im->array[level], lo, hi, reorder, NULL, &t, err);
+    return clm_array_each(im->array[level], lo, hi, reorder, NULL, &t, 1, err);
 }
 
 bool clm_image_read(const clm_image *im, int level, clm_box box, clm_vol *dst, clm_err *err) {

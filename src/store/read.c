@@ -2,6 +2,8 @@
 #include "collimate/base/file.h"
 #include "collimate/store/format.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* One decoded chunk as it lies, native or not. */
@@ -126,11 +128,19 @@ static bool give_piece(const request *r, const fetch *f, const clm_chunk *c, clm
     return r->fn(r->ctx, r->a, &p, err);
 }
 
-static bool each_cached(const request *r, fetch *f, const int64_t grid[], clm_err *err) {
+static uint64_t number_of(const fetch *f) {
+    const clm_array_info *i = &f->a->info;
     uint64_t number = 0;
-    for (int d = 0; d < r->a->info.ndim; d++) number = number * (uint64_t)grid[d] + (uint64_t)f->index[d];
+    for (int d = 0; d < i->ndim; d++) {
+        int64_t grid = (i->shape[d] + i->inner[d] - 1) / i->inner[d];
+        number = number * (uint64_t)grid + (uint64_t)f->index[d];
+    }
+    return number;
+}
+
+static bool each_cached(const request *r, fetch *f, clm_err *err) {
     const clm_cached *held = NULL;
-    if (!clm_cache_take(r->a->cache, r->a->cache_id, number, fill_cached, f, &held, err)) return false;
+    if (!clm_cache_take(r->a->cache, r->a->cache_id, number_of(f), fill_cached, f, &held, err)) return false;
     clm_chunk c = {.data = held->data};
     memcpy(c.extent, f->clip, sizeof c.extent);
     (void)clm_strides(r->a->info.ndim, f->clip, c.stride);
@@ -157,29 +167,99 @@ static bool each_direct(const request *r, fetch *f, clm_err *err) {
     return load_chunk(f, s, into, &c, err) && give_piece(r, f, &c, err);
 }
 
+/* ---- all chunks of a request, by one thread or several ---- */
+
+#define THREADS_MOST 256
+#define AHEAD 8 /* chunks whose files are asked for before they are read */
+
+typedef struct sharing {
+    const request *r;
+    int64_t first[CLM_DIMS_MAX], extent[CLM_DIMS_MAX], n; /* of the grid of inner chunks */
+    atomic_int_least64_t next, asked;
+    pthread_mutex_t lock;
+    int64_t worst; /* the first in C order that failed; n: none */
+    clm_err err;
+} sharing;
+
+static void set_fetch(const sharing *s, int64_t k, fetch *f) {
+    const clm_array_info *i = &s->r->a->info;
+    f->a = s->r->a;
+    for (int d = i->ndim - 1; d >= 0; d--) {
+        f->index[d] = s->first[d] + k % s->extent[d];
+        k /= s->extent[d];
+    }
+    (void)clm_chunk_clip(i, i->inner, f->index, f->clip);
+    f->clip_bytes = s->r->a->size;
+    for (int d = 0; d < i->ndim; d++) f->clip_bytes *= (size_t)f->clip[d];
+}
+
+/* While one chunk is decoded the files of the next ones come. Shards are too large to ask for whole. */
+static void ask_ahead(sharing *s, int64_t k) {
+    const clm_array *a = s->r->a;
+    if (s->n < 2 || !a->ops->where || a->ops->load) return;
+    int64_t until = k + AHEAD < s->n ? k + AHEAD : s->n, i;
+    while (atomic_load(&s->asked) < until && (i = atomic_fetch_add(&s->asked, 1)) < s->n) {
+        char path[CLM_PATH_MAX];
+        clm_err ignored = CLM_ERR_NONE;
+        fetch f;
+        set_fetch(s, i, &f);
+        if (a->cache && clm_cache_holds(a->cache, a->cache_id, number_of(&f))) continue;
+        if (a->ops->where(a, f.index, path, &ignored)) clm_file_prefetch(path);
+    }
+}
+
+static void *take_chunks(void *arg) {
+    sharing *s = arg;
+    for (int64_t k; (k = atomic_fetch_add(&s->next, 1)) < s->n;) {
+        clm_err err = CLM_ERR_NONE;
+        fetch f;
+        set_fetch(s, k, &f);
+        ask_ahead(s, k + 1);
+        if (s->r->a->cache ? each_cached(s->r, &f, &err) : each_direct(s->r, &f, &err)) continue;
+        (void)pthread_mutex_lock(&s->lock);
+        if (k < s->worst) {
+            s->worst = k;
+            s->err = err;
+        }
+        (void)pthread_mutex_unlock(&s->lock);
+        atomic_store(&s->next, s->n); /* all before k are taken already */
+    }
+    return NULL;
+}
+
+static void run_threads(sharing *s, int threads) {
+    pthread_t id[THREADS_MOST];
+    int started = 0;
+    if (threads > s->n) threads = (int)s->n;
+    if (threads > THREADS_MOST) threads = THREADS_MOST;
+    while (started < threads - 1 &&
+           pthread_create(&id[started], NULL, take_chunks, s) == 0) /* allow: readers of one box */
+        started++;                                                  /* fewer than asked for do as well */
+    (void)take_chunks(s);
+    for (int i = 0; i < started; i++) (void)pthread_join(id[i], NULL);
+}
+
 bool clm_array_each(const clm_array *a, const int64_t lo[], const int64_t hi[], clm_piece_fn fn,
-                    clm_place_fn place, void *ctx, clm_err *err) {
+                    clm_place_fn place, void *ctx, int threads, clm_err *err) {
     const clm_array_info *info = &a->info;
-    int64_t first[CLM_DIMS_MAX], end[CLM_DIMS_MAX], grid[CLM_DIMS_MAX];
-    fetch f = {.a = a};
+    const request r = {.a = a, .lo = lo, .hi = hi, .fn = fn, .place = place, .ctx = ctx};
+    sharing s = {.r = &r, .n = 1};
     for (int d = 0; d < info->ndim; d++) {
         if (lo[d] < 0 || hi[d] > info->shape[d] || lo[d] > hi[d])
             return clm_fail(err, CLM_E_ARG, "%s: box [%s, %s) outside the shape %s", a->path,
                             clm_index_say(info->ndim, lo).s, clm_index_say(info->ndim, hi).s,
                             clm_index_say(info->ndim, info->shape).s);
         if (lo[d] == hi[d]) return true;
-        f.index[d] = first[d] = lo[d] / info->inner[d];
-        end[d] = (hi[d] - 1) / info->inner[d] + 1;
-        grid[d] = (info->shape[d] + info->inner[d] - 1) / info->inner[d];
+        s.first[d] = lo[d] / info->inner[d];
+        s.extent[d] = (hi[d] - 1) / info->inner[d] + 1 - s.first[d];
+        s.n *= s.extent[d];
     }
-    request r = {.a = a, .lo = lo, .hi = hi, .fn = fn, .place = place, .ctx = ctx};
-    do {
-        (void)clm_chunk_clip(info, info->inner, f.index, f.clip);
-        f.clip_bytes = a->size;
-        for (int d = 0; d < info->ndim; d++) f.clip_bytes *= (size_t)f.clip[d];
-        if (!(a->cache ? each_cached(&r, &f, grid, err) : each_direct(&r, &f, err))) return false;
-    } while (clm_step(info->ndim, first, end, f.index));
-    return true;
+    s.worst = s.n;
+    (void)pthread_mutex_init(&s.lock, NULL);
+    run_threads(&s, threads);
+    (void)pthread_mutex_destroy(&s.lock);
+    if (s.worst < s.n) *err = s.err;
+    return s.worst == s.n;
 }
 
 /* ---- into packed memory ---- */
@@ -222,9 +302,14 @@ static bool copy_packed(void *ctx, const clm_array *a, const clm_piece *p, clm_e
     return true;
 }
 
-bool clm_array_read(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+bool clm_array_read_by(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst, int threads,
+                       clm_err *err) {
     packed k = {.dst = dst, .lo = lo, .a = a};
     for (int d = 0; d < a->info.ndim; d++) k.extent[d] = hi[d] - lo[d];
     (void)clm_strides(a->info.ndim, k.extent, k.stride);
-    return clm_array_each(a, lo, hi, copy_packed, place_packed, &k, err);
+    return clm_array_each(a, lo, hi, copy_packed, place_packed, &k, threads, err);
+}
+
+bool clm_array_read(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst, clm_err *err) {
+    return clm_array_read_by(a, lo, hi, dst, 1, err);
 }

@@ -140,7 +140,7 @@ bool clm_vectors_read(const clm_vectors *v, clm_box box, clm_field *out, clm_err
     }
     for (int i = 0; i < arrays_of(v); i++) {
         if (v->component_axis < 0) k.component = i;
-        if (!clm_array_each(v->array[i], lo, hi, spread, NULL, &k, err)) return false;
+        if (!clm_array_each(v->array[i], lo, hi, spread, NULL, &k, 1, err)) return false;
     }
     return all_finite(v, box, out, err);
 }

@@ -15,6 +15,8 @@ clm_path_kind clm_path_kind_of(const char *path);
 CLM_MUST bool clm_file_read(const char *path, size_t max_bytes, clm_buf *b, clm_err *err);
 /** At most n bytes from its beginning into b. Errors as clm_file_read. */
 CLM_MUST bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err);
+/** It will be read soon: let the system begin to fetch it. Missing is fine, and so is everything else. */
+void clm_file_prefetch(const char *path);
 /** Was the file at path changed within the last `seconds`, by the clock of this machine? */
 bool clm_file_is_fresh(const char *path, double seconds);
 /** Write and rename; parent folders are made. durable: fsync file and folder, too. */

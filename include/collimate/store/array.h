@@ -64,6 +64,11 @@ const char *clm_array_path_of(const clm_array *a);           /* borrowed; "memor
  *         why, never zeros; CLM_E_IO. On failure dst is undefined. */
 CLM_MUST bool clm_array_read(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst,
                              clm_err *err);
+/** The same by up to `threads` threads, the caller's among them: they decode different chunks, each into its own
+ *  part of dst. For a program's one large read; tasks that run beside others keep to one thread.
+ *  Memory   a thread: a chunk's file and, where it is not decoded straight into dst, two decoded chunks */
+CLM_MUST bool clm_array_read_by(const clm_array *a, const int64_t lo[], const int64_t hi[], void *dst,
+                                int threads, clm_err *err);
 /** One whole chunk. data: its elements clipped to the array's shape, packed, native. A reader sees the
  *  old chunk or the new one, never a part. Zarr edge chunks are padded with fill, N5's are truncated.
  *  Errors CLM_E_ARG not open for writing, index outside; CLM_E_WRITE */
@@ -94,8 +99,8 @@ typedef struct clm_cache_figures {
 } clm_cache_figures;
 clm_cache_figures clm_cache_figures_of(clm_cache *c);
 
-/** The whole array as C-order little-endian bytes to a file descriptor, in bands of chunks; memory is
- *  bounded by budget_bytes (0: 256 MiB) plus a chunk. */
-CLM_MUST bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, clm_err *err);
+/** The whole array as C-order little-endian bytes to a file descriptor, in bands of chunks, read by `threads`
+ *  threads; memory is bounded by budget_bytes (0: 256 MiB) plus what clm_array_read_by takes. */
+CLM_MUST bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, int threads, clm_err *err);
 
 #endif

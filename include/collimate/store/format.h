@@ -139,9 +139,10 @@ typedef struct clm_piece {
 typedef bool (*clm_piece_fn)(void *ctx, const clm_array *a, const clm_piece *p, clm_err *err);
 /** Room for the elements [lo, hi) as they should end up, if that is packed; else NULL. */
 typedef void *(*clm_place_fn)(void *ctx, const int64_t lo[], const int64_t hi[]);
-/** Call fn for each decoded chunk that meets [lo, hi), in C order. place may be NULL. */
+/** Call fn for each decoded chunk that meets [lo, hi). place may be NULL. One thread: in C order; more: fn is
+ *  called by several at once. *err is that of the first chunk in C order that fails, whoever met it. */
 CLM_MUST bool clm_array_each(const clm_array *a, const int64_t lo[], const int64_t hi[], clm_piece_fn fn,
-                             clm_place_fn place, void *ctx, clm_err *err);
+                             clm_place_fn place, void *ctx, int threads, clm_err *err);
 
 /* cache.c */
 
@@ -156,6 +157,7 @@ CLM_MUST bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t chunk, clm_c
                              const clm_cached **out, clm_err *err);
 void clm_cache_give(clm_cache *c, const clm_cached *held);
 void clm_cache_forget(clm_cache *c, uint64_t array, uint64_t chunk);
+bool clm_cache_holds(clm_cache *c, uint64_t array, uint64_t chunk); /* or is about to */
 
 static inline bool clm_host_is_big(void) { return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__; }
 

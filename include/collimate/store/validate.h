@@ -6,6 +6,7 @@
 
 typedef struct clm_validate_options {
     bool chunks; /* decode every chunk of every array, too */
+    int threads; /* that do it; 0: one                     */
 } clm_validate_options;
 
 /** Check what stands at `path`: a hierarchy of N5 or Zarr (all of it, below, too), a file in a format that

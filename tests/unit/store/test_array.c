@@ -102,7 +102,7 @@ static void read_boxes(const clm_array *a, const unsigned char *whole, int boxes
         }
         unsigned char *got = clm_heap_new((size_t)n, size, &err), *want = clm_heap_new((size_t)n, size, &err);
         memset(got, 0xa5, (size_t)n * size);
-        assert_ok(clm_array_read(a, lo, hi, got, &err), err);
+        assert_ok(clm_array_read_by(a, lo, hi, got, 1 + k % 4, &err), err);
         cut(info, whole, lo, hi, want);
         assert_memory_equal(got, want, (size_t)n * size);
         clm_heap_free(got);
@@ -343,6 +343,35 @@ static void threads_share_a_cache(void **state) {
     clm_array_close(a);
 }
 
+/* Two chunks are damaged: whichever thread meets which, the first in order is told. */
+static void threads_tell_the_first_failure(void **state) {
+    (void)state;
+    const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    const int64_t zero[3] = {0}, end[3] = {16, 16, 16};
+    char path[CLM_PATH_MAX], file[2][CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    clm_array_spec spec = {.ndim = 3, .shape = {16, 16, 16}, .chunk = {4, 4, 4}, .dtype = CLM_U16};
+    uint16_t got[4096];
+    int64_t n;
+    fresh(path, ".zarr");
+    assert_ok(clm_array_create(path, &spec, &a, &err), err);
+    unsigned char *whole = make_whole(clm_array_info_of(a), &n);
+    put_all(a, whole);
+    for (int k = 0; k < 2; k++) {
+        assert_ok(clm_path_join(file[k], path, k ? "c/3/0/1" : "c/1/2/3", &err), err);
+        assert_ok(clm_file_publish(file[k], "torn", 4, false, &err), err);
+        assert_int_equal(utimensat(AT_FDCWD, file[k], old, 0), 0);
+    }
+    for (int k = 0; k < 50; k++) {
+        err = CLM_ERR_NONE;
+        assert_fails(CLM_E_FORMAT, clm_array_read_by(a, zero, end, got, 1 + k % 5, &err), err);
+        assert_non_null(strstr(err.text, file[0]));
+    }
+    clm_heap_free(whole);
+    clm_array_close(a);
+}
+
 static void put_is_seen_through_the_cache(void **state) {
     (void)state;
     clm_err err = CLM_ERR_NONE;
@@ -449,6 +478,7 @@ int main(void) {
         cmocka_unit_test(torn_chunks_are_refused),
         cmocka_unit_test(memory_arrays),
         cmocka_unit_test(threads_share_a_cache),
+        cmocka_unit_test(threads_tell_the_first_failure),
         cmocka_unit_test(put_is_seen_through_the_cache),
         cmocka_unit_test(bad_metadata_is_refused),
     };
