@@ -2,6 +2,7 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
 #include "collimate/base/file.h"
+#include "collimate/base/log.h"
 #include "collimate/job/apply_run.h"
 
 #include <getopt.h>
@@ -258,7 +259,19 @@ static bool sweep(void *run, clm_err *err) {
     return clm_folder_sweep(path, err) && clm_file_sync_tree(path, err);
 }
 
-static void close_run(void *run) { clm_apply_close(run); }
+/* how often this rank read a chunk of the input, against how many there are */
+static void close_run(void *run) {
+    const clm_apply_run *r = run;
+    const clm_cache_figures f = clm_cache_figures_of(r->cache);
+    int64_t grid[CLM_DIMS_MAX], n = clm_array_chunk_grid(clm_image_array_of(r->image, r->what.level), grid);
+    if (f.misses)
+        clm_log(
+            CLM_LOG_BLOCK,
+            "input level %d has %lld chunks; here %lld were decoded, %lld came from the cache, %lld were dropped "
+            "for lack of room (--cache-mib)",
+            r->what.level, (long long)n, (long long)f.misses, (long long)f.hits, (long long)f.evictions);
+    clm_apply_close(run);
+}
 
 static const clm_launch_body body = {.command = "apply",
                                      .share = share,

@@ -100,17 +100,6 @@ CLM_CLONES static void keys_taps(const float *restrict part, int n, float w[rest
     }
 }
 
-CLM_CLONES static void add_cubic_row(const float *restrict v, const int32_t *restrict row,
-                                     const int32_t at[restrict 4][CLM_LANE],
-                                     const float w[restrict 4][CLM_LANE], const float *restrict wz,
-                                     const float *restrict wy, int n, float *restrict sum) {
-    for (int k = 0; k < n; k++) {
-        float r = w[0][k] * v[row[k] + at[0][k]] + w[1][k] * v[row[k] + at[1][k]] +
-                  w[2][k] * v[row[k] + at[2][k]] + w[3][k] * v[row[k] + at[3][k]];
-        sum[k] += wz[k] * wy[k] * r;
-    }
-}
-
 /* offsets of the four taps of one axis, repeating the border voxel beyond the volume */
 static void cubic_taps(const lane_taps *t, const clm_lane *lane, int c, int n, int32_t at[4][CLM_LANE],
                        float w[4][CLM_LANE]) {
@@ -126,18 +115,37 @@ static void cubic_taps(const lane_taps *t, const clm_lane *lane, int c, int n, i
         }
 }
 
-static void lane_cubic(const float *from, const lane_taps *t, const clm_lane *lane, const int32_t *in,
-                       float outside, int n, float *out) {
-    int32_t at[3][4][CLM_LANE], row[CLM_LANE];
-    float w[3][4][CLM_LANE], sum[CLM_LANE] = {0};
-    for (int c = 0; c < 3; c++) cubic_taps(t, lane, c, n, at[c], w[c]);
+typedef float four __attribute__((vector_size(16))); /* SSE, which every x86-64 has: one form for all */
+
+/* the taps along x of all rows are added up first, four side by side, and weighted among themselves at the end */
+static float cubic_voxel(const float *from, const int32_t at[3][4][CLM_LANE], const float w[3][4][CLM_LANE],
+                         int k) {
+    const int32_t x[4] = {at[2][0][k], at[2][1][k], at[2][2][k], at[2][3][k]};
+    bool together = x[3] - x[0] == 3; /* not so where the border voxel is repeated */
+    four sum = {0.0f, 0.0f, 0.0f, 0.0f};
     for (int a = 0; a < 4; a++)
         for (int b = 0; b < 4; b++) {
-            for (int k = 0; k < n; k++) row[k] = at[0][a][k] + at[1][b][k];
-            add_cubic_row(from, row, (const int32_t(*)[CLM_LANE])at[2], (const float(*)[CLM_LANE])w[2],
-                          w[0][a], w[1][b], n, sum);
+            const float *row = from + at[0][a][k] + at[1][b][k];
+            float by = w[0][a][k] * w[1][b][k];
+            four v;
+            if (together)
+                memcpy(&v, row + x[0], sizeof v);
+            else
+                v = (four){row[x[0]], row[x[1]], row[x[2]], row[x[3]]};
+            sum += (four){by, by, by, by} * v;
         }
-    for (int k = 0; k < n; k++) out[k] = in[k] ? sum[k] : outside;
+    return w[2][0][k] * sum[0] + w[2][1][k] * sum[1] + w[2][2][k] * sum[2] + w[2][3][k] * sum[3];
+}
+
+static void lane_cubic(const float *from, const lane_taps *t, const clm_lane *lane, const int32_t *in,
+                       float outside, int n, float *out) {
+    int32_t at[3][4][CLM_LANE];
+    float w[3][4][CLM_LANE];
+    for (int c = 0; c < 3; c++) cubic_taps(t, lane, c, n, at[c], w[c]);
+    for (int k = 0; k < n; k++)
+        out[k] = in[k]
+                     ? cubic_voxel(from, (const int32_t(*)[4][CLM_LANE])at, (const float(*)[4][CLM_LANE])w, k)
+                     : outside;
 }
 
 /* offset of the nearest voxel, halves up, clamped into the volume */

@@ -157,9 +157,9 @@ static bool plan_hash(clm_apply_run *run, clm_err *err) {
 static bool open_all(clm_apply_run *run, clm_err *err) {
     clm_apply_spec *s = &run->spec;
     clm_image_frame grid;
+    if (!clm_apply_spec_of_json(run->json, s, err)) return false;
     size_t cache = (size_t)(s->cache_mib * 1048576.0);
-    if (!clm_apply_spec_of_json(run->json, s, err) ||
-        !clm_path_join(run->folder, s->output, CLM_APPLY_FOLDER, err) ||
+    if (!clm_path_join(run->folder, s->output, CLM_APPLY_FOLDER, err) ||
         !clm_map_open(s->transforms, s->n_transforms, cache / 4, &run->map, err) ||
         !clm_cache_open(cache - cache / 4, &run->cache, err) || !open_input(run, err) ||
         !lay_grid(s, &run->map, &grid, err) || !set_source(run, &grid, err))
