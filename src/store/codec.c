@@ -32,7 +32,7 @@ static const struct {
     [CLM_CODEC_NOTHING] = {"bitround", NULL, NULL},
 };
 
-static const char *const sum_name[] = {"crc32c", "crc32", "adler32", "fletcher32"};
+static const char *const sum_name[] = {"crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3"};
 
 const char *clm_codec_name(const clm_codec *c) {
     return c->kind == CLM_CODEC_CHECKSUM ? sum_name[c->checksum] : table[c->kind].name;

@@ -28,11 +28,37 @@ static uint32_t fletcher32(const unsigned char *p, size_t n) {
     return b << 16 | a;
 }
 
-static uint32_t sum_of(clm_checksum kind, const unsigned char *p, size_t n) {
-    switch (kind) {
+static uint32_t turn(uint32_t x, int by) { return x << by | x >> (32 - by); }
+
+/* Bob Jenkins, lookup3.c, hashlittle(): words as little-endian bytes, the last ones padded with zeros. */
+static uint32_t lookup3(const unsigned char *p, size_t n, uint32_t start) {
+    static const int mix[6] = {4, 6, 8, 16, 19, 4}, last[7] = {14, 11, 25, 16, 4, 14, 24};
+    uint32_t x[3];
+    x[0] = x[1] = x[2] = 0xdeadbeefu + (uint32_t)n + start;
+    for (; n > 12; p += 12, n -= 12) {
+        for (int i = 0; i < 3; i++) x[i] += clm_le32(p + 4 * i);
+        for (int i = 0; i < 6; i++) { /* a, b, c in turn */
+            x[i % 3] = (x[i % 3] - x[(i + 2) % 3]) ^ turn(x[(i + 2) % 3], mix[i]);
+            x[(i + 2) % 3] += x[(i + 1) % 3];
+        }
+    }
+    if (n == 0) return x[2];
+    unsigned char tail[12] = {0};
+    memcpy(tail, p, n);
+    for (int i = 0; i < 3; i++) x[i] += clm_le32(tail + 4 * i);
+    for (int i = 0; i < 7; i++) { /* c, a, b in turn */
+        uint32_t *to = &x[(i + 2) % 3], from = x[(i + 1) % 3];
+        *to = (*to ^ from) - turn(from, last[i]);
+    }
+    return x[2];
+}
+
+static uint32_t sum_of(const clm_codec *c, const unsigned char *p, size_t n) {
+    switch (c->checksum) {
     case CLM_SUM_CRC32: return clm_deflate_crc32(p, n);
     case CLM_SUM_ADLER32: return clm_deflate_adler32(p, n);
     case CLM_SUM_FLETCHER32: return fletcher32(p, n);
+    case CLM_SUM_LOOKUP3: return lookup3(p, n, c->sum_start);
     default: return clm_crc32c(0, p, n);
     }
 }
@@ -42,7 +68,7 @@ bool clm_checksum_strip(const clm_codec *c, const unsigned char *src, size_t n, 
     if (n < 4) return clm_fail(err, CLM_E_FORMAT, "%s: %zu bytes, no room for the sum", clm_codec_name(c), n);
     *body = c->sum_first ? src + 4 : src;
     *body_n = n - 4;
-    uint32_t stored = clm_le32(c->sum_first ? src : src + n - 4), sum = sum_of(c->checksum, *body, *body_n);
+    uint32_t stored = clm_le32(c->sum_first ? src : src + n - 4), sum = sum_of(c, *body, *body_n);
     if (stored != sum)
         return clm_fail(err, CLM_E_FORMAT, "%s: checksum %08x, stored %08x", clm_codec_name(c), (unsigned)sum,
                         (unsigned)stored);
@@ -196,7 +222,7 @@ bool clm_filter_encode(const clm_codec *c, const unsigned char *src, size_t n, c
     }
     if (c->kind == CLM_CODEC_CHECKSUM) {
         if (n) memcpy(out->data + (c->sum_first ? 4 : 0), src, n);
-        clm_put_le32(out->data + (c->sum_first ? 0 : n), sum_of(c->checksum, src, n));
+        clm_put_le32(out->data + (c->sum_first ? 0 : n), sum_of(c, src, n));
         out->n = n + 4;
         return true;
     }

@@ -92,13 +92,16 @@ static bool filter_of(const clm_json *v, const char *id, clm_stored element, clm
 }
 
 static bool checksum_of(const clm_json *v, const char *id, clm_codec *c) {
-    static const char *const name[] = {"crc32c", "crc32", "adler32", "fletcher32"};
-    static const bool first[] = {false, true, true, false};
-    for (int i = 0; i < 4; i++) {
+    static const char *const name[] = {"crc32c", "crc32", "adler32", "fletcher32", "jenkins_lookup3"};
+    static const bool first[] = {false, true, true, false, false};
+    const clm_json *prefix = clm_json_get(v, "prefix");
+    for (int i = 0; i < 5; i++) {
         if (strcmp(id, name[i]) != 0) continue;
         const char *where = clm_json_text(clm_json_get(v, "location"));
         c->kind = CLM_CODEC_CHECKSUM;
         c->checksum = (clm_checksum)i;
+        c->sum_start = (uint32_t)integer(v, "initval", 0);
+        if (prefix && clm_json_kind_of(prefix) != CLM_JSON_NULL) return false; /* bytes that are not here */
         c->sum_first = where ? strcmp(where, "start") == 0 : first[i];
         return true;
     }

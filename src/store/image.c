@@ -4,6 +4,7 @@
 #include "collimate/store/node.h"
 #include "collimate/store/scale.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -165,6 +166,10 @@ static bool place(clm_image *im, const clm_scales *s, const clm_image_options *o
         (void)snprintf(l->path, sizeof l->path, "%s", s->level[i].path);
         memcpy(l->spacing_um, s->level[i].spacing, sizeof l->spacing_um);
         memcpy(l->origin_um, s->level[i].origin, sizeof l->origin_um);
+        for (int d = 0; s->level[i].known && d < 3; d++)
+            if (!(l->spacing_um[d] > 0 && isfinite(l->spacing_um[d]) && isfinite(l->origin_um[d])))
+                return clm_fail(err, CLM_E_FORMAT, "%s: spacing %g, origin %g micrometres", s->dialect,
+                                l->spacing_um[d], l->origin_um[d]);
     }
     if (!known && !o->has_spacing)
         return clm_fail(

@@ -110,6 +110,25 @@ static bool path_is_inside(const char *path) {
            !strstr(path, "/../");
 }
 
+/* No array twice, and "ordered from largest (highest resolution) to smallest": before is the dataset in front. */
+static bool in_order(const clm_json *datasets, const clm_json *before, const clm_json *d, clm_err *err) {
+    const char *path = clm_json_text(clm_json_get(d, "path"));
+    for (const clm_json *e = clm_json_first(datasets); e && e != d; e = clm_json_next(e))
+        if (strcmp(clm_json_text(clm_json_get(e, "path")), path) == 0)
+            return clm_fail(err, CLM_E_FORMAT, "the same path twice");
+    const clm_json *a =
+        clm_json_get(clm_json_first(clm_json_get(before, "coordinateTransformations")), "scale");
+    const clm_json *b = clm_json_get(clm_json_first(clm_json_get(d, "coordinateTransformations")), "scale");
+    bool finer = false, coarser = false;
+    for (a = clm_json_first(a), b = clm_json_first(b); a && b; a = clm_json_next(a), b = clm_json_next(b)) {
+        double x = 0, y = 0;
+        if (!clm_json_number(a, &x) || !clm_json_number(b, &y)) return true;
+        finer = finer || y < x;
+        coarser = coarser || y > x;
+    }
+    return !finer || coarser || clm_fail(err, CLM_E_FORMAT, "finer than the dataset before it");
+}
+
 static bool one_image(const clm_json *m, const clm_ome_version *version, clm_err *err) {
     const clm_json *datasets, *axes, *more;
     clm_systems s = {0};
@@ -127,12 +146,14 @@ static bool one_image(const clm_json *m, const clm_ome_version *version, clm_err
                 return clm_fail(err, CLM_E_FORMAT, "axes: want names of t c z y x");
         }
     }
-    for (const clm_json *d = clm_json_first(datasets); d; d = clm_json_next(d)) {
+    const clm_json *before = NULL;
+    for (const clm_json *d = clm_json_first(datasets); d; before = d, d = clm_json_next(d)) {
         if (!clm_rule_text(d, "path", true, err)) return clm_err_in(err, "datasets");
         const char *path = clm_json_text(clm_json_get(d, "path"));
         bool ok = path_is_inside(path) || clm_fail(err, CLM_E_FORMAT, "path leads out of the image");
         if (ok && version->minor >= 6) ok = to_system(d, &s, version, err);
-        if (ok && (version->minor == 4 || version->minor == 5)) ok = scale_translation(d, n, true, err);
+        if (ok && (version->minor == 4 || version->minor == 5))
+            ok = scale_translation(d, n, true, err) && in_order(datasets, before, d, err);
         if (!ok) return clm_err_in(err, "datasets: %s", path);
     }
     if (version->minor == 4 || version->minor == 5) return scale_translation(m, n, false, err);

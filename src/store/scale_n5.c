@@ -101,8 +101,26 @@ static bool factors(const clm_json *group, const clm_json *dataset, const char *
     return positive(f, "downsamplingFactors", err);
 }
 
+/* affineTransform: three rows of x y z and a shift, applied last, in the unit of pixelResolution */
+static bool move(const clm_json *rows, const double um[3], clm_scale *l, clm_err *err) {
+    double m[12];
+    if (!rows || clm_json_kind_of(rows) == CLM_JSON_NULL) return true;
+    if (!clm_json_numbers(rows, 12, m))
+        return clm_fail(err, CLM_E_FORMAT, "affineTransform: want 12 numbers");
+    for (int r = 0; r < 3; r++) {
+        double along = m[4 * r + r];
+        for (int k = 0; k < 3; k++)
+            if (!(along > 0) || (k != r && !(m[4 * r + k] <= 1e-9 * along && m[4 * r + k] >= -1e-9 * along)))
+                return clm_fail(err, CLM_E_ARG, "affineTransform turns, shears or mirrors the axes");
+        l->spacing[2 - r] *= along;
+        l->origin[2 - r] = l->origin[2 - r] * along + m[4 * r + 3] * um[2 - r];
+    }
+    return true;
+}
+
 /* pixelResolution: {"unit", "dimensions"} or a list, in micrometres */
-static bool viewer(const clm_json *p, const double f[3], clm_scales *out, int k, clm_err *err) {
+static bool viewer(const clm_json *p, const clm_json *affine, const double f[3], clm_scales *out, int k,
+                   clm_err *err) {
     double res[3], um[3];
     bool object = clm_json_kind_of(p) == CLM_JSON_OBJECT;
     if (!xyz(object ? clm_json_get(p, "dimensions") : p, res))
@@ -111,7 +129,7 @@ static bool viewer(const clm_json *p, const double f[3], clm_scales *out, int k,
     if (!unit_of(object ? clm_json_get(p, "unit") : NULL, true, um, out, err))
         return clm_err_in(err, "pixelResolution");
     name_dialect(out, "n5-viewer pixelResolution");
-    return place(&out->level[k], res, f, um, NULL);
+    return place(&out->level[k], res, f, um, NULL) && move(affine, um, &out->level[k], err);
 }
 
 bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char *name, clm_scales *out, int k,
@@ -128,7 +146,7 @@ bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char 
     if (!r) r = either(group, dataset, "res");
     if (!o) o = either(group, dataset, "off");
     bool explicit_offset = r && o && xyz(o, offset);
-    if (p && !explicit_offset) return viewer(p, f, out, k, err);
+    if (p && !explicit_offset) return viewer(p, clm_json_get(dataset, "affineTransform"), f, out, k, err);
     if (!r) return true;
     if (!xyz(r, res)) return clm_fail(err, CLM_E_FORMAT, "resolution: want 3 numbers");
     if (!positive(res, "resolution", err) || !unit_of(units, true, um, out, err))

@@ -26,7 +26,13 @@ typedef enum clm_codec_kind {
     CLM_CODEC_NOTHING /* lossy on writing, identity on reading (bitround)                       */
 } clm_codec_kind;
 
-typedef enum clm_checksum { CLM_SUM_CRC32C, CLM_SUM_CRC32, CLM_SUM_ADLER32, CLM_SUM_FLETCHER32 } clm_checksum;
+typedef enum clm_checksum {
+    CLM_SUM_CRC32C,
+    CLM_SUM_CRC32,
+    CLM_SUM_ADLER32,
+    CLM_SUM_FLETCHER32,
+    CLM_SUM_LOOKUP3
+} clm_checksum;
 
 /** An element as stored. */
 typedef struct clm_stored {
@@ -47,6 +53,7 @@ typedef struct clm_codec {
     bool zstd_checksum;    /* zstd: frame checksum                                            */
     clm_checksum checksum; /* checksum                                                        */
     bool sum_first;        /* checksum: stands before the bytes it covers                     */
+    uint32_t sum_start;    /* checksum: lookup3's initial value                               */
     clm_stored from, to;   /* delta, scale_offset, astype: decoded and encoded element        */
     double offset, scale;  /* scale_offset                                                    */
     int lzma_format;       /* lzma: 1 xz, 2 alone, 3 raw                                      */

@@ -183,6 +183,35 @@ static void names_are_checked(void **state) {
     assert_fails(CLM_E_ARG, clm_codec_named("gzip", 10, CLM_U8, &c, &err), err);
 }
 
+/* Sums as numcodecs 0.16 computes them, of nothing, "a", 12, 13 and 40 bytes. */
+static void checksums_are_the_writers(void **state) {
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        uint32_t sum;
+    } known[] = {{"", 0, 0xdeadbeef},
+                 {"a", 1, 0x58d68708},
+                 {"abcdefghijkl", 12, 0x4012f87b},
+                 {"abcdefghijklm", 13, 0x928128f9},
+                 {"\0\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31\32\33\34\35\36\37"
+                  "\40\41\42\43\44\45\46\47",
+                  40, 0x1c9fa888}};
+    const clm_codec c = {.kind = CLM_CODEC_CHECKSUM, .checksum = CLM_SUM_LOOKUP3};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        clm_err err = CLM_ERR_NONE;
+        unsigned char coded[48], plain[48];
+        size_t n = known[i].n, made;
+        memcpy(coded, known[i].bytes, n);
+        for (int b = 0; b < 4; b++) coded[n + (size_t)b] = (unsigned char)(known[i].sum >> 8 * b);
+        assert_ok(clm_codec_decode(&c, coded, n + 4, plain, sizeof plain, &made, &err), err);
+        assert_int_equal(made, n);
+        assert_memory_equal(plain, known[i].bytes, n);
+        coded[n] ^= 1;
+        assert_fails(CLM_E_FORMAT, clm_codec_decode(&c, coded, n + 4, plain, sizeof plain, &made, &err), err);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
@@ -191,6 +220,7 @@ int main(void) {
         cmocka_unit_test(gzip_members_run_on),
         cmocka_unit_test(lz4_layouts),
         cmocka_unit_test(chains),
+        cmocka_unit_test(checksums_are_the_writers),
         cmocka_unit_test(bombs_are_refused_before_memory_is_taken),
         cmocka_unit_test(names_are_checked),
     };

@@ -74,6 +74,12 @@ static void n5_dialects(void **state) {
     check_level("a.n5/low", 0, D3(1.68, 1.84, 1.84), D3(0.42, 0.46, 0.46), "n5-viewer");
     write_n5("a.n5/nm/attributes.json", "\"pixelResolution\":{\"unit\":\"nm\",\"dimensions\":[230,240,420]}");
     check_level("a.n5/nm", 0, D3(0.42, 0.24, 0.23), D3(0, 0, 0), "n5-viewer");
+    /* of a level twice as coarse: 2 (res (2 i + 1/2)) + shift, in nanometres, x first */
+    write_n5(
+        "f.n5/s1/attributes.json",
+        "\"pixelResolution\":{\"unit\":\"nm\",\"dimensions\":[100,200,300]},\"downsamplingFactors\":[2,2,2],"
+        "\"affineTransform\":[2,0,0,1000,0,2,0,2000,0,0,1,3000]");
+    check_level("f.n5/s1", 0, (const double[]){0.6, 0.8, 0.4}, (const double[]){3.15, 2.2, 1.1}, "n5-viewer");
     write_n5("b.n5/g/s0/attributes.json", "\"pixelResolution\":[1,2,3]");
     write_n5("b.n5/g/s1/attributes.json", "\"pixelResolution\":[1,2,3],\"downsamplingFactors\":[4,2,1]");
     check_level("b.n5/g", 0, D3(3, 2, 1), D3(0, 0, 0), "n5-viewer");
@@ -123,6 +129,12 @@ static void what_is_missing_is_named(void **state) {
     clm_err err = CLM_ERR_NONE;
     clm_image *im = NULL;
     write_n5("bare.n5/s0/attributes.json", "");
+    write_n5("huge.n5/s0/attributes.json",
+             "\"pixelResolution\":[1e300,1,1],\"downsamplingFactors\":[1e300,1,1]");
+    assert_int_equal(open_fails("huge.n5/s0", NULL, "spacing inf"), CLM_E_FORMAT);
+    write_n5("f.n5/s2/attributes.json",
+             "\"pixelResolution\":[1,1,1],\"affineTransform\":[1,0.1,0,0,0,1,0,0,0,0,1,0]");
+    assert_int_equal(open_fails("f.n5/s2", NULL, "turns"), CLM_E_ARG);
     assert_int_equal(open_fails("bare.n5/s0", NULL, "--fixed-spacing z,y,x"), CLM_E_ARG);
     clm_image_options o = CLM_IMAGE_DEFAULTS;
     o.option = "--moving-spacing";
