@@ -139,6 +139,11 @@ clm_e2e(expansion)
 clm_e2e(ranks 4)
 clm_e2e(blocks)
 clm_e2e(isolate)
+if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
+  add_test(NAME faults COMMAND bash ${PROJECT_SOURCE_DIR}/tests/e2e/faults.sh)
+  set_tests_properties(faults PROPERTIES TIMEOUT 600 LABELS faults PROCESSORS 2
+    ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
+endif()
 clm_e2e(torture 4)
 clm_e2e(supervise)
 clm_e2e(slurm 4) # skips without SLURM and root

@@ -1,15 +1,20 @@
 #include "collimate/base/fault.h"
+#include "collimate/base/rng.h"
 #include "collimate/base/text.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifdef CLM_FAULTS
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool asked_environment, all_later;
+enum { STALL = -1, STALL_NS = 50000000 };
+static bool asked_environment, aloud, all_later, at_random;
 static char armed[16];
 static int64_t strike_at, passages;
 static int strike_errno;
@@ -18,8 +23,9 @@ static bool errno_named(const char *name, int *out) {
     static const struct {
         const char *name;
         int value;
-    } known[] = {{"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT}, {"EROFS", EROFS}, {"EIO", EIO},
-                 {"EACCES", EACCES}, {"ENOMEM", ENOMEM}, {"EINTR", EINTR}, {"ESTALE", ESTALE}};
+    } known[] = {{"ENOSPC", ENOSPC}, {"EDQUOT", EDQUOT}, {"EROFS", EROFS},
+                 {"EIO", EIO},       {"EACCES", EACCES}, {"ENOMEM", ENOMEM},
+                 {"EINTR", EINTR},   {"ESTALE", ESTALE}, {"STALL", STALL}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) != 0) continue;
         *out = known[i].value;
@@ -34,6 +40,7 @@ static bool errno_named(const char *name, int *out) {
 /* with the lock held */
 static bool arm(const char *spec) {
     asked_environment = true;
+    aloud = false;
     armed[0] = 0;
     passages = 0;
     if (!spec) return true;
@@ -45,7 +52,8 @@ static bool arm(const char *spec) {
     if (!name || k - copy >= (ptrdiff_t)sizeof armed) return false;
     *k++ = 0, *name++ = 0;
     all_later = clm_text_ends(k, "+");
-    if (all_later) k[strlen(k) - 1] = 0;
+    at_random = clm_text_ends(k, "~");
+    if (all_later || at_random) k[strlen(k) - 1] = 0;
     if (!clm_text_int(k, &strike_at) || strike_at < 1 || !errno_named(name, &strike_errno)) return false;
     memcpy(armed, copy, strlen(copy) + 1);
     return true;
@@ -58,18 +66,51 @@ bool clm_fault_arm(const char *spec) {
     return ok;
 }
 
+static void tell_count(void) {
+    (void)fprintf(stderr, "planted: %" PRId64 " passages\n", clm_fault_count()); /* allow: to the test */
+}
+
+/* with the lock held: this is how tests reach a program */
+static void ask_environment(void) {
+    char copy[64];
+    const char *spec = getenv("CLM_FAULT"); /* allow: only in builds for tests */
+    if (spec && clm_text_ends(spec, ":count") && strlen(spec) < sizeof armed) {
+        (void)snprintf(copy, sizeof copy, "%.*s:%lld:EIO", (int)strlen(spec) - 6, spec, (long long)INT64_MAX);
+        (void)atexit(tell_count);
+        spec = copy;
+    }
+    bool ok = arm(spec);
+    aloud = spec != NULL;
+    if (!ok)
+        (void)fprintf(stderr, "planted: CLM_FAULT=%s is not understood\n", spec); /* allow: to the test */
+}
+
+static bool strikes_now(void) {
+    if (at_random) return clm_rng_below(1, 0, (uint64_t)passages, strike_at) == 0;
+    return all_later ? passages >= strike_at : passages == strike_at;
+}
+
 bool clm_fault(const char *point) {
     pthread_mutex_lock(&lock);
-    if (!asked_environment) (void)arm(getenv("CLM_FAULT")); /* allow: this is how tests reach a program */
-    bool strikes = false;
+    if (!asked_environment) ask_environment();
+    bool strikes = false, tell = false;
     if (strcmp(point, armed) == 0) {
         passages++;
-        strikes = all_later ? passages >= strike_at : passages == strike_at;
+        strikes = strikes_now();
+        tell = strikes && aloud;
+        if (tell) aloud = false; /* once */
     }
     int code = strike_errno;
     pthread_mutex_unlock(&lock);
-    if (strikes) errno = code;
-    return strikes;
+    if (tell) (void)fprintf(stderr, "planted: %s\n", point); /* allow: to the test */
+    if (!strikes) return false;
+    if (code == STALL) {
+        const struct timespec t = {.tv_nsec = STALL_NS};
+        (void)nanosleep(&t, NULL);
+        return false;
+    }
+    errno = code;
+    return true;
 }
 
 int64_t clm_fault_count(void) {

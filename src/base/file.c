@@ -39,7 +39,7 @@ static bool read_all(int fd, size_t max_bytes, bool head, clm_buf *b, clm_err *e
     if (!clm_buf_reserve(b, want + 1, err)) return false;
     b->n = 0;
     while (b->n < want) {
-        ssize_t got = clm_fault("read") ? -1 : read(fd, b->data + b->n, want - b->n);
+        ssize_t got = clm_fault("read") ? -1 : read(fd, b->data + b->n, clm_fault_short(want - b->n));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
         if (got == 0) break; /* shortened while we read: what is there is what we return */
@@ -76,7 +76,7 @@ void clm_file_prefetch(const char *path) {
 
 /* One folder. File systems may refuse to make what is already there by EROFS or EACCES, too. */
 static bool make_one(const char *path) {
-    if (mkdir(path, 0777) == 0) return true;
+    if (!clm_fault("mkdir") && mkdir(path, 0777) == 0) return true;
     int why = errno;
     bool there = clm_path_kind_of(path) == CLM_PATH_FOLDER;
     errno = why;
@@ -99,7 +99,7 @@ bool clm_folder_make(const char *path, clm_err *err) {
 
 static bool write_all(int fd, const unsigned char *p, size_t n, clm_err *err) {
     while (n) {
-        ssize_t put = clm_fault("write") ? -1 : write(fd, p, n);
+        ssize_t put = clm_fault("write") ? -1 : write(fd, p, clm_fault_short(n));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
         p += put;
@@ -119,7 +119,8 @@ static bool sync_folder(const char *path, clm_err *err) {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "open folder %s", folder);
     /* EINVAL: a file system that cannot, and whose renames need it least */
-    bool ok = fsync(fd) == 0 || errno == EINVAL || clm_fail_os(err, CLM_E_WRITE, "fsync %s", folder);
+    bool ok = (!clm_fault("fsync") && fsync(fd) == 0) || errno == EINVAL ||
+              clm_fail_os(err, CLM_E_WRITE, "fsync %s", folder);
     close(fd);
     return ok;
 }

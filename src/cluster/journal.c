@@ -154,7 +154,8 @@ void clm_journal_unpack(const clm_buf *b, const clm_journal_reader *reader) {
 
 static bool read_some(int fd, clm_buf *b, int64_t at, clm_err *err) {
     for (;;) {
-        ssize_t got = clm_fault("read") ? -1 : pread(fd, b->data + b->n, READ_BYTES - b->n, at);
+        ssize_t got =
+            clm_fault("read") ? -1 : pread(fd, b->data + b->n, clm_fault_short(READ_BYTES - b->n), at);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
         b->n += (size_t)got;
@@ -205,7 +206,7 @@ static bool lock_file(int fd, const char *folder, bool *locked, clm_err *err) {
 
 static bool write_all(int fd, const unsigned char *p, size_t n, int64_t at, clm_err *err) {
     while (n) {
-        ssize_t put = clm_fault("write") ? -1 : pwrite(fd, p, n, at);
+        ssize_t put = clm_fault("write") ? -1 : pwrite(fd, p, clm_fault_short(n), at);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
         p += put;
@@ -248,7 +249,7 @@ static bool resume(clm_journal *j, const char *folder, const clm_plan *plan, con
                    clm_journal_info *info, clm_err *err) {
     unsigned char want[MOST_HEAD], have[MOST_HEAD];
     size_t n = pack_head(plan, want);
-    ssize_t got = pread(j->fd, have, sizeof have, 0);
+    ssize_t got = clm_fault("read") ? -1 : pread(j->fd, have, sizeof have, 0);
     if (got < 0) return clm_fail_os(err, CLM_E_IO, "read");
     /* the header is made durable before any record is written: whatever is shorter, or blank as a
      * power cut leaves it, never held one */

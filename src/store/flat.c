@@ -1,3 +1,4 @@
+#include "collimate/base/fault.h"
 #include "collimate/store/format.h"
 
 #include <errno.h>
@@ -21,7 +22,9 @@ typedef struct flat {
 
 static bool read_range(const flat *f, void *to, size_t n, int64_t from, clm_err *err) {
     for (size_t got = 0; got < n;) {
-        ssize_t r = pread(f->fd, (unsigned char *)to + got, n - got, (off_t)(from + (int64_t)got));
+        ssize_t r = clm_fault("read") ? -1
+                                      : pread(f->fd, (unsigned char *)to + got, clm_fault_short(n - got),
+                                              (off_t)(from + (int64_t)got));
         if (r < 0 && errno == EINTR) continue;
         if (r < 0) return clm_fail_os(err, CLM_E_IO, "read");
         if (r == 0) return clm_fail(err, CLM_E_FORMAT, "file cut short");

@@ -1,4 +1,5 @@
 #include "collimate/store/zarr.h"
+#include "collimate/base/fault.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -49,7 +50,9 @@ static uint64_t *read_index(const clm_pipe *p, int fd, uint64_t file_bytes, clm_
     if (!clm_buf_reserve(&s->file, p->index_bytes, err)) return NULL;
     off_t from = p->index_first ? 0 : (off_t)(file_bytes - p->index_bytes);
     for (size_t got = 0; got < p->index_bytes;) {
-        ssize_t r = pread(fd, s->file.data + got, p->index_bytes - got, from + (off_t)got);
+        ssize_t r = clm_fault("read") ? -1
+                                      : pread(fd, s->file.data + got, clm_fault_short(p->index_bytes - got),
+                                              from + (off_t)got);
         if (r < 0 && errno == EINTR) continue;
         if (r < 0) clm_fail_os(err, CLM_E_IO, "read");
         if (r == 0) clm_fail(err, CLM_E_FORMAT, "shard cut short");

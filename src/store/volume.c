@@ -1,4 +1,5 @@
 #include "collimate/store/volume.h"
+#include "collimate/base/fault.h"
 #include "collimate/base/file.h"
 #include "collimate/store/codec_family.h"
 #include "collimate/store/format.h"
@@ -121,7 +122,7 @@ static int64_t plane_bytes(const clm_volume_spec *s) {
 
 static bool write_at(int fd, const unsigned char *p, size_t n, int64_t at, clm_err *err) {
     while (n) {
-        ssize_t put = pwrite(fd, p, n, (off_t)at);
+        ssize_t put = clm_fault("write") ? -1 : pwrite(fd, p, clm_fault_short(n), (off_t)at);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "write");
         p += put;
@@ -132,7 +133,7 @@ static bool write_at(int fd, const unsigned char *p, size_t n, int64_t at, clm_e
 }
 
 static bool shut(int fd, bool sync, bool ok, clm_err *err) {
-    if (ok && sync && fsync(fd) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+    if (ok && sync && (clm_fault("fsync") || fsync(fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
     if (close(fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
     return ok;
 }
@@ -149,7 +150,7 @@ bool clm_volume_create(const char *path, const clm_volume_spec *spec, clm_err *e
     (void)snprintf(folder, sizeof folder, "%.*s", (int)(clm_path_name(path) - path), path);
     if (folder[0] && !clm_folder_make(folder, err)) return false;
     make_header(spec, &h);
-    int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    int fd = clm_fault("create") ? -1 : open(part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", part);
     bool ok = write_at(fd, h.bytes, h.n, 0, err);
     if (ok && ftruncate(fd, (off_t)((int64_t)h.n + n)) != 0) ok = clm_fail_os(err, CLM_E_WRITE, "make room");
@@ -221,11 +222,13 @@ bool clm_volume_finish(const char *path, const clm_volume_spec *spec, clm_err *e
     if (clm_path_kind_of(part) == CLM_PATH_NONE && clm_path_kind_of(path) == CLM_PATH_FILE) return true;
     if (spec->kind == CLM_VOLUME_NIFTI_GZ) {
         if (!clm_path_format(packed, err, "%s.gz", part) || !compress_file(part, packed, err)) return false;
-        if (rename(packed, path) != 0) return clm_fail_os(err, CLM_E_WRITE, "rename to %s", path);
+        if (clm_fault("rename") || rename(packed, path) != 0)
+            return clm_fail_os(err, CLM_E_WRITE, "rename to %s", path);
         return clm_file_remove(part, err);
     }
     int fd = open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", part);
     if (!shut(fd, true, true, err)) return clm_err_in(err, "%s", part);
-    return rename(part, path) == 0 || clm_fail_os(err, CLM_E_WRITE, "rename to %s", path);
+    return (!clm_fault("rename") && rename(part, path) == 0) ||
+           clm_fail_os(err, CLM_E_WRITE, "rename to %s", path);
 }

@@ -1,4 +1,5 @@
 #include "collimate/store/zarr.h"
+#include "collimate/base/fault.h"
 #include "collimate/base/file.h"
 
 #include <errno.h>
@@ -55,14 +56,17 @@ static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s
         at = at * p->pieces[d] + index[d] % p->pieces[d];
         number = number * (uint64_t)shards + (uint64_t)(index[d] / p->pieces[d]);
     }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
     if (fd < 0) return clm_fail_os(err, CLM_E_IO, "%s", path);
     bool ok = clm_shard_find(z->indexes, p, fd, number, at, s, &offset, &bytes, err);
     if (ok && bytes != UINT64_MAX) {
         ok = clm_buf_reserve(&s->file, (size_t)bytes + 1, err);
         for (size_t got = 0; ok && got < bytes;) {
-            ssize_t r = pread(fd, s->file.data + got, (size_t)bytes - got, (off_t)(offset + got));
+            ssize_t r = clm_fault("read")
+                            ? -1
+                            : pread(fd, s->file.data + got, clm_fault_short((size_t)bytes - got),
+                                    (off_t)(offset + got));
             if (r < 0 && errno == EINTR) continue;
             if (r <= 0)
                 ok = r < 0 ? clm_fail_os(err, CLM_E_IO, "read")
