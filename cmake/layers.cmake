@@ -63,7 +63,7 @@ target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 clm_layer(app BELOW cluster job plan align image store core base
   SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_validate.c demo_check.c demo_write.c font.c
           isolate.c launch.c options.c picture.c
-          plane.c slices.c tally.c truth_json.c
+          ordered.c plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c
           cmd_evaluate.c cmd_report.c each.c evaluation.c report.c report_draw.c
   LIBS PNG::PNG Threads::Threads m)

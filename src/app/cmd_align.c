@@ -91,7 +91,8 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
     align *a = run;
     clm_buf b = {0};
     clm_err why = CLM_ERR_NONE;
-    bool told = clm_tally_write(a->tally, err);
+    /* a run that could not even begin has nothing to list */
+    bool told = (!ok && s->ended == 0) || clm_tally_write(a->run, err);
     if (ok && told && a->run->config->report_enabled && !clm_report_write(a->run, &why)) {
         /* the results are whole, whatever kept the page from being drawn; but for a full disk */
         if (why.code == CLM_E_WRITE) *err = why, told = false;

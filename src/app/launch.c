@@ -181,8 +181,10 @@ static int run_local(const clm_launch_body *body, const clm_launch_options *opti
     clm_comm *comms[1024];
     pthread_t threads[1024];
     rank *ranks = clm_heap_new((size_t)n, sizeof *ranks, &err);
-    if (!ranks || !clm_comm_local_open(n, NULL, &hub, comms, &err))
+    if (!ranks || !clm_comm_local_open(n, NULL, &hub, comms, &err)) {
+        clm_heap_free(ranks);
         return clm_command_fails(body->command, &err);
+    }
     for (int r = 0; r < n; r++) ranks[r] = (rank){.comm = comms[r], .body = body, .options = options};
     for (int r = 1; r < n; r++)
         if (pthread_create(&threads[r], NULL, rank_thread, &ranks[r]) != 0) /* allow: ranks in one process */

@@ -1,5 +1,6 @@
 #include "collimate/app/report.h"
 #include "collimate/app/evaluation.h"
+#include "collimate/base/csv.h"
 #include "collimate/base/file.h"
 #include "collimate/job/evaluate.h"
 
@@ -191,18 +192,19 @@ static bool add_block(blocks *k, const clm_json *v, clm_err *err) {
 
 static bool read_blocks(const clm_run *run, blocks *k, clm_err *err) {
     char path[CLM_PATH_MAX];
-    clm_buf b = {0};
+    clm_lines lines;
+    const char *text = "";
+    size_t n;
     if (!clm_run_path(run, path, err, "blocks.jsonl")) return false;
     if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
-    bool ok = clm_file_read(path, (size_t)1 << 30, &b, err);
-    for (char *p = (char *)b.data; ok && p && *p;) {
-        size_t n = strcspn(p, "\n");
+    if (!clm_lines_open(path, &lines, err)) return false;
+    bool ok = true;
+    while (ok && (ok = clm_lines_next(&lines, &text, &n, err)) && text) {
         clm_json *v = NULL;
-        ok = clm_json_parse(p, n, path, &v, err) && add_block(k, v, err);
+        ok = clm_json_parse(text, n, path, &v, err) && add_block(k, v, err);
         clm_json_free(v);
-        p += n + (p[n] == '\n');
     }
-    clm_buf_free(&b);
+    clm_lines_close(&lines);
     return ok;
 }
 

@@ -1,12 +1,14 @@
 #include "collimate/app/tally.h"
+#include "collimate/app/ordered.h"
 #include "collimate/base/file.h"
+#include "collimate/cluster/journal.h"
 
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define RANKS_TOLD 64
+#define LIST_BYTES ((size_t)64 << 20) /* of blocks.jsonl, in memory at once */
 
 /* One stage's figures put together. */
 typedef struct stage_sum {
@@ -21,9 +23,6 @@ struct clm_tally {
     stage_sum stage[CLM_STAGE_MAX];
     double rss[RANKS_TOLD]; /* bytes */
     double task_peak;
-    clm_outcome *outcomes; /* of block stages, for blocks.jsonl */
-    int64_t n, cap;
-    bool out_of_memory;
 };
 
 bool clm_tally_open(const clm_run *run, clm_tally **out, clm_err *err) {
@@ -34,29 +33,10 @@ bool clm_tally_open(const clm_run *run, clm_tally **out, clm_err *err) {
     return true;
 }
 
-void clm_tally_close(clm_tally *t) {
-    if (!t) return;
-    clm_heap_free(t->outcomes);
-    clm_heap_free(t);
-}
+void clm_tally_close(clm_tally *t) { clm_heap_free(t); }
 
 static bool is_block(clm_job_kind k) {
     return k == CLM_JOB_SPOTS || k == CLM_JOB_LOCAL || k == CLM_JOB_DEFORM || k == CLM_JOB_MEASURE;
-}
-
-static void keep(clm_tally *t, const clm_outcome *o) {
-    if (t->n == t->cap) {
-        clm_err err = CLM_ERR_NONE;
-        void *p = t->outcomes;
-        int64_t cap = t->cap * 2 + 256;
-        if (!clm_heap_grow(&p, (size_t)cap, sizeof *t->outcomes, &err)) {
-            t->out_of_memory = true;
-            return;
-        }
-        t->outcomes = p;
-        t->cap = cap;
-    }
-    t->outcomes[t->n++] = *o;
 }
 
 void clm_tally_add(clm_tally *t, const clm_outcome *o) {
@@ -76,17 +56,9 @@ void clm_tally_add(clm_tally *t, const clm_outcome *o) {
     if (o->peak_bytes > t->task_peak) t->task_peak = o->peak_bytes;
     double rss = o->figure[CLM_FIGURE_RSS];
     if (o->rank >= 0 && o->rank < RANKS_TOLD && rss > t->rss[o->rank]) t->rss[o->rank] = rss;
-    if (is_block(t->run->kind[o->task.stage])) keep(t, o);
 }
 
-static int by_task(const void *a, const void *b) {
-    const clm_task *p = &((const clm_outcome *)a)->task, *q = &((const clm_outcome *)b)->task;
-    if (p->stage != q->stage) return p->stage < q->stage ? -1 : 1;
-    return p->index < q->index ? -1 : p->index > q->index;
-}
-
-static bool one_line(const clm_tally *t, const clm_outcome *o, clm_buf *b, clm_err *err) {
-    const clm_run *run = t->run;
+static bool one_line(const clm_run *run, const clm_outcome *o, clm_buf *b, clm_err *err) {
     clm_json *v = clm_json_new_object(err);
     if (!v) return false;
     const clm_stage *s = &run->stage[o->task.stage];
@@ -109,15 +81,33 @@ static bool one_line(const clm_tally *t, const clm_outcome *o, clm_buf *b, clm_e
     return ok;
 }
 
-bool clm_tally_write(const clm_tally *t, clm_err *err) {
-    char path[CLM_PATH_MAX];
-    clm_buf b = {0};
-    bool ok = clm_run_path(t->run, path, err, "blocks.jsonl");
-    if (t->out_of_memory) ok = clm_fail(err, CLM_E_NOMEM, "no memory for the list of blocks");
-    if (ok && t->n) qsort(t->outcomes, (size_t)t->n, sizeof *t->outcomes, by_task);
-    for (int64_t i = 0; ok && i < t->n; i++) ok = one_line(t, &t->outcomes[i], &b, err);
-    ok = ok && clm_file_publish(path, b.data, b.n, false, err);
-    clm_buf_free(&b);
+typedef struct list {
+    const clm_run *run;
+    clm_ordered *lines;
+    clm_buf b;
+} list;
+
+static bool add_block(void *ctx, const clm_outcome *o, clm_err *err) {
+    list *l = ctx;
+    if (o->task.stage < 0 || o->task.stage >= l->run->plan.n_stages || !is_block(l->run->kind[o->task.stage]))
+        return true;
+    l->b.n = 0;
+    uint64_t key = ((uint64_t)o->task.stage << 56) + (uint64_t)o->task.index;
+    return one_line(l->run, o, &l->b, err) &&
+           clm_ordered_add(l->lines, key, (const char *)l->b.data, l->b.n - 1, err); /* without its end */
+}
+
+bool clm_tally_write(const clm_run *run, clm_err *err) {
+    char path[CLM_PATH_MAX], parts[CLM_PATH_MAX];
+    list l = {.run = run};
+    const clm_journal_reader reader = {.outcome = add_block, .ctx = &l};
+    clm_journal_info info;
+    bool ok = clm_run_path(run, path, err, "blocks.jsonl") && clm_run_path(run, parts, err, "spill") &&
+              clm_ordered_open(path, parts, LIST_BYTES, &l.lines, err) &&
+              clm_journal_read(run->folder, &reader, NULL, NULL, &info, err) &&
+              clm_ordered_publish(l.lines, err);
+    clm_ordered_close(l.lines);
+    clm_buf_free(&l.b);
     return ok;
 }
 

@@ -1,4 +1,5 @@
 #include "collimate/base/csv.h"
+#include "collimate/base/fault.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +16,7 @@ bool clm_lines_open(const char *path, clm_lines *out, clm_err *err) {
     memset(out, 0, sizeof *out);
     bool standard = strcmp(path, "-") == 0;
     if (!clm_path_format(out->name, err, "%s", standard ? "standard input" : path)) return false;
-    out->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    out->fd = standard ? STDIN_FILENO : clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     if (out->fd < 0) return clm_fail_os(err, errno == ENOENT ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
     return true;
 }
@@ -37,7 +38,7 @@ static bool refill(clm_lines *l, clm_err *err) {
     l->b.n = left;
     if (!clm_buf_reserve(&l->b, left + READ_BYTES, err)) return false;
     ssize_t got;
-    do got = read(l->fd, l->b.data + left, READ_BYTES);
+    do got = clm_fault("read") ? -1 : read(l->fd, l->b.data + left, clm_fault_short(READ_BYTES));
     while (got < 0 && errno == EINTR);
     if (got < 0) return clm_fail_os(err, CLM_E_IO, "%s", l->name);
     l->b.n += (size_t)got;
@@ -80,16 +81,18 @@ bool clm_writer_open(const char *path, clm_writer *out, clm_err *err) {
         return true;
     }
     const char *name = clm_path_name(path);
-    if (!clm_path_format(out->temp, err, "%.*s.%s.tmp.%ld", (int)(name - path), path, name, (long)getpid()))
+    if (!clm_path_format(out->temp, err, "%.*s.%s.tmp.%ld.0", (int)(name - path), path, name, (long)getpid()))
         return false;
-    out->fd = open(out->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
+    out->fd = clm_fault("create")
+                  ? -1
+                  : open(out->temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     return out->fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "%s", path);
 }
 
 bool clm_writer_put(clm_writer *w, const void *bytes, size_t n, clm_err *err) {
     const char *p = bytes;
     while (n > 0) {
-        ssize_t put = write(w->fd, p, n);
+        ssize_t put = clm_fault("write") ? -1 : write(w->fd, p, clm_fault_short(n));
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", w->path);
         p += put;
@@ -102,7 +105,8 @@ bool clm_writer_publish(clm_writer *w, clm_err *err) {
     if (!w->temp[0]) return true;
     bool ok = close(w->fd) == 0;
     w->fd = -1;
-    if (!ok || rename(w->temp, w->path) != 0) return clm_fail_os(err, CLM_E_WRITE, "%s", w->path);
+    if (!ok || clm_fault("rename") || rename(w->temp, w->path) != 0)
+        return clm_fail_os(err, CLM_E_WRITE, "%s", w->path);
     w->temp[0] = 0;
     return true;
 }

@@ -89,19 +89,23 @@ static bool open_field(const char *root, const char *below, clm_transform *t, cl
 }
 
 /* The grid of the image that one side's coordinate system belongs to, where the scene holds one. */
-static void read_frame(const char *root, const clm_json *side, clm_image_frame *out) {
-    clm_err none = CLM_ERR_NONE;
+static bool read_frame(const char *root, const clm_json *side, clm_image_frame *out, clm_err *err) {
+    clm_err why = CLM_ERR_NONE;
     clm_image *im = NULL;
     char path[CLM_PATH_MAX];
     const char *below = clm_json_text(clm_json_get(side, "path"));
-    if (!below || below[0] == '/' || strstr(below, "..") || !clm_path_join(path, root, below, &none) ||
-        !clm_image_open(path, NULL, &im, &none))
-        return; /* a scene need not hold its images */
+    if (!below || below[0] == '/' || strstr(below, "..") || !clm_path_join(path, root, below, &why) ||
+        !clm_image_open(path, NULL, &im, &why)) {
+        /* a scene need not hold its images; but not to have looked is not to have seen */
+        if (why.code == CLM_E_IO || why.code == CLM_E_NOMEM) return *err = why, false;
+        return true;
+    }
     const clm_image_level *l = &clm_image_info_of(im)->level[0];
     memcpy(out->shape, l->shape, sizeof out->shape);
     memcpy(out->spacing_um, l->spacing_um, sizeof out->spacing_um);
     memcpy(out->origin_um, l->origin_um, sizeof out->origin_um);
     clm_image_close(im);
+    return true;
 }
 
 bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_err *err) {
@@ -118,10 +122,8 @@ bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_er
     ok = ok && clm_path_join(coverage, path, "coordinateTransformations/coverage", err);
     if (ok && clm_node_is_array(clm_node_kind_of(coverage)))
         ok = open_array(coverage, write, &t.coverage, err);
-    if (ok) {
-        read_frame(path, clm_json_get(chain, "input"), &t.fixed);
-        read_frame(path, clm_json_get(chain, "output"), &t.moving);
-    }
+    ok = ok && read_frame(path, clm_json_get(chain, "input"), &t.fixed, err) &&
+         read_frame(path, clm_json_get(chain, "output"), &t.moving, err);
     clm_json_free(attrs);
     if (ok) {
         *out = t;

@@ -10,8 +10,9 @@ typedef struct clm_tally clm_tally;
 CLM_MUST bool clm_tally_open(const clm_run *run, clm_tally **out, clm_err *err);
 void clm_tally_close(clm_tally *t); /* NULL is fine */
 void clm_tally_add(clm_tally *t, const clm_outcome *o);
-/** blocks.jsonl in the run folder: a line a block task, in order of stage and number. */
-CLM_MUST bool clm_tally_write(const clm_tally *t, clm_err *err);
+/** blocks.jsonl in the run folder, from its journal: a line a block task, in order of stage and number. Memory:
+ *  some 100 MiB, however many there are. */
+CLM_MUST bool clm_tally_write(const clm_run *run, clm_err *err);
 /** The table of figures for people, and the metrics from metrics.json, appended to b. */
 CLM_MUST bool clm_tally_print(const clm_tally *t, clm_buf *b, clm_err *err);
 
