@@ -220,14 +220,16 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     clm_json *v = NULL;
     clm_apply_run *run = NULL;
     if (!clm_json_parse(shared->data, shared->n, "options of rank 0", &v, err) ||
-        !clm_apply_open(v, &run, err))
+        !clm_apply_open(v, out->share, &run, err))
         return false;
-    *out = (clm_launched){.run = run,
-                          .plan = &run->plan,
-                          .folder = run->folder,
-                          .threads = run->spec.threads,
-                          .task_mib = run->spec.task_mib,
-                          .lease_s = 3600};
+    out->run = run;
+    out->plan = &run->plan;
+    out->folder = run->folder;
+    out->threads = run->spec.threads;
+    out->task_mib = run->spec.task_mib;
+    out->lease_s = CLM_LEASE_S;
+    out->isolate = true;
+    out->cache_mib = run->spec.cache_mib / out->share;
     return true;
 }
 

@@ -44,14 +44,16 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     clm_convert_spec *spec = clm_heap_new(1, sizeof *spec, err);
     clm_convert *c = spec ? clm_heap_new(1, sizeof *c, err) : NULL;
     out->run = c;
-    bool ok = c && clm_convert_shared(shared, spec, err) && clm_convert_open(spec, c, err);
+    bool ok = c && clm_convert_shared(shared, spec, err) && clm_convert_open(spec, out->share, c, err);
     clm_heap_free(spec);
     if (!ok) return false;
     out->plan = &c->plan;
     out->folder = c->folder;
     out->threads = c->spec.threads;
     out->task_mib = c->task_mib;
-    out->lease_s = 3600;
+    out->lease_s = CLM_LEASE_S;
+    out->isolate = true;
+    out->cache_mib = c->cache_mib;
     return true;
 }
 
@@ -77,6 +79,12 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
     return true;
 }
 
+/* what killed launches and tasks left half-written among the chunks */
+static bool sweep(void *run, clm_err *err) {
+    const clm_convert *c = run;
+    return c->is_volume || (clm_folder_sweep(c->spec.out, err) && clm_file_sync_tree(c->spec.out, err));
+}
+
 static void close_run(void *run) {
     clm_convert_close(run);
     clm_heap_free(run);
@@ -89,6 +97,7 @@ static const clm_launch_body body = {.command = "convert",
                                      .stage_begin = stage_begin,
                                      .task = run_task,
                                      .tell = tell,
+                                     .tidy = sweep,
                                      .close = close_run};
 
 /* ---- the command line ---- */

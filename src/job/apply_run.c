@@ -154,11 +154,11 @@ static bool plan_hash(clm_apply_run *run, clm_err *err) {
     return ok;
 }
 
-static bool open_all(clm_apply_run *run, clm_err *err) {
+static bool open_all(clm_apply_run *run, int share, clm_err *err) {
     clm_apply_spec *s = &run->spec;
     clm_image_frame grid;
     if (!clm_apply_spec_of_json(run->json, s, err)) return false;
-    size_t cache = (size_t)(s->cache_mib * 1048576.0);
+    size_t cache = (size_t)(s->cache_mib / share * 1048576.0);
     if (!clm_path_join(run->folder, s->output, CLM_APPLY_FOLDER, err) ||
         !clm_map_open(s->transforms, s->n_transforms, cache / 4, &run->map, err) ||
         !clm_cache_open(cache - cache / 4, &run->cache, err) || !open_input(run, err) ||
@@ -181,14 +181,14 @@ static bool open_all(clm_apply_run *run, clm_err *err) {
     return plan_hash(run, err);
 }
 
-bool clm_apply_open(clm_json *v, clm_apply_run **out, clm_err *err) {
+bool clm_apply_open(clm_json *v, int share, clm_apply_run **out, clm_err *err) {
     clm_apply_run *run = clm_heap_new(1, sizeof *run, err);
     if (!run) {
         clm_json_free(v);
         return false;
     }
     run->json = v;
-    if (!open_all(run, err)) {
+    if (!open_all(run, share, err)) {
         clm_apply_close(run);
         return false;
     }

@@ -7,7 +7,7 @@
 
 #define CHUNK_VOX 128
 #define SLAB_BYTES ((int64_t)32 << 20)
-#define CACHE_BYTES ((size_t)256 << 20)
+#define CACHE_MIB 256.0
 
 /* ---- the spec as JSON ---- */
 
@@ -231,7 +231,7 @@ bool clm_convert_folder(const char *out, char folder[CLM_PATH_MAX], clm_err *err
     return clm_path_format(folder, err, "%.*s.%.*s.convert", (int)name, out, (int)(n - name), out + name);
 }
 
-bool clm_convert_open(const clm_convert_spec *spec, clm_convert *c, clm_err *err) {
+bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *c, clm_err *err) {
     int64_t block[3], one[3] = {1, 1, 1};
     *c = (clm_convert){.spec = *spec};
     char *out = c->spec.out;
@@ -245,7 +245,8 @@ bool clm_convert_open(const clm_convert_spec *spec, clm_convert *c, clm_err *err
     add_stage(c, "finish", one);
     c->plan.stage = c->stage;
     if (!aligned(c, block)) {
-        if (!clm_cache_open(CACHE_BYTES, &c->cache, err)) return false;
+        c->cache_mib = CACHE_MIB / share;
+        if (!clm_cache_open((size_t)(c->cache_mib * 1048576.0), &c->cache, err)) return false;
         clm_image_use_cache(c->image, c->cache);
     }
     /* coarsening holds the finer voxels stored and as float32, and the coarse ones */
@@ -269,9 +270,6 @@ bool clm_convert_prepare(const clm_convert *c, clm_err *err) {
     bool going_on = clm_path_kind_of(c->folder) == CLM_PATH_FOLDER;
     if (!going_on && clm_path_kind_of(c->spec.out) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
-    if (going_on && !c->is_volume && clm_path_kind_of(c->spec.out) == CLM_PATH_FOLDER &&
-        !clm_folder_sweep(c->spec.out, err))
-        return false;
     return clm_folder_make(c->folder, err) && (c->is_volume ? clm_volume_create(c->spec.out, &c->volume, err)
                                                             : clm_output_create(&c->output, err));
 }

@@ -90,15 +90,15 @@ static bool open_field(const char *root, const char *below, clm_transform *t, cl
 
 /* The grid of the image that one side's coordinate system belongs to, where the scene holds one. */
 static bool read_frame(const char *root, const clm_json *side, clm_image_frame *out, clm_err *err) {
-    clm_err why = CLM_ERR_NONE;
+    clm_err why = {.code = CLM_E_NOTFOUND};
     clm_image *im = NULL;
     char path[CLM_PATH_MAX];
     const char *below = clm_json_text(clm_json_get(side, "path"));
     if (!below || below[0] == '/' || strstr(below, "..") || !clm_path_join(path, root, below, &why) ||
         !clm_image_open(path, NULL, &im, &why)) {
         /* a scene need not hold its images; but not to have looked is not to have seen */
-        if (why.code == CLM_E_IO || why.code == CLM_E_NOMEM) return *err = why, false;
-        return true;
+        if (why.code == CLM_E_NOTFOUND || why.code == CLM_E_UNSUPPORTED) return true;
+        return *err = why, false;
     }
     const clm_image_level *l = &clm_image_info_of(im)->level[0];
     memcpy(out->shape, l->shape, sizeof out->shape);

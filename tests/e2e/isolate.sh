@@ -43,3 +43,23 @@ wait $rank || code=$?
 [ $code = 5 ] || [ "$code$(cat lost/done)" = 00 ] || { cat log; fail "exit code $code, not 5, without its server"; }
 expect 0 '' ranks 2 "$COLLIMATE" "${job[@]}" -q --out lost
 results_same lost
+
+# apply's and convert's tasks are isolated, too
+expect 0 '' "$COLLIMATE" apply want demo/moving.n5 quiet/fine -q --spacing 0.5,0.4,0.4 --chunk 32 --no-pyramid
+expect 0 '' "$COLLIMATE" convert quiet/fine quiet/copy -q --chunk 24 --no-pyramid
+killed() { # COMMAND...: its first child dies at its work; it goes on to the end
+    local rank child code=0
+    "$@" --threads 1 2>log &
+    rank=$!
+    for ((i = 0; i < 2000; i++)); do
+        child=$(task_of $rank) && kill -KILL "$child" && break
+        kill -0 $rank 2>/dev/null || break
+    done
+    [ -n "$child" ] || fail "no child of $2 was met"
+    wait $rank || code=$?
+    [ $code = 0 ] || { cat log; fail "exit code $code of $2 after its child was killed"; }
+}
+killed "$COLLIMATE" apply want demo/moving.n5 loud/fine -q --spacing 0.5,0.4,0.4 --chunk 32 --no-pyramid
+same_tree quiet/fine/s0 loud/fine/s0
+killed "$COLLIMATE" convert quiet/fine loud/copy -q --chunk 24 --no-pyramid
+same_tree quiet/copy loud/copy

@@ -6,6 +6,8 @@
 #include "collimate/base/work.h"
 #include "collimate/cluster/run.h"
 
+#define CLM_LEASE_S 3600.0 /* of commands that do not ask for one */
+
 /** What the loop must know of a run that a rank has opened. All borrowed from the run. */
 typedef struct clm_launched {
     void *run;

@@ -61,9 +61,10 @@ typedef struct clm_apply_run {
     clm_stage stage[CLM_PYRAMID_MAX + 1];
 } clm_apply_run;
 
-/** v is taken over, also on failure. Reads metadata only.
+/** v is taken over, also on failure. Reads metadata only. share: so many processes do the same and have one cache's
+ *  memory between them.
  *  Errors   CLM_E_ARG no output grid known, a channel that is not there; those of clm_map_open, clm_image_open */
-CLM_MUST bool clm_apply_open(clm_json *v, clm_apply_run **out, clm_err *err);
+CLM_MUST bool clm_apply_open(clm_json *v, int share, clm_apply_run **out, clm_err *err);
 void clm_apply_close(clm_apply_run *run); /* NULL is fine */
 /** Rank 0: make the output's arrays, or accept those of this same plan. CLM_E_ARG another's; CLM_E_WRITE. */
 CLM_MUST bool clm_apply_prepare(clm_apply_run *run, clm_err *err);

@@ -43,7 +43,7 @@ typedef struct clm_convert {
     clm_grid slabs;            /* its tasks */
     clm_output output;         /* otherwise */
     char folder[CLM_PATH_MAX]; /* of the journal, beside the output; gone when all is done */
-    double task_mib;
+    double task_mib, cache_mib;
     clm_stage stage[CLM_PYRAMID_MAX + 1];
     clm_plan plan;
 } clm_convert;
@@ -51,8 +51,9 @@ typedef struct clm_convert {
 /** Where the journal of a conversion to `out` stands: beside it; gone when all is done. */
 CLM_MUST bool clm_convert_folder(const char *out, char folder[CLM_PATH_MAX], clm_err *err);
 /** Open the input, lay out the output; writes nothing. *out zeroed; clm_convert_close also after a failure.
+ *  share: as clm_apply_open.
  *  Errors as clm_image_open; CLM_E_ARG what cannot be done */
-CLM_MUST bool clm_convert_open(const clm_convert_spec *spec, clm_convert *out, clm_err *err);
+CLM_MUST bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *out, clm_err *err);
 void clm_convert_close(clm_convert *c);
 /** Once, before any task. CLM_E_ARG: something stands at `out` that an unfinished run did not leave there. */
 CLM_MUST bool clm_convert_prepare(const clm_convert *c, clm_err *err);

@@ -89,7 +89,7 @@ static clm_apply_spec spec_of(const char *input, const char *output) {
 
 static bool open_run(const clm_apply_spec *s, clm_apply_run **run, clm_err *err) {
     clm_json *v = NULL;
-    return clm_apply_spec_to_json(s, &v, err) && clm_apply_open(v, run, err);
+    return clm_apply_spec_to_json(s, &v, err) && clm_apply_open(v, 1, run, err);
 }
 
 static void run_all(const clm_apply_spec *s) {
