@@ -46,7 +46,7 @@ results_same lost
 
 # apply's and convert's tasks are isolated, too
 expect 0 '' "$COLLIMATE" apply want demo/moving.n5 quiet/fine -q --spacing 0.5,0.4,0.4 --chunk 32 --no-pyramid
-expect 0 '' "$COLLIMATE" convert quiet/fine quiet/copy -q --chunk 24 --no-pyramid
+expect 0 '' "$COLLIMATE" convert quiet/fine quiet/copy -q --chunk 24 --no-pyramid --codec zstd:19
 killed() { # COMMAND...: its first child dies at its work; it goes on to the end
     local rank child code=0
     "$@" --threads 1 2>log &
@@ -61,5 +61,5 @@ killed() { # COMMAND...: its first child dies at its work; it goes on to the end
 }
 killed "$COLLIMATE" apply want demo/moving.n5 loud/fine -q --spacing 0.5,0.4,0.4 --chunk 32 --no-pyramid
 same_tree quiet/fine/s0 loud/fine/s0
-killed "$COLLIMATE" convert quiet/fine loud/copy -q --chunk 24 --no-pyramid
+killed "$COLLIMATE" convert quiet/fine loud/copy -q --chunk 24 --no-pyramid --codec zstd:19
 same_tree quiet/copy loud/copy

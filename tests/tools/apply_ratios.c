@@ -163,7 +163,7 @@ static double apply(const bench *b, const char *interpolation, const char *trans
     s.transforms[s.n_transforms++] = transform;
     s.input = b->moving, s.output = out, s.pyramid = false, s.chunk_vox = CHUNK;
     s.like = b->moving;
-    bool ok = clm_apply_spec_to_json(&s, &v, err) && clm_apply_open(v, &run, err) &&
+    bool ok = clm_apply_spec_to_json(&s, &v, err) && clm_apply_open(v, 1, &run, err) &&
               clm_apply_prepare(run, err) && clm_apply_stage_begin(run, 0, err);
     double t = clm_clock_thread_s();
     for (int64_t k = 0; ok && k < CHUNKS; k++) {
