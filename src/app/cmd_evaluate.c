@@ -291,8 +291,7 @@ int clm_cmd_evaluate(int argc, char **argv) {
     const clm_launch_options launch = {
         .ctx = &o, .local_ranks = (int)o.local, .quiet = o.quiet, .verbose = o.verbose};
     int code = clm_launch(&body, &launch);
-    /* the parts have told all they had to tell */
-    if (code == CLM_EXIT_DONE && clm_launch_is_first() && !clm_folder_remove(o.folder, &err))
-        code = clm_command_fails("evaluate", &err);
-    return code;
+    /* nothing to go on with, but where the same command may end otherwise */
+    if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
+    return clm_folder_remove(o.folder, &err) ? code : clm_command_fails("evaluate", &err);
 }

@@ -1,49 +1,58 @@
 #include "collimate/app/commands.h"
+#include "collimate/app/launch.h"
 #include "collimate/base/clock.h"
-#include "collimate/base/text.h"
-#include "collimate/job/point_table.h"
+#include "collimate/base/file.h"
+#include "collimate/job/points_run.h"
 
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
 static const char help[] =
-    "Usage: collimate points T IN.csv OUT.csv [--direction forward|inverse] [OPTIONS]\n\n"
+    "Usage: collimate points T IN.csv OUT.csv [--direction forward|inverse] [OPTIONS]\n"
+    "       mpirun -n N collimate points T IN.csv OUT.csv ...\n\n"
     "Points through the transform T, with the same interpolation as images. Columns z, y, x (micrometres) are\n"
     "found by name, replaced, and everything else is carried through; a column `status` is added:\n"
     "  inside         on the grid at the other end\n"
     "  extrapolated   beyond the displacement field, which keeps its border's value\n"
     "  outside        no voxel there\n"
     "  not_converged  inverse only: the residual is above the tolerance\n"
-    "T is what `collimate apply` takes; several, T1 T2 ..., are a chain. IN or OUT may be - (a pipe).\n\n"
+    "T is what `collimate apply` takes; several, T1 T2 ..., are a chain. IN or OUT may be - (a pipe), with one rank\n"
+    "and one thread. Order and bytes of OUT are the same for any number of both.\n\n"
     "  --direction NAME    forward (default): fixed -> moving, as stored; inverse: moving -> fixed, solved;\n"
     "                      adds a column residual_um, |T(x) - y|\n"
     "  --tolerance-um X    of the inverse (default 0.001)\n"
     "  --columns Z,Y,X     names of the columns (default z,y,x)\n"
     "  --cache-mib N       decoded chunks of the field (256);  --batch N  points at a time (262144)\n"
-    "  -q, --quiet  -h, --help\n\n"
+    "  --threads N         compute threads a rank (1; under mpirun the rank's share of the cores)\n"
+    "  --part-mib N        of IN that a rank or thread takes at a time (32)\n"
+    "  --local N           N ranks as threads of this process\n"
+    "  -q, --quiet  -v, --verbose  -h, --help\n\n"
     "Examples:\n"
     "  collimate points out spots.csv spots_in_moving.csv\n"
     "  collimate points out cells.csv cells_in_fixed.csv --direction inverse\n"
-    "  collimate points out/affine.txt spots.csv - --columns pz,py,px | head\n\n"
+    "  collimate points out/affine.txt spots.csv - --columns pz,py,px | head\n"
+    "  mpirun -n 16 collimate points out all_spots.csv all_in_moving.csv\n\n"
     "Exit codes: 0 done; 1 done, but points did not converge; 2 usage; 3 input; 4 output.\n";
 
 typedef struct options {
-    clm_point_table table;
-    const char **transforms;
-    int n_transforms;
-    int64_t cache_mib;
+    clm_points_spec spec;
+    int64_t local;
     char columns[300];
-    bool help, quiet;
+    bool help, quiet, verbose;
 } options;
 
-enum { DIRECTION = 256, TOLERANCE, COLUMNS, CACHE, BATCH };
+enum { DIRECTION = 256, TOLERANCE, COLUMNS, CACHE, BATCH, THREADS, LOCAL, PART };
 static const struct option longs[] = {{"direction", required_argument, NULL, DIRECTION},
                                       {"tolerance-um", required_argument, NULL, TOLERANCE},
                                       {"columns", required_argument, NULL, COLUMNS},
                                       {"cache-mib", required_argument, NULL, CACHE},
                                       {"batch", required_argument, NULL, BATCH},
+                                      {"threads", required_argument, NULL, THREADS},
+                                      {"local", required_argument, NULL, LOCAL},
+                                      {"part-mib", required_argument, NULL, PART},
                                       {"quiet", no_argument, NULL, 'q'},
+                                      {"verbose", no_argument, NULL, 'v'},
                                       {"help", no_argument, NULL, 'h'},
                                       {NULL, 0, NULL, 0}};
 
@@ -54,9 +63,9 @@ static bool set_columns(options *o, const char *text, clm_err *err) {
         char *y = strchr(o->columns, ','), *x = y ? strchr(y + 1, ',') : NULL;
         if (x && !strchr(x + 1, ',') && x > y + 1 && y > o->columns && x[1]) {
             *y = *x = 0;
-            o->table.column[0] = o->columns;
-            o->table.column[1] = y + 1;
-            o->table.column[2] = x + 1;
+            o->spec.table.column[0] = o->columns;
+            o->spec.table.column[1] = y + 1;
+            o->spec.table.column[2] = x + 1;
             return true;
         }
     }
@@ -66,20 +75,35 @@ static bool set_columns(options *o, const char *text, clm_err *err) {
 static bool set_one(options *o, int option, const char *text, clm_err *err) {
     switch (option) {
     case DIRECTION:
-        o->table.inverse = strcmp(text, "inverse") == 0;
-        return o->table.inverse || strcmp(text, "forward") == 0 ||
+        o->spec.table.inverse = strcmp(text, "inverse") == 0;
+        return o->spec.table.inverse || strcmp(text, "forward") == 0 ||
                clm_fail(err, CLM_E_ARG, "--direction %s: must be forward or inverse", text);
     case TOLERANCE:
-        return (clm_text_real(text, &o->table.tolerance_um) && o->table.tolerance_um > 0.0) ||
+        return (clm_text_real(text, &o->spec.table.tolerance_um) && o->spec.table.tolerance_um > 0.0) ||
                clm_fail(err, CLM_E_ARG, "--tolerance-um %s: must be a number above 0", text);
     case COLUMNS: return set_columns(o, text, err);
     case CACHE:
-        return (clm_text_int(text, &o->cache_mib) && o->cache_mib >= 1 && o->cache_mib <= 1 << 20) ||
+        return (clm_text_int(text, &o->spec.cache_mib) && o->spec.cache_mib >= 1 &&
+                o->spec.cache_mib <= 1 << 20) ||
                clm_fail(err, CLM_E_ARG, "--cache-mib %s: must be 1 .. 1048576", text);
     case BATCH:
-        return (clm_text_int(text, &o->table.batch) && o->table.batch >= 1 && o->table.batch <= 1 << 24) ||
+        return (clm_text_int(text, &o->spec.table.batch) && o->spec.table.batch >= 1 &&
+                o->spec.table.batch <= 1 << 24) ||
                clm_fail(err, CLM_E_ARG, "--batch %s: must be 1 .. 16777216", text);
+    case THREADS:
+        return (clm_text_int(text, &o->spec.threads) && o->spec.threads >= 1 && o->spec.threads <= 1024) ||
+               clm_fail(err, CLM_E_ARG, "--threads %s: must be 1 .. 1024", text);
+    case LOCAL:
+        return (clm_text_int(text, &o->local) && o->local >= 1 && o->local <= 1024) ||
+               clm_fail(err, CLM_E_ARG, "--local %s: must be 1 .. 1024", text);
+    case PART:
+        if (!clm_text_int(text, &o->spec.part_bytes) || o->spec.part_bytes < 1 ||
+            o->spec.part_bytes > 1 << 20)
+            return clm_fail(err, CLM_E_ARG, "--part-mib %s: must be 1 .. 1048576", text);
+        o->spec.part_bytes <<= 20;
+        return true;
     case 'q': return o->quiet = true;
+    case 'v': return o->verbose = true;
     default: return o->help = true;
     }
 }
@@ -88,7 +112,7 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
     int c;
     optind = 0;
     opterr = 0;
-    while ((c = getopt_long(argc, argv, "hq", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "hqv", longs, NULL)) != -1) {
         if (c == '?')
             return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
                             argv[optind - 1]);
@@ -96,43 +120,123 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
     }
     if (!o->help && argc - optind < 3)
         return clm_fail(err, CLM_E_ARG, "wants a transform and two tables: T IN.csv OUT.csv; see --help");
-    o->transforms = (const char **)argv + optind;
-    o->n_transforms = argc - optind - 2;
     if (o->help) return true;
-    o->table.in = argv[argc - 2];
-    o->table.out = argv[argc - 1];
+    int n = argc - optind - 2;
+    if (n > CLM_POINTS_TRANSFORMS_MAX)
+        return clm_fail(err, CLM_E_ARG, "%d transforms; at most %d", n, CLM_POINTS_TRANSFORMS_MAX);
+    for (int i = 0; i < n; i++) o->spec.transforms[o->spec.n_transforms++] = argv[optind + i];
+    o->spec.table.in = argv[argc - 2];
+    o->spec.table.out = argv[argc - 1];
     return true;
 }
 
-static bool run(const options *o, clm_point_count *count, clm_err *err) {
+/* ---- alone ---- */
+
+static size_t arena_bytes(const clm_points_spec *s) {
+    return ((size_t)1 << 30) + (size_t)s->table.batch * 400;
+}
+
+static bool run_alone(const clm_points_spec *s, clm_point_count *count, clm_err *err) {
     clm_work w = {.keep = NULL};
     clm_map map = {.n = 0};
-    size_t budget = ((size_t)1 << 30) + (size_t)o->table.batch * 400;
-    bool ok = clm_arena_open(budget, &w.keep, err) && clm_arena_open(budget, &w.temp, err) &&
-              clm_map_open(o->transforms, o->n_transforms, (size_t)o->cache_mib << 20, &map, err) &&
-              clm_point_table_run(&map, &o->table, &w, count, err);
+    bool ok = clm_arena_open(arena_bytes(s), &w.keep, err) && clm_arena_open(arena_bytes(s), &w.temp, err) &&
+              clm_map_open(s->transforms, s->n_transforms, (size_t)s->cache_mib << 20, &map, err) &&
+              clm_point_table_run(&map, &s->table, &w, count, err);
     clm_map_close(&map);
     clm_arena_close(w.keep);
     clm_arena_close(w.temp);
     return ok;
 }
 
+static void tell_count(const clm_points_spec *s, const clm_point_count *n, double seconds) {
+    (void)fprintf(stderr, "%lld points, %lld extrapolated, %lld outside, %lld not converged, %.3g/s\n",
+                  (long long)n->points, (long long)n->extrapolated, (long long)n->outside,
+                  (long long)n->unsolved, (double)n->points / seconds);
+    if (s->table.inverse) (void)fprintf(stderr, "largest residual %.3g um\n", n->worst_um);
+}
+
+/* ---- a rank ---- */
+
+static int64_t unsolved; /* of rank 0's count, once the run is closed */
+
+static bool share(void *ctx, clm_buf *b, clm_err *err) {
+    clm_json *v = NULL;
+    bool ok =
+        clm_points_spec_to_json(&((const options *)ctx)->spec, &v, err) && clm_json_print(v, false, b, err);
+    clm_json_free(v);
+    return ok;
+}
+
+static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
+    clm_json *v = NULL;
+    clm_points_run *run = NULL;
+    if (!clm_json_parse(shared->data, shared->n, "options of rank 0", &v, err) ||
+        !clm_points_open(v, &run, err))
+        return false;
+    *out = (clm_launched){.run = run,
+                          .plan = &run->plan,
+                          .folder = run->folder,
+                          .threads = run->spec.threads,
+                          .task_mib = (double)arena_bytes(&run->spec) / 1048576.0,
+                          .lease_s = 3600};
+    return true;
+}
+
+static bool prepare(void *run, clm_err *err) { return clm_points_prepare(run, err); }
+static bool stage_begin(void *run, int stage, clm_err *err) {
+    (void)run, (void)stage, (void)err;
+    return true;
+}
+static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
+    return clm_points_task(run, w, task, out, err);
+}
+static void on_outcome(void *run, const clm_outcome *o) { clm_points_add(run, o); }
+
+static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_err *err) {
+    const clm_points_run *r = run;
+    (void)err;
+    unsolved = r->count.unsolved;
+    if (ok && !quiet) tell_count(&r->spec, &r->count, s->seconds);
+    return true;
+}
+
+static void close_run(void *run) { clm_points_close(run); }
+
+static const clm_launch_body body = {.command = "points",
+                                     .share = share,
+                                     .open = open_run,
+                                     .prepare = prepare,
+                                     .stage_begin = stage_begin,
+                                     .task = run_task,
+                                     .outcome = on_outcome,
+                                     .tell = tell,
+                                     .close = close_run};
+
+static int run_shared(options *o, clm_err *err) {
+    char folder[CLM_PATH_MAX];
+    const clm_launch_options launch = {
+        .ctx = o, .local_ranks = (int)o->local, .quiet = o->quiet, .verbose = o->verbose};
+    int code = clm_launch(&body, &launch);
+    /* nothing to go on with, but where the same command may end otherwise */
+    if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
+    if (!clm_points_folder(o->spec.table.out, folder, err) || !clm_folder_remove(folder, err))
+        return clm_command_fails("points", err);
+    return code == CLM_EXIT_DONE && unsolved ? CLM_EXIT_BLOCKS_FAILED : code;
+}
+
 int clm_cmd_points(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    options o = {.table = CLM_POINT_TABLE_DEFAULTS, .cache_mib = 256};
+    options o = {.spec = CLM_POINTS_DEFAULTS};
     clm_point_count n;
-    if (!parse(argc, argv, &o, &err)) return clm_command_fails("points", &err);
+    if (!parse(argc, argv, &o, &err))
+        return clm_launch_is_first() ? clm_command_fails("points", &err) : (int)clm_exit_of(err.code);
     if (o.help) {
-        (void)fputs(help, stdout);
+        if (clm_launch_is_first()) (void)fputs(help, stdout);
         return CLM_EXIT_DONE;
     }
+    if (clm_launch_ranks() > 1 || o.local || o.spec.threads > 1) return run_shared(&o, &err);
     double begin = clm_clock_s();
-    if (!run(&o, &n, &err)) return clm_command_fails("points", &err);
-    double seconds = clm_clock_s() - begin;
-    if (!o.quiet)
-        (void)fprintf(stderr, "%lld points, %lld extrapolated, %lld outside, %lld not converged, %.3g/s\n",
-                      (long long)n.points, (long long)n.extrapolated, (long long)n.outside,
-                      (long long)n.unsolved, (double)n.points / seconds);
-    if (!o.quiet && o.table.inverse) (void)fprintf(stderr, "largest residual %.3g um\n", n.worst_um);
+    if (!run_alone(&o.spec, &n, &err)) return clm_command_fails("points", &err);
+    if (!o.quiet) tell_count(&o.spec, &n, clm_clock_s() - begin);
     return n.unsolved ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE;
 }

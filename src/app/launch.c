@@ -222,6 +222,16 @@ bool clm_launch_is_first(void) {
     return true;
 }
 
+int clm_launch_ranks(void) {
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"};
+    int64_t n = 1;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        const char *v = getenv(names[i]);
+        if (v && clm_text_int(v, &n) && n > 0 && n < INT32_MAX) return (int)n;
+    }
+    return 1;
+}
+
 int clm_launch(const clm_launch_body *body, const clm_launch_options *options) {
     catch_signals();
     clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, -1);

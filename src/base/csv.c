@@ -34,6 +34,7 @@ static bool refill(clm_lines *l, clm_err *err) {
         return clm_fail(err, CLM_E_FORMAT, "%s:%lld: a line of more than %zu bytes", l->name,
                         (long long)l->line + 1, CLM_LINE_MAX);
     if (left) memmove(l->b.data, l->b.data + l->at, left);
+    l->base += (int64_t)l->at;
     l->at = 0;
     l->b.n = left;
     if (!clm_buf_reserve(&l->b, left + READ_BYTES, err)) return false;
@@ -68,6 +69,20 @@ bool clm_lines_next(clm_lines *l, const char **text, size_t *n, clm_err *err) {
     *text = from;
     *n = length;
     return true;
+}
+
+bool clm_lines_seek(clm_lines *l, int64_t place, clm_err *err) {
+    const char *text;
+    size_t n;
+    /* from the byte before: the line that it ends, or a part of, is passed over */
+    int64_t from = place > 0 ? place - 1 : 0;
+    if (lseek(l->fd, (off_t)from, SEEK_SET) != (off_t)from) return clm_fail_os(err, CLM_E_IO, "%s", l->name);
+    l->b.n = l->at = 0;
+    l->base = from;
+    l->over = false;
+    bool ok = place <= 0 || clm_lines_next(l, &text, &n, err);
+    l->line = 0;
+    return ok;
 }
 
 /* ---- bytes out ---- */

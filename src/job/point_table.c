@@ -18,6 +18,7 @@ typedef struct table {
     clm_lines in;
     clm_writer out;
     char delimiter;
+    bool numbered; /* lines by their number in the file, also where it is read from its middle */
     int64_t columns;
     int64_t at[3]; /* which columns are z, y, x */
     clm_buf text, result;
@@ -106,6 +107,7 @@ static bool read_batch(table *t, row *rows, double (*x)[3], int64_t *n, clm_err 
     t->text.n = 0;
     *n = 0;
     while (*n < t->spec->batch && t->text.n < BATCH_BYTES) {
+        if (t->spec->to && clm_lines_place(&t->in) >= t->spec->to) break;
         if (!clm_lines_next(&t->in, &line, &length, err)) return false;
         if (!line) break;
         if (length == 0) continue;
@@ -184,6 +186,20 @@ static bool run_batch(table *t, const clm_work *w, const row *rows, double (*x)[
     return ok && clm_writer_put(&t->out, t->result.data, t->result.n, err);
 }
 
+/* so that messages tell the line of the whole file */
+static bool count_lines(table *t, clm_err *err) {
+    clm_lines before;
+    const char *text;
+    size_t n;
+    if (!clm_lines_open(t->spec->in, &before, err)) return false;
+    bool ok = true;
+    while (ok && clm_lines_place(&before) < clm_lines_place(&t->in))
+        ok = clm_lines_next(&before, &text, &n, err) && text;
+    t->in.line = before.line;
+    clm_lines_close(&before);
+    return ok;
+}
+
 static bool run(table *t, const clm_work *w, clm_err *err) {
     int64_t batch = t->spec->batch, n = 1;
     row *rows = clm_take(w->keep, row, batch, err);
@@ -191,6 +207,11 @@ static bool run(table *t, const clm_work *w, clm_err *err) {
     double *residual = x ? clm_take(w->keep, double, batch, err) : NULL;
     uint8_t *flags = residual ? clm_take(w->keep, uint8_t, batch, err) : NULL;
     if (!flags || !read_header(t, err)) return false;
+    if (t->spec->from > 0) {
+        t->result.n = 0;
+        if (!clm_lines_seek(&t->in, t->spec->from, err) || (t->numbered && !count_lines(t, err)))
+            return false;
+    }
     while (n > 0) {
         if (!read_batch(t, rows, x, &n, err) || !run_batch(t, w, rows, x, residual, flags, n, err))
             return false;
@@ -199,12 +220,13 @@ static bool run(table *t, const clm_work *w, clm_err *err) {
     return clm_writer_publish(&t->out, err);
 }
 
-bool clm_point_table_run(const clm_map *map, const clm_point_table *spec, const clm_work *w,
-                         clm_point_count *count, clm_err *err) {
+static bool run_once(const clm_map *map, const clm_point_table *spec, const clm_work *w, bool numbered,
+                     clm_point_count *count, clm_err *err) {
     table *t = clm_heap_new(1, sizeof *t, err);
     if (!t) return false;
     t->map = map;
     t->spec = spec;
+    t->numbered = numbered;
     bool in = clm_lines_open(spec->in, &t->in, err), out = in && clm_writer_open(spec->out, &t->out, err);
     bool ok = out && run(t, w, err);
     if (ok) *count = t->count;
@@ -214,4 +236,16 @@ bool clm_point_table_run(const clm_map *map, const clm_point_table *spec, const 
     clm_buf_free(&t->result);
     clm_heap_free(t);
     return ok;
+}
+
+bool clm_point_table_run(const clm_map *map, const clm_point_table *spec, const clm_work *w,
+                         clm_point_count *count, clm_err *err) {
+    clm_mark keep = clm_arena_mark(w->keep), temp = clm_arena_mark(w->temp);
+    bool ok = run_once(map, spec, w, false, count, err);
+    clm_arena_rewind(w->keep, keep);
+    clm_arena_rewind(w->temp, temp);
+    if (ok || err->code != CLM_E_FORMAT || spec->from <= 0) return ok;
+    /* the same once more, to say in which line */
+    *err = CLM_ERR_NONE;
+    return run_once(map, spec, w, true, count, err);
 }

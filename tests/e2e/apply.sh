@@ -107,6 +107,19 @@ expect 0 '' "$COLLIMATE" points out moving.csv back.csv --direction inverse
 contains stderr '2 points.* 0 not converged'
 awk -F, 'NR > 1 { split(NR == 2 ? "60 50 30" : "30 70 25", w, " "); for (i = 0; i < 3; i++) { d = $(i + 2) - w[i + 1]; if (d * d > 1e-5) bad = 1 } } END { exit bad }' back.csv ||
     fail "the inverse does not return: $(cat back.csv)"
+# many points over ranks and threads: the same bytes, and the line of a fault
+awk 'BEGIN { print "id,z,y,x"; for (i = 0; i < 60000; i++) printf "%d,%.3f,%.3f,%.3f\n", i, i % 641 / 10, i % 953 / 10, i % 1113 / 10 }' >many.csv
+expect 0 '' "$COLLIMATE" points out many.csv one.csv -q
+for how in '--local 3' '--threads 2'; do
+    expect 0 '60000 points' "$COLLIMATE" points out many.csv other.csv $how --part-mib 1
+    same one.csv other.csv
+done
+expect 0 '60000 points' ranks 2 "$COLLIMATE" points out many.csv other.csv --part-mib 1
+same one.csv other.csv
+sed 's/^50000,/50000,x/' many.csv >bad.csv
+expect 3 'bad.csv:50002: column z' ranks 2 "$COLLIMATE" points out bad.csv none.csv --part-mib 1
+expect 2 'cannot be shared' "$COLLIMATE" points out - none.csv --local 2 </dev/null
+[ -z "$(find . -maxdepth 1 -name '.*.points')" ] || fail 'parts of a table stay'
 expect 3 'fixed.csv: |no column|is not a number' "$COLLIMATE" points out turn.txt none.csv
 [ ! -e none.csv ] || fail 'an output after an error'
 expect 0 '' "$COLLIMATE" points --help

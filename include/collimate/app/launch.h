@@ -56,5 +56,7 @@ int clm_launch(const clm_launch_body *body, const clm_launch_options *options);
 
 /** Is this the rank to complain on the command line? Known before MPI is. */
 bool clm_launch_is_first(void);
+/** How many ranks mpirun or srun started; 1 alone. Known before MPI is. */
+int clm_launch_ranks(void);
 
 #endif

@@ -13,6 +13,7 @@ typedef struct clm_lines {
     int fd;
     clm_buf b;
     size_t at;    /* next byte of b to look at */
+    int64_t base; /* of b's first byte in the file */
     int64_t line; /* number of the line last given, from 1 */
     bool over;
 } clm_lines;
@@ -23,6 +24,12 @@ void clm_lines_close(clm_lines *l);
 /** The next line without its end ("\n" or "\r\n"); *text is valid until the next call, NULL at the end.
  *  Errors CLM_E_IO; CLM_E_FORMAT a line beyond CLM_LINE_MAX or with a zero byte */
 CLM_MUST bool clm_lines_next(clm_lines *l, const char **text, size_t *n, clm_err *err);
+
+/** Where in the file the next line begins. */
+static inline int64_t clm_lines_place(const clm_lines *l) { return l->base + (int64_t)l->at; }
+/** Go on with the first line that begins at `place` or behind it; its number is no longer known: they count from 1.
+ *  Errors CLM_E_IO also for what is no file */
+CLM_MUST bool clm_lines_seek(clm_lines *l, int64_t place, clm_err *err);
 
 /** A file being written under another name; it appears whole, by clm_writer_publish, or not at all. */
 typedef struct clm_writer {

@@ -324,6 +324,75 @@ static void tables_carry_everything_else_through(void **state) {
     clm_buf_free(&again);
 }
 
+/* one after the other, parts of any length in bytes are the whole: header, blank lines and a last line without end */
+static void parts_of_a_table_are_the_whole(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    const char *paths[] = {scene};
+    clm_map map = open_map(paths, 1);
+    char text[6000] = "id,z,y,x\r\n", in[CLM_PATH_MAX], to[CLM_PATH_MAX];
+    clm_buf want = {0};
+    clm_point_count n, all = {0};
+    for (int i = 0; i < 120; i++)
+        (void)snprintf(text + strlen(text), 60, "%d,%d.5,%d,%d%s", i * i, i % 40, i % 60, i % 90,
+                       i == 119     ? ""
+                       : i % 7 == 3 ? "\r\n\r\n"
+                                    : "\n");
+    int64_t bytes = (int64_t)strlen(text);
+    assert_ok(run_table(text, false, 50, &want, &all, &err), err);
+    assert_ok(clm_path_join(in, folder, "in.csv", &err), err);
+    assert_ok(clm_path_join(to, folder, "part.csv", &err), err);
+    for (int64_t step = 1; step < bytes + 100; step = step < 20 ? step + 1 : step * 2) {
+        clm_buf got = {0};
+        int64_t points = 0;
+        clm_point_table t = CLM_POINT_TABLE_DEFAULTS;
+        t.in = in, t.out = to, t.batch = 50;
+        for (t.from = 0; t.from < bytes; t.from = t.to) {
+            clm_buf part = {0};
+            t.to = t.from + step;
+            clm_mark m = clm_arena_mark(work.keep);
+            assert_ok(clm_point_table_run(&map, &t, &work, &n, &err), err);
+            clm_arena_rewind(work.keep, m);
+            assert_ok(clm_file_read(to, 1 << 20, &part, &err), err);
+            assert_ok(clm_buf_printf(&got, &err, "%s", part.n ? (char *)part.data : ""), err);
+            points += n.points;
+            clm_buf_free(&part);
+        }
+        assert_string_equal((char *)got.data, (char *)want.data);
+        assert_int_equal(points, all.points);
+        clm_buf_free(&got);
+    }
+    /* a fault is told by its line in the whole file */
+    text[bytes - 1] = '?';
+    clm_buf none = {0};
+    assert_fails(CLM_E_FORMAT, run_table(text, false, 50, &none, &n, &err), err);
+    clm_point_table t = CLM_POINT_TABLE_DEFAULTS;
+    clm_err second = CLM_ERR_NONE;
+    t.in = in, t.out = to, t.from = bytes - 30, t.to = bytes;
+    assert_fails(CLM_E_FORMAT, clm_point_table_run(&map, &t, &work, &n, &second), second);
+    assert_string_equal(second.text, err.text);
+    clm_buf_free(&want);
+    clm_map_close(&map);
+}
+
+/* 24 chunks of 4 x 8 x 5 nodes: a cell needs the first nodes of the next chunks, and no others */
+static void points_read_only_the_chunks_around_them(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    const char *paths[] = {scene};
+    clm_map map = open_map(paths, 1);
+    double last[2][3] = {{36, 60, 94}, {37, 65, 95}}, first[2][3] = {{0, 5, 3}, {9, 30, 18}}, again[2][3];
+    uint8_t flags[2];
+    assert_ok(clm_map_points(&map, &work, 2, last, flags, &err), err);
+    assert_int_equal(clm_cache_figures_of(map.cache).misses, 1);
+    memcpy(again, first, sizeof again);
+    assert_ok(clm_map_points(&map, &work, 2, first, flags, &err), err);
+    assert_int_equal(clm_cache_figures_of(map.cache).misses, 1 + 8);
+    assert_ok(clm_map_points(&map, &work, 2, again, flags, &err), err);
+    assert_int_equal(clm_cache_figures_of(map.cache).misses, 1 + 8);
+    clm_map_close(&map);
+}
+
 static void tables_tell_line_and_column_of_a_fault(void **state) {
     (void)state;
     static const struct {
@@ -360,6 +429,8 @@ int main(void) {
                                        cmocka_unit_test(boxes_agree_with_points),
                                        cmocka_unit_test(affines_are_read_from_json_and_text),
                                        cmocka_unit_test(tables_carry_everything_else_through),
+                                       cmocka_unit_test(parts_of_a_table_are_the_whole),
+                                       cmocka_unit_test(points_read_only_the_chunks_around_them),
                                        cmocka_unit_test(tables_tell_line_and_column_of_a_fault)};
     return cmocka_run_group_tests(tests, open_scene, close_scene);
 }
