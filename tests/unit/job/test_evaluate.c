@@ -233,10 +233,10 @@ static void field_near_the_whole(void **state) {
     clm_seam seam = {0};
     clm_evaluate_spec s = inputs();
     s.has_block = true;
-    for (int d = 0; d < 3; d++) s.block_vox[d] = d == 2 ? 70 : 1000;
+    for (int d = 0; d < 3; d++) s.block_vox[d] = d == 2 ? 64 : 1000;
     clm_json *v = evaluate(&s, false);
-    /* faces between voxels 69 and 70, 139 and 140 of 1.25 um, in nodes of 3.2 um */
-    const clm_seam_faces faces = {{0, 0, 70 * 1.25 / 3.2}, {0, 0, -0.5 * 1.25 / 3.2}};
+    /* faces between voxels 63 and 64, 127 and 128, ... of 1.25 um, in nodes of 3.2 um */
+    const clm_seam_faces faces = {{0, 0, 64 * 1.25 / 3.2}, {0, 0, -0.5 * 1.25 / 3.2}};
     clm_seam_add(&x.field, (const int64_t[3]){0, 0, 0}, clm_box_of(x.field.shape), &faces, &seam);
     assert_near(figure(v, "field/seam"), clm_seam_value(&seam), 1e-9);
     assert_ok(clm_jacobian_measure(&x.w, &x.affine, &x.field, &whole, &err), err);
