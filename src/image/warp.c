@@ -234,11 +234,21 @@ bool clm_warp(const clm_work *w, const clm_vol *moving, const clm_affine *A, con
     return ok;
 }
 
+/* a size that is known when this is compiled is a move, not a call */
+#define COPY(SIZE)              \
+    for (int k = 0; k < n; k++) \
+    memcpy(out + (size_t)k * (SIZE), in[k] ? from + (int64_t)at[k] * (int64_t)(SIZE) : outside, (SIZE))
+
 /* n items of one size from their offsets; `outside` where not in */
 static void copy_items(const unsigned char *from, size_t size, const int32_t *at, const int32_t *in,
                        const unsigned char *outside, int n, unsigned char *out) {
-    for (int k = 0; k < n; k++)
-        memcpy(out + (size_t)k * size, in[k] ? from + (int64_t)at[k] * (int64_t)size : outside, size);
+    switch (size) {
+    case 1: COPY(1); break;
+    case 2: COPY(2); break;
+    case 4: COPY(4); break;
+    case 8: COPY(8); break;
+    default: COPY(size); break;
+    }
 }
 
 bool clm_warp_items(const clm_work *w, const clm_vol *moving, const void *items, size_t size,
