@@ -10,7 +10,8 @@ typedef struct clm_point_table {
     bool inverse;
     double tolerance_um; /* inverse only: of |T(x) - y| */
     int64_t batch;       /* points at a time            */
-    int64_t from, to;    /* only rows that begin in these bytes of `in`, a file; to 0: all. The header is written with
+    int64_t from,
+        to; /* only rows that begin in these bytes of `in`, a file; to 0: all. The header is written with
                             the rows from the file's beginning */
 } clm_point_table;
 #define CLM_POINT_TABLE_DEFAULTS \
