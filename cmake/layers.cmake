@@ -38,7 +38,7 @@ clm_layer(cluster BELOW base
 # The presets of config/presets/ become part of the program.
 set(PRESET_NAMES "")
 set(PRESET_TEXTS "")
-foreach(preset IN ITEMS expansion brain-mr)
+foreach(preset IN ITEMS expansion brain-mr light-sheet em quick)
   set(file ${PROJECT_SOURCE_DIR}/config/presets/${preset}.json)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} text)

@@ -9,7 +9,9 @@
 
 #define SOLVER_ITERATIONS 15
 #define STRAIN_SHARE 0.01 /* of the stiffness, against strain; the rest is against curvature */
-#define LEAST_SHARE 1e-3  /* of the fixed voxels; below it there is nothing to align by */
+#define ANCHOR 0.05  /* of the curvature's weight: holds a node that no voxel speaks for to where it began */
+#define UNHEARD 1e-2 /* of the curvature's weight: data weaker than this does not speak for a node */
+#define LEAST_SHARE 1e-3 /* of the fixed voxels; below it there is nothing to align by */
 
 static bool check(const clm_vol *fixed, const clm_vol *moving, const clm_field *f, const clm_deform_params *p,
                   clm_err *err) {
@@ -135,6 +137,8 @@ typedef struct state {
     normal eq, next; /* at u, at trial */
     float *du[3];
     stiffness weight;
+    const clm_field *start;
+    float *anchor; /* weight of the squared distance from the start, by node */
     pass_sum sum;
     double bend;
 } state;
@@ -156,9 +160,10 @@ static bool make_state(const clm_work *w, const level *l, const clm_field *f, st
     if (!take_planes(w->temp, n, 3, s->u.u, err) || !take_planes(w->temp, n, 3, s->trial.u, err) ||
         !take_planes(w->temp, n, 3, s->eq.g, err) || !take_planes(w->temp, n, 6, s->eq.h, err) ||
         !take_planes(w->temp, n, 3, s->next.g, err) || !take_planes(w->temp, n, 6, s->next.h, err) ||
-        !take_planes(w->temp, n, 3, s->du, err))
+        !take_planes(w->temp, n, 3, s->du, err) || !take_planes(w->temp, n, 1, &s->anchor, err))
         return false;
     copy_field(&s->u, f);
+    s->start = f;
     /* stiffness is an energy a volume: a node stands for so many voxels */
     for (int d = 0; d < 3; d++)
         voxels *= f->shape[d] > 1 ? f->spacing[d] / l->fixed->spacing[d] : (double)l->fixed->shape[d];
@@ -171,6 +176,32 @@ static bool make_state(const clm_work *w, const level *l, const clm_field *f, st
         s->weight.curvature[d] = l->p->stiffness * voxels * pitch2 / (h2 * h2);
     }
     return true;
+}
+
+/* Where nothing is compared curvature alone would continue the field in a straight line, the farther the more
+ * wrong: such nodes are held to the field they start from. */
+static void lay_anchors(state *s) {
+    double k = s->weight.curvature[0] + s->weight.curvature[1] + s->weight.curvature[2];
+    for (int64_t i = 0; i < clm_field_count(&s->u); i++) {
+        double data = (double)s->eq.h[0][i] + (double)s->eq.h[3][i] + (double)s->eq.h[5][i];
+        double unheard = 1.0 / (1.0 + data / (UNHEARD * k));
+        s->anchor[i] = (float)(ANCHOR * k * unheard * unheard);
+    }
+}
+
+/* their energy at u, and (eq not NULL) their share of its equations */
+static double pull_anchors(const state *s, const clm_field *u, const normal *eq) {
+    static const int diagonal[3] = {0, 3, 5};
+    double energy = 0.0;
+    for (int c = 0; c < 3; c++)
+        for (int64_t i = 0; i < clm_field_count(u); i++) {
+            float off = u->u[c][i] - s->start->u[c][i];
+            energy += 0.5 * (double)s->anchor[i] * (double)off * (double)off;
+            if (!eq) continue;
+            eq->g[c][i] += s->anchor[i] * off;
+            eq->h[diagonal[c]][i] += s->anchor[i];
+        }
+    return energy;
 }
 
 static double similarity_of(pass_sum s) { return s.compared > 0.0 ? s.similarity / s.compared : 0.0; }
@@ -192,7 +223,8 @@ static bool advance(const clm_work *w, const level *l, state *s, bool last, clm_
         if (!floor_add(w, &s->trial, s->du, l->p->min_jacobian, &fit->limited, err) ||
             !pass_run(w, l, &s->trial, last ? NULL : &s->next, &sum, err))
             return false;
-        double bend = stiffness_energy(&s->trial, &s->weight);
+        double bend =
+            stiffness_energy(&s->trial, &s->weight) + pull_anchors(s, &s->trial, last ? NULL : &s->next);
         if (is_better(s, sum, bend)) {
             clm_field u = s->u;
             normal eq = s->eq;
@@ -232,7 +264,8 @@ static bool run(const clm_work *w, level *l, clm_field *field, clm_deform_fit *f
     if (!prepare(w, l, err) || !make_state(w, l, field, &s, err) ||
         !floor_repair(w, &s.u, l->p->min_jacobian, err) || !pass_run(w, l, &s.u, &s.eq, &s.sum, err))
         return false;
-    s.bend = stiffness_energy(&s.u, &s.weight);
+    lay_anchors(&s);
+    s.bend = stiffness_energy(&s.u, &s.weight) + pull_anchors(&s, &s.u, &s.eq);
     fit->before = fit->after = similarity_of(s.sum);
     fit->covered = s.sum.compared / n;
     if (fit->covered < LEAST_SHARE)
@@ -259,11 +292,14 @@ bool clm_deform(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, 
     return ok;
 }
 
-int64_t clm_deform_halo(const clm_deform_params *p) { return 2 * (int64_t)p->radius_vox + 8; }
+/* what curvature carries sideways fades over the fourth root of its weight */
+int64_t clm_deform_halo(const clm_deform_params *p) {
+    return 2 * (int64_t)p->radius_vox + (int64_t)ceil(8.0 * pow(2.0 * p->stiffness, 0.25));
+}
 
 int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t n[3], const int64_t nodes[3]) {
     int64_t voxels = n[0] * n[1] * n[2], lattice = nodes[0] * nodes[1] * nodes[2], r = p->radius_vox;
-    int64_t rows = 4 * 40 * (n[2] + nodes[2] + 128), held = 27 * 4 * lattice;
+    int64_t rows = 4 * 40 * (n[2] + nodes[2] + 128), held = 28 * 4 * lattice;
     int64_t solve = 18 * 4 * lattice, floor = 18 * lattice + 4 * nodes[2];
     int64_t pass = splat_bytes(n, nodes) + rows, keep = 4 * voxels;
     if (metric_is_local(p->metric)) {

@@ -34,7 +34,7 @@ typedef struct clm_deform_params {
     ((clm_deform_params){.metric = CLM_DEFORM_LNCC,  \
                          .radius_vox = 4,            \
                          .iterations = 6,            \
-                         .stiffness = 0.5,           \
+                         .stiffness = 2.0,           \
                          .max_step_vox = 2.0,        \
                          .max_displacement_um = 0.0, \
                          .min_jacobian = 0.32,       \

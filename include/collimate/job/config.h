@@ -56,7 +56,8 @@ typedef struct clm_list {
     K(TEXT, char *, global_metric, "global.metric", "\"ncc\"", 0, 0, "ncc|mi",                               \
       "what the global and local affines are refined by; mi: mutual information, for another modality")      \
     K(REAL, double, global_max_mvox, "global.max_mvox", "4", 0.001, 4096, "",                                \
-      "the global stage works at the first level, at least halved, with at most this many voxels")           \
+      "the global stage works at the spacing of the alignment, or at the first multiple of it "              \
+      "at which both images have at most this many voxels")                                                  \
     K(REAL, double, global_radius_min_um, "global.radius_min_um", "0", 0, 1e6, "",                           \
       "smallest blob radius; 0: 1.5 voxels of the working level")                                            \
     K(REAL, double, global_radius_max_um, "global.radius_max_um", "0", 0, 1e6, "",                           \
@@ -117,8 +118,9 @@ typedef struct clm_list {
       "mutual information of the block")                                                                     \
     K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "",                                  \
       "radius of the window of local_ncc")                                                                   \
-    K(REAL, double, deform_stiffness, "deform.stiffness", "0.5", 1e-6, 1e6, "",                              \
-      "weight of the field's squared strain against 1 - similarity; larger is smoother")                     \
+    K(REAL, double, deform_stiffness, "deform.stiffness", "2", 1e-6, 1e6, "",                                \
+      "weight of the field's curvature against dissimilarity; 2: smooth warps under noise, "                 \
+      "0.5: tissue that swells and shears, 0.12: brains of two people")                                      \
     K(REAL, double, deform_min_jacobian, "deform.min_jacobian", "0.3", 0.01, 0.95, "",                       \
       "local volume ratio that no field may fall below")                                                     \
     K(REAL, double, deform_max_displacement_um, "deform.max_displacement_um", "0", 0, 1e6, "",               \
