@@ -12,7 +12,7 @@ clm_layer(store BELOW core base
     codec_lz4.c codec_xz.c codec_zstd.c describe.c dump.c file_array.c flat.c hdf5.c
     hdf5_filter.c hdf5_levels.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c read.c rules.c rules_image.c rules_screen.c
     rules_transform.c scale_n5.c scale_ome.c shard.c shard_put.c spill.c
-    tiff.c transform.c vectors.c validate.c volume.c zarr.c zarr2.c zarr3.c
+    tiff.c graph.c graph_load.c tform.c tform_apply.c tform_field.c tform_leaf.c nfield.c nfield_back.c transform.c vectors.c validate.c volume.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::HDF5 PkgConfig::TIFF PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
     Threads::Threads m)
 
@@ -54,14 +54,14 @@ clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c budget.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
           job_global.c job_lattice.c
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
-          apply_run.c apply_spec.c point_table.c points_run.c
+          apply_run.c apply_spec.c point_table.c points_run.c map_scene.c
           evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c evaluate_parts.c evaluate_run.c
           evaluate_spec.c evaluate_spread.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
-  SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_validate.c demo_check.c demo_write.c font.c
+  SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_transform_points.c cmd_validate.c demo_check.c demo_write.c font.c
           isolate.c launch.c options.c picture.c
           ordered.c plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_points.c

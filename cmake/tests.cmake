@@ -87,7 +87,7 @@ clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
 clm_unit(core affine box buckets dtype field linalg vol)
-clm_unit(store array codec files image spill validate vectors)
+clm_unit(store array codec files graph image spill validate vectors)
 clm_unit(store shard torn volume)
 target_link_libraries(test_files PRIVATE PkgConfig::HDF5 PkgConfig::TIFF)
 clm_unit(plan grid stitch)
@@ -121,6 +121,7 @@ add_test(NAME conformance.arrays
 set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data" SKIP_RETURN_CODE 77)
 
 clm_e2e(phantom)
+clm_e2e(transform_points)
 clm_e2e(convert 3)
 
 clm_fuzz(base json)

@@ -18,6 +18,8 @@ static const command commands[] = {
     {"info", clm_cmd_info, "what is this array: format, shape, spacing, origin, unit, pyramid, codec"},
     {"apply", clm_cmd_apply, "a transform on another channel, a label volume, another resolution"},
     {"points", clm_cmd_points, "a table of points through a transform, forward or inverse"},
+    {"transform-points", clm_cmd_transform_points,
+     "points from one coordinate system of an OME-Zarr 0.6 store to another, as JSON"},
     {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},
     {"status", clm_cmd_status, "how far a run is and what failed; works while it runs"},
@@ -36,7 +38,7 @@ static void print_help(FILE *to) {
                       "Align (register) chunked volumes of any size: N5 and OME-Zarr in, OME-Zarr out.\n\n"
                       "Commands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
-        (void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].summary);
+        (void)fprintf(to, "  %-16s %s\n", commands[i].name, commands[i].summary);
     (void)fprintf(
         to,
         "\nOptions:\n"

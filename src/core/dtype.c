@@ -51,6 +51,12 @@ void clm_dtype_range(clm_dtype t, double *lo, double *hi) {
         for (int64_t i = 0; i < n; i++) dst[i] = (float)s[i]; \
     } while (0)
 
+#define TO_F64(T)                                              \
+    do {                                                       \
+        const T *s = src;                                      \
+        for (int64_t i = 0; i < n; i++) dst[i] = (double)s[i]; \
+    } while (0)
+
 void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
     switch (t) {
     case CLM_U8: TO_F32(uint8_t); break;
@@ -64,6 +70,34 @@ void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
     case CLM_F64: TO_F32(double); break;
     case CLM_F32: memcpy(dst, src, (size_t)n * sizeof(float)); break;
     default: memset(dst, 0, (size_t)n * sizeof(float)); break;
+    }
+}
+
+static double half_to_f64(uint16_t h) {
+    int exponent = h >> 10 & 31, fraction = h & 1023;
+    double x = exponent == 31 ? (fraction ? (double)NAN : (double)INFINITY)
+               : exponent     ? ldexp(1024 + fraction, exponent - 25)
+                              : ldexp(fraction, -24);
+    return h & 0x8000 ? -x : x;
+}
+
+void clm_dtype_to_f64(clm_dtype t, const void *src, double *dst, int64_t n) {
+    switch (t) {
+    case CLM_U8:
+    case CLM_BOOL: TO_F64(uint8_t); break;
+    case CLM_U16: TO_F64(uint16_t); break;
+    case CLM_U32: TO_F64(uint32_t); break;
+    case CLM_U64: TO_F64(uint64_t); break;
+    case CLM_I8: TO_F64(int8_t); break;
+    case CLM_I16: TO_F64(int16_t); break;
+    case CLM_I32: TO_F64(int32_t); break;
+    case CLM_I64: TO_F64(int64_t); break;
+    case CLM_F32: TO_F64(float); break;
+    case CLM_F64: memcpy(dst, src, (size_t)n * sizeof(double)); break;
+    case CLM_F16:
+        for (int64_t i = 0; i < n; i++) dst[i] = half_to_f64(((const uint16_t *)src)[i]);
+        break;
+    default: memset(dst, 0, (size_t)n * sizeof(double)); break;
     }
 }
 

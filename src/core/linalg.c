@@ -37,6 +37,54 @@ bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
     return true;
 }
 
+/* a's rows, then its columns, over their largest element, so that units do not decide what is singular */
+static bool equilibrate(int n, double a[CLM_SOLVE_MAX][CLM_SOLVE_MAX], double *b, double *column) {
+    for (int i = 0; i < n; i++) {
+        double most = 0.0;
+        for (int j = 0; j < n; j++) most = fmax(most, fabs(a[i][j]));
+        if (!(most > 0.0 && isfinite(most))) return false;
+        for (int j = 0; j < n; j++) a[i][j] /= most;
+        b[i] /= most;
+    }
+    for (int j = 0; j < n; j++) {
+        column[j] = 0.0;
+        for (int i = 0; i < n; i++) column[j] = fmax(column[j], fabs(a[i][j]));
+        if (!(column[j] > 0.0)) return false;
+        for (int i = 0; i < n; i++) a[i][j] /= column[j];
+    }
+    return true;
+}
+
+bool clm_solve_small(int n, const double *matrix, double *b) {
+    double a[CLM_SOLVE_MAX][CLM_SOLVE_MAX], column[CLM_SOLVE_MAX];
+    for (int i = 0; i < n; i++)
+        for (int j = 0; j < n; j++) a[i][j] = matrix[i * n + j];
+    if (!equilibrate(n, a, b, column)) return false;
+    for (int k = 0; k < n; k++) {
+        int best = k;
+        for (int i = k + 1; i < n; i++)
+            if (fabs(a[i][k]) > fabs(a[best][k])) best = i;
+        if (!(fabs(a[best][k]) > 1e-13)) return false;
+        for (int j = 0; j < n; j++) {
+            double t = a[k][j];
+            a[k][j] = a[best][j], a[best][j] = t;
+        }
+        double t = b[k];
+        b[k] = b[best], b[best] = t;
+        for (int i = k + 1; i < n; i++) {
+            double f = a[i][k] / a[k][k];
+            for (int j = k; j < n; j++) a[i][j] -= f * a[k][j];
+            b[i] -= f * b[k];
+        }
+    }
+    for (int i = n - 1; i >= 0; i--) {
+        for (int j = i + 1; j < n; j++) b[i] -= a[i][j] * b[j];
+        b[i] /= a[i][i];
+    }
+    for (int j = 0; j < n; j++) b[j] /= column[j];
+    return true;
+}
+
 void clm_dot_rows(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c) {
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)k, b, (int)k,
                 0.0f, c, (int)n);

@@ -8,6 +8,7 @@
 
 #define AFFINE_BYTES_MAX ((size_t)1 << 20)
 #define INVERSE "inverse:"
+#define BETWEEN "::"
 
 static bool affine_of_json(const char *path, clm_affine *out, clm_err *err) {
     clm_json *v = NULL;
@@ -64,36 +65,32 @@ static bool add_file(clm_map *map, const char *path, clm_err *err) {
            clm_map_add_affine(map, &a, err);
 }
 
-static bool add_scene(clm_map *map, const char *path, clm_err *err) {
-    clm_transform t;
-    if (!clm_transform_open(path, false, &t, err)) return false;
-    map->fixed = t.fixed;
-    map->moving = t.moving;
-    bool ok = true;
-    if (t.field) {
-        const clm_vectors v = clm_transform_vectors(&t);
-        ok = clm_map_add_field(map, &v, err);
-        if (ok) t.field = NULL;
-    }
-    ok = ok && clm_map_add_affine(map, &t.affine, err);
-    clm_transform_close(&t);
-    return ok;
+/* STORE::SOURCE::TARGET */
+static bool add_between(clm_map *map, const char *path, clm_err *err) {
+    char part[CLM_PATH_MAX];
+    if (!clm_path_format(part, err, "%s", path)) return false;
+    char *source = strstr(part, BETWEEN), *target = strstr(source + strlen(BETWEEN), BETWEEN);
+    if (!target) return clm_fail(err, CLM_E_ARG, "%s: must be STORE::SOURCE::TARGET", path);
+    *source = *target = 0;
+    return clm_map_add_scene(map, part, source + strlen(BETWEEN), target + strlen(BETWEEN), err);
 }
 
 static bool add_path(clm_map *map, const char *path, clm_err *err) {
     char job[CLM_PATH_MAX], scene[CLM_PATH_MAX], meta[CLM_PATH_MAX];
     clm_path_kind kind = clm_path_kind_of(path);
+    if (kind == CLM_PATH_NONE && strstr(path, BETWEEN)) return add_between(map, path, err);
     if (kind == CLM_PATH_NONE) return clm_fail(err, CLM_E_NOTFOUND, "%s: no such transform", path);
     if (kind != CLM_PATH_FOLDER) return add_file(map, path, err);
     if (!clm_path_join(job, path, "job.json", err) || !clm_path_join(scene, path, CLM_RUN_TRANSFORM, err) ||
         !clm_path_join(meta, scene, "zarr.json", err))
         return false;
-    if (clm_path_kind_of(job) != CLM_PATH_FILE) return add_scene(map, path, err);
+    if (clm_path_kind_of(job) != CLM_PATH_FILE) return clm_map_add_scene(map, path, NULL, NULL, err);
     if (clm_path_kind_of(meta) != CLM_PATH_FILE)
         return clm_fail(
             err, CLM_E_NOTFOUND,
             "%s: a run that is not finished: it has no transform yet; collimate status tells more", path);
-    return add_scene(map, scene, err) || clm_err_in(err, "%s: is the run finished?", path);
+    return clm_map_add_scene(map, scene, NULL, NULL, err) ||
+           clm_err_in(err, "%s: is the run finished?", path);
 }
 
 /* One path's steps, turned round where asked for. */

@@ -51,6 +51,36 @@ bool clm_node_attrs(const char *path, clm_json **out, clm_err *err) {
     return *out != NULL;
 }
 
+/* One name more at the end of out, or, for "..", one less. */
+static bool step_down(char out[CLM_PATH_MAX], const char *name, size_t n) {
+    size_t at = strlen(out);
+    if (n == 0 || (n == 1 && name[0] == '.')) return true;
+    if (n == 2 && name[0] == '.' && name[1] == '.') {
+        char *slash = strrchr(out, '/');
+        if (at == 0) return false;
+        *(slash ? slash : out) = 0;
+        return true;
+    }
+    if (at + n + 2 > CLM_PATH_MAX) return false;
+    if (at) out[at++] = '/';
+    memcpy(out + at, name, n);
+    out[at + n] = 0;
+    return true;
+}
+
+bool clm_node_below(char out[CLM_PATH_MAX], const char *group, const char *path, clm_err *err) {
+    const char *part[2] = {path[0] == '/' ? "" : group, path};
+    out[0] = 0;
+    for (int i = 0; i < 2; i++)
+        for (const char *p = part[i]; *p;) {
+            size_t n = strcspn(p, "/");
+            if (!step_down(out, p, n))
+                return clm_fail(err, CLM_E_FORMAT, "path \"%.200s\" leads out of the store", path);
+            p += n + (p[n] == '/');
+        }
+    return true;
+}
+
 static bool publish_json(const char *path, const char *name, const clm_json *v, clm_err *err) {
     char file[CLM_PATH_MAX];
     clm_buf b = {0};

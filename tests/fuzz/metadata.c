@@ -2,6 +2,7 @@
  * a verdict, and levels that are read are levels. */
 #include "collimate/base/json.h"
 #include "collimate/store/scale.h"
+#include "collimate/store/tform.h"
 #include "collimate/store/validate.h"
 #include "support/fuzz.h"
 
@@ -59,6 +60,30 @@ static void levels(const clm_scales *s) {
         for (int d = 0; s->level[k].known && d < 3; d++) FUZZ_ASSERT(s->level[k].spacing[d] > 0);
 }
 
+/* Transformations that parse can be asked for both ways, and applied where they say so. */
+static void transformations(const clm_json *list) {
+    clm_err err = CLM_ERR_NONE;
+    clm_tform_ground g = {0};
+    FUZZ_ASSERT(clm_arena_open((size_t)1 << 22, &g.arena, &err));
+    const clm_tform_axes any = {.n = -1}, three = {.n = 3};
+    for (const clm_json *k = clm_json_first(list); k; k = clm_json_next(k))
+        for (int i = 0; i < 4; i++) {
+            clm_tform *t;
+            double x[CLM_DIMS_MAX] = {1, 2, 3, 4};
+            err.code = CLM_OK;
+            if (!clm_tform_parse(k, &g, i & 1 ? &three : &any, &any, &t, &err)) {
+                FUZZ_ASSERT(err.code != CLM_OK && err.text[0]);
+                continue;
+            }
+            const char *why = NULL;
+            bool back = i > 1, can = clm_tform_can(t, back, &why);
+            FUZZ_ASSERT(can || why);
+            FUZZ_ASSERT(clm_tform_apply(t, back, x, &err) == can);
+        }
+    clm_tform_close_fields(&g);
+    clm_arena_close(g.arena);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     clm_err err = CLM_ERR_NONE;
     clm_json *v = NULL;
@@ -76,6 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         s = (clm_scales){.n = 2};
         if (clm_scale_of_n5(v, v, "s1", &s, 1, &err) && clm_scale_of_n5(NULL, v, "s0", &s, 0, &err))
             levels(&s);
+        const clm_json *scene = clm_json_get(clm_json_get(v, "ome"), "scene");
+        transformations(clm_json_get(scene, "coordinateTransformations"));
     }
     clm_json_free(v);
     clm_buf_free(&text);

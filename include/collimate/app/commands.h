@@ -30,6 +30,7 @@ int clm_cmd_phantom(int argc, char **argv);
 int clm_cmd_plan(int argc, char **argv);
 int clm_cmd_report(int argc, char **argv);
 int clm_cmd_status(int argc, char **argv);
+int clm_cmd_transform_points(int argc, char **argv);
 int clm_cmd_validate(int argc, char **argv);
 
 #endif

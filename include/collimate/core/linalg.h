@@ -14,6 +14,11 @@ void clm_linalg_setup(void);
  *  Errors CLM_E_NUMERIC not positive definite, or not finite; a and b are then undefined. */
 CLM_MUST bool clm_solve_spd(int n, double *a, double *b, clm_err *err);
 
+#define CLM_SOLVE_MAX 8
+/** Solve A x = b for any regular A [n][n], n <= CLM_SOLVE_MAX; b [n] is overwritten by x. The same bytes on every
+ *  machine. False, b undefined: singular (with rows and columns brought to the same size, a pivot below 1e-13). */
+bool clm_solve_small(int n, const double *a, double *b);
+
 /** C [m][n] = A [m][k] * B [n][k]^T, float32, row-major: all pairs of dot products. The last bits depend on the
  *  processor (BLAS picks its kernel at run time): decide nothing by them that must be the same everywhere. */
 void clm_dot_rows(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c);

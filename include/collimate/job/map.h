@@ -29,7 +29,8 @@ typedef struct clm_map {
 
 /** Open paths[0], then paths[1], ...: a point goes through paths[0] first. Each is
  *    a run folder of align, finished (its transform.ome.zarr is taken)
- *    an OME-Zarr scene [displacements, affine]
+ *    an OME-Zarr scene: its first transformation
+ *    STORE::SOURCE::TARGET   the way between two coordinate systems of an OME-Zarr store
  *    *.json   with "affine": 3 rows of 4 numbers, z y x, micrometres (affine.json of a run)
  *    any other file: 3 x 4 or 4 x 4 numbers as numpy.savetxt writes them; # begins a comment
  *    inverse:PATH   any of these, backwards
@@ -46,6 +47,12 @@ CLM_MUST bool clm_map_add_field(clm_map *map, const clm_vectors *field, clm_err 
 CLM_MUST bool clm_map_append(clm_map *map, clm_map *from, clm_err *err);
 /** T becomes its inverse: steps and frames turned round. CLM_E_NUMERIC an affine has none. */
 CLM_MUST bool clm_map_turn(clm_map *map, clm_err *err);
+/** Append the way between two systems of a store (store/graph.h tells how they are called), or, with both NULL, its
+ *  first transformation; sets the frames. World z y x micrometres are turned into the axes and units of the
+ *  systems and back.
+ *  Errors   CLM_E_UNSUPPORTED systems of other than three axes, fields that are not linear on an upright lattice */
+CLM_MUST bool clm_map_add_scene(clm_map *map, const char *store, const char *source, const char *target,
+                                clm_err *err);
 /** Everything that decides what T does, but the fields' voxels. */
 uint64_t clm_map_hash(const clm_map *map, uint64_t hash);
 

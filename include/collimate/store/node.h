@@ -3,6 +3,7 @@
 #define CLM_STORE_NODE_H
 
 #include "collimate/base/json.h"
+#include "collimate/base/text.h"
 #include "collimate/store/array.h"
 
 typedef enum clm_node_kind {
@@ -23,6 +24,10 @@ static inline bool clm_node_is_array(clm_node_kind k) {
 }
 /** User attributes: zarr.json's "attributes", .zattrs, or attributes.json whole; an empty object if none. */
 CLM_MUST bool clm_node_attrs(const char *path, clm_json **out, clm_err *err);
+/** The node that `path`, as metadata of `group` says it, means; both are relative to the store ("": its root), and so
+ *  is out. "." and ".." are resolved, a leading slash is the root.
+ *  Errors CLM_E_FORMAT it leads out of the store */
+CLM_MUST bool clm_node_below(char out[CLM_PATH_MAX], const char *group, const char *path, clm_err *err);
 /** A group with these attributes (NULL: none), replacing its metadata file. */
 CLM_MUST bool clm_node_make_group(const char *path, clm_format format, const clm_json *attrs, clm_err *err);
 /** Zarr v2 only: write .zattrs. */

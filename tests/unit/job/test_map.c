@@ -5,6 +5,8 @@
 #include "support/near.h"
 #include "support/temp.h"
 
+#include "collimate/store/node.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,6 +165,51 @@ static void inverse_of_a_path_undoes_it(void **state) {
         for (int d = 0; d < 3; d++) assert_near(y[i][d], z[i][d], 1e-3);
     clm_map_close(&forth);
     clm_map_close(&loop);
+}
+
+/* the way between two systems is the transform, or its inverse; other axes and units are turned into ours */
+static void scenes_open_by_their_systems(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    char named[2][CLM_PATH_MAX + 32], store[CLM_PATH_MAX];
+    (void)snprintf(named[0], sizeof named[0], "%s::fixed::moving", scene);
+    (void)snprintf(named[1], sizeof named[1], "%s::moving::fixed", scene);
+    const char *once[] = {scene}, *forth[] = {named[0]}, *loop[] = {scene, named[1]};
+    clm_map maps[3] = {open_map(once, 1), open_map(forth, 1), open_map(loop, 2)};
+    static double x[POINTS][3], y[3][POINTS][3];
+    static uint8_t flags[3][POINTS];
+    random_points(8, 0.1, POINTS, x);
+    for (int k = 0; k < 3; k++) {
+        memcpy(y[k], x, sizeof x);
+        assert_ok(clm_map_points(&maps[k], &work, POINTS, y[k], flags[k], &err), err);
+        clm_map_close(&maps[k]);
+    }
+    assert_memory_equal(flags[0], flags[1], sizeof flags[0]);
+    for (int i = 0; i < POINTS; i++)
+        for (int d = 0; d < 3; d++) {
+            assert_near(y[1][i][d], y[0][i][d], 1e-9);
+            assert_near(y[2][i][d], x[i][d], 1e-3);
+        }
+
+    static const char text[] =
+        "{\"ome\":{\"version\":\"0.6\",\"scene\":{\"coordinateSystems\":[{\"name\":\"a\",\"axes\":[{\"name\":\"x\","
+        "\"unit\":\"millimeter\"},{\"name\":\"y\",\"unit\":\"millimeter\"},{\"name\":\"z\",\"unit\":\"millimeter\"}]},"
+        "{\"name\":\"b\",\"axes\":[{\"name\":\"z\",\"unit\":\"nanometer\"},{\"name\":\"y\",\"unit\":\"nanometer\"},"
+        "{\"name\":\"x\",\"unit\":\"nanometer\"}]}],\"coordinateTransformations\":[{\"type\":\"affine\",\"affine\":"
+        "[[0,0,1000000,7],[0,2000000,0,0],[1000000,0,0,0]],\"input\":{\"name\":\"a\"},\"output\":{\"name\":\"b\"}}]}}}";
+    clm_json *v;
+    assert_ok(clm_json_parse(text, strlen(text), "scene", &v, &err), err);
+    assert_ok(clm_path_join(store, folder, "units.zarr", &err), err);
+    assert_ok(clm_folder_make(store, &err) && clm_node_make_group(store, CLM_FORMAT_ZARR3, v, &err), err);
+    clm_json_free(v);
+    const char *units[] = {store};
+    clm_map map = open_map(units, 1);
+    double p[1][3] = {{3, 4, 5}}; /* z y x, um: 0.003 mm of z is 3000 nm of it, and 7 more */
+    assert_ok(clm_map_points(&map, &work, 1, p, flags[0], &err), err);
+    assert_near(p[0][0], 3.007, 1e-9);
+    assert_near(p[0][1], 8, 1e-9);
+    assert_near(p[0][2], 5, 1e-9);
+    clm_map_close(&map);
 }
 
 /* where a field folds steps may not lead to the tolerance: then the residual says so, and it is the true one */
@@ -425,6 +472,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(points_equal_the_definition_in_any_order),
                                        cmocka_unit_test(back_returns_what_forward_took),
                                        cmocka_unit_test(inverse_of_a_path_undoes_it),
+                                       cmocka_unit_test(scenes_open_by_their_systems),
                                        cmocka_unit_test(what_did_not_converge_is_told),
                                        cmocka_unit_test(boxes_agree_with_points),
                                        cmocka_unit_test(affines_are_read_from_json_and_text),
