@@ -151,8 +151,11 @@ if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
 endif()
 clm_e2e(torture 4)
 clm_e2e(supervise)
+clm_e2e(huge)
+clm_e2e(hosts 4) # skips where namespaces cannot be made
 clm_e2e(slurm 4) # skips without SLURM and root
 if(TEST e2e.slurm)
+  set_tests_properties(e2e.hosts PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
   set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
 endif()
 

@@ -57,6 +57,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     out->threads = a->config->threads;
     out->task_mib = a->config->memory_task_mib;
     out->lease_s = a->config->lease_s;
+    out->silence_s = a->config->silence_s;
     return true;
 }
 

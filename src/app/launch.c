@@ -104,7 +104,7 @@ static bool open_rank(rank *r, clm_err *err) {
     r->l.share = 1;
     bool ok = r->comm->rank != 0 || r->body->share(r->options->ctx, &b, err);
     ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
-         (r->comm->rank != 0 || r->body->prepare(r->l.run, err));
+         (r->comm->rank != 0 || (r->body->prepare(r->l.run, err) && clm_seal_begin(r->l.folder, err)));
     if (ok && r->server && r->l.isolate)
         ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, on_lost, r, &r->exec, err);
     clm_buf_free(&b);
@@ -136,6 +136,7 @@ static bool run_plan(rank *r, clm_err *err) {
     o.folder = r->l.folder;
     o.slots = r->slots;
     o.lease_s = r->l.lease_s;
+    if (r->l.silence_s > 0) o.silence_s = r->l.silence_s;
     o.stop = &stop_asked;
     o.ctx = r;
     o.on_progress = on_progress;
@@ -143,9 +144,11 @@ static bool run_plan(rank *r, clm_err *err) {
     o.on_spent = on_spent;
     o.exec = r->exec;
     r->exec = NULL;
+    clm_err other = CLM_ERR_NONE;
     bool ok = clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);
     if (r->comm->rank != 0) return ok;
-    clm_err other = CLM_ERR_NONE;
+    if (!ok && !r->summary.clean && !clm_seal_stop(r->l.folder, (int)clm_exit_of(err->code), &other))
+        clm_log(CLM_LOG_ERROR, "%s", other.text);
     if (!r->body->tell(r->l.run, ok, r->options->quiet, &r->summary, &other) && ok) ok = false, *err = other;
     if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
     return ok && clm_seal_put(r->l.folder, r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE, err);

@@ -271,7 +271,7 @@ bool clm_config_hash(const clm_config *c, uint64_t *out, clm_err *err) {
     for (int i = 0; ok && i < KEY_COUNT; i++) {
         const char *k = keys[i].key;
         if (strcmp(k, "out") == 0 || strcmp(k, "threads") == 0 || strcmp(k, "lease_s") == 0 ||
-            strcmp(k, "isolate") == 0 || strcmp(k, "memory.task_mib") == 0 ||
+            strcmp(k, "silence_s") == 0 || strcmp(k, "isolate") == 0 || strcmp(k, "memory.task_mib") == 0 ||
             strcmp(k, "memory.cache_mib") == 0 || strcmp(k, "report.enabled") == 0)
             continue;
         ok = (v = clm_json_new_object(err)) != NULL;

@@ -593,30 +593,3 @@ bool sim_run(const sim_params *p, const clm_plan *plan, const char *folder, sim_
     close_world(&w);
     return ok;
 }
-
-bool sim_read_times(const char *path, sim_times *out, int *n, clm_err *err) {
-    clm_buf b = {0};
-    *n = 0;
-    bool ok = clm_file_read(path, 1 << 16, &b, err) && clm_buf_printf(&b, err, "\n");
-    char *save = NULL;
-    for (char *line = ok ? strtok_r((char *)b.data, "\n", &save) : NULL; ok && line;
-         line = strtok_r(NULL, "\n", &save)) {
-        if (line[0] == '#') continue;
-        ok = *n < SIM_MOST_KINDS || clm_fail(err, CLM_E_FORMAT, "%s: too many stages", path);
-        char *word = NULL, *at = strtok_r(line, " ", &word);
-        sim_times *t = &out[*n];
-        if (!ok || !at) continue;
-        *t = (sim_times){0};
-        (void)snprintf(t->stage, sizeof t->stage, "%s", at);
-        for (int k = -2; ok && k < SIM_QUANTILES; k++) {
-            double x = 0;
-            at = strtok_r(NULL, " ", &word);
-            ok = (at && clm_text_real(at, &x)) ||
-                 clm_fail(err, CLM_E_FORMAT, "%s: stage %s has too few numbers", path, t->stage);
-            if (k >= 0) t->quantile_s[k] = x;
-        }
-        (*n)++;
-    }
-    clm_buf_free(&b);
-    return ok;
-}

@@ -5,7 +5,7 @@
 
 #include "collimate/cluster/run.h"
 
-enum { SIM_QUANTILES = 21, SIM_MOST_KINDS = 32 };
+enum { SIM_QUANTILES = 21 };
 
 /** Measured seconds of the tasks of one stage: quantiles 0, 5, ..., 100 %. */
 typedef struct sim_times {
@@ -71,10 +71,8 @@ typedef struct sim_report {
 } sim_report;
 
 /** Run the plan to its end in `folder` (its journal is real), however many launches that takes; each task must end
- *  exactly once, or the error says so. on_outcome (may be NULL) hears what the program's tally would. */
+ *  exactly once, or the error says so. */
 CLM_MUST bool sim_run(const sim_params *p, const clm_plan *plan, const char *folder, sim_report *out,
                       clm_err *err);
-/** Lines "stage n mean q0 q5 ... q100"; # begins a comment. At most SIM_MOST_KINDS. */
-CLM_MUST bool sim_read_times(const char *path, sim_times *out, int *n, clm_err *err);
 
 #endif

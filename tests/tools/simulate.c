@@ -6,6 +6,7 @@
  *   KEY     of the simulation (ranks, slots, scale, ...: sim_params), or of the job (config/keys.md)
  * scripts/bench-scale runs it for the figures of docs/scaling.md. */
 #include "collimate/base/clock.h"
+#include "collimate/base/file.h"
 #include "collimate/base/json.h"
 #include "collimate/job/align_run.h"
 #include "support/simulate.h"
@@ -14,6 +15,36 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+
+enum { MOST_KINDS = 32 };
+
+/* lines "stage n mean q0 q5 ... q100"; # begins a comment */
+static bool read_times(const char *path, sim_times *out, int *n, clm_err *err) {
+    clm_buf b = {0};
+    *n = 0;
+    bool ok = clm_file_read(path, 1 << 16, &b, err) && clm_buf_printf(&b, err, "\n");
+    char *save = NULL;
+    for (char *line = ok ? strtok_r((char *)b.data, "\n", &save) : NULL; ok && line;
+         line = strtok_r(NULL, "\n", &save)) {
+        if (line[0] == '#') continue;
+        ok = *n < MOST_KINDS || clm_fail(err, CLM_E_FORMAT, "%s: too many stages", path);
+        char *word = NULL, *at = strtok_r(line, " ", &word);
+        sim_times *t = &out[*n];
+        if (!ok || !at) continue;
+        *t = (sim_times){0};
+        (void)snprintf(t->stage, sizeof t->stage, "%s", at);
+        for (int k = -2; ok && k < SIM_QUANTILES; k++) {
+            double x = 0;
+            at = strtok_r(NULL, " ", &word);
+            ok = (at && clm_text_real(at, &x)) ||
+                 clm_fail(err, CLM_E_FORMAT, "%s: stage %s has too few numbers", path, t->stage);
+            if (k >= 0) t->quantile_s[k] = x;
+        }
+        (*n)++;
+    }
+    clm_buf_free(&b);
+    return ok;
+}
 
 typedef struct key {
     const char *name;
@@ -107,7 +138,7 @@ static bool tell(const sim_params *p, const sim_report *r, double plan_s, double
 
 int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    sim_times times[SIM_MOST_KINDS];
+    sim_times times[MOST_KINDS];
     sim_params p = SIM_DEFAULTS;
     sim_report r;
     clm_config *config = NULL;
@@ -118,7 +149,7 @@ int main(int argc, char **argv) {
     }
     p.times = times;
     double begin_s = clm_clock_s(), plan_s = 0;
-    bool ok = sim_read_times(argv[1], times, &p.n_times, &err) && clm_config_new(&config, &err) &&
+    bool ok = read_times(argv[1], times, &p.n_times, &err) && clm_config_new(&config, &err) &&
               configure(argc - 4, argv + 4, argv[2], argv[3], config, &p, &err) &&
               clm_run_open(config, &run, &err);
     plan_s = clm_clock_s() - begin_s;

@@ -16,6 +16,7 @@ typedef struct clm_launched {
     int64_t threads;    /* 0: this rank's share of the cores */
     double task_mib;    /* most memory of one task */
     double lease_s;
+    double silence_s; /* 0: as usual */
     bool isolate;     /* tasks in child processes, where that is possible */
     double cache_mib; /* most that the run's cache takes */
     int share;        /* set before open: so many processes have a run open where there could be one */

@@ -139,7 +139,9 @@ typedef struct clm_list {
     K(BOOL, bool, isolate, "isolate", "true", 0, 0, "",                                                      \
       "compute in child processes: a crash, a hang or a lack of memory is a failed block, not a failed run") \
     K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "",                                                  \
-      "a task that takes longer is given to another worker, too")
+      "a task that takes longer is given to another worker, too")                                            \
+    K(REAL, double, silence_s, "silence_s", "60", 1, 1e6, "",                                                \
+      "a rank that was not heard of for so long is lost: its tasks go to others")
 
 typedef struct clm_list16 {
     int64_t n;
