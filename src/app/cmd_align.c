@@ -58,6 +58,8 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     out->task_mib = a->config->memory_task_mib;
     out->lease_s = a->config->lease_s;
     out->silence_s = a->config->silence_s;
+    out->epoch_s = a->config->epoch_s;
+    out->dedicated = a->config->dedicated;
     return true;
 }
 

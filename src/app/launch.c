@@ -92,7 +92,8 @@ static void on_lost(void *ctx, clm_outcome *o) {
 static bool open_slots(rank *r, clm_err *err) {
     size_t budget = (size_t)(r->l.task_mib * 1048576.0);
     r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
-    r->work = clm_heap_new((size_t)r->slots, sizeof *r->work, err);
+    if (r->l.dedicated && r->comm->rank == 0 && r->comm->size > 1) r->slots = 0;
+    r->work = clm_heap_new((size_t)r->slots + 1, sizeof *r->work, err);
     for (int s = 0; r->work && s < r->slots; s++)
         if (!clm_arena_open_pair(budget, &r->work[s].keep, &r->work[s].temp, err)) return false;
     return r->work != NULL;
@@ -136,7 +137,7 @@ static bool run_plan(rank *r, clm_err *err) {
     o.folder = r->l.folder;
     o.slots = r->slots;
     o.lease_s = r->l.lease_s;
-    if (r->l.silence_s > 0) o.silence_s = r->l.silence_s;
+    if (r->l.silence_s > 0) o.silence_s = r->l.silence_s, o.epoch_s = r->l.epoch_s;
     o.stop = &stop_asked;
     o.ctx = r;
     o.on_progress = on_progress;

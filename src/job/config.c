@@ -263,6 +263,15 @@ bool clm_config_to_json(const clm_config *c, clm_json **out, clm_err *err) {
     return true;
 }
 
+static bool decides_no_byte(const char *name) {
+    static const char *const names[] = {
+        "out",       "threads", "lease_s",         "silence_s",        "epoch_s",
+        "dedicated", "isolate", "memory.task_mib", "memory.cache_mib", "report.enabled"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(name, names[i]) == 0) return true;
+    return false;
+}
+
 bool clm_config_hash(const clm_config *c, uint64_t *out, clm_err *err) {
     clm_json *v;
     clm_buf b = {0};
@@ -270,10 +279,7 @@ bool clm_config_hash(const clm_config *c, uint64_t *out, clm_err *err) {
     bool ok = true;
     for (int i = 0; ok && i < KEY_COUNT; i++) {
         const char *k = keys[i].key;
-        if (strcmp(k, "out") == 0 || strcmp(k, "threads") == 0 || strcmp(k, "lease_s") == 0 ||
-            strcmp(k, "silence_s") == 0 || strcmp(k, "isolate") == 0 || strcmp(k, "memory.task_mib") == 0 ||
-            strcmp(k, "memory.cache_mib") == 0 || strcmp(k, "report.enabled") == 0)
-            continue;
+        if (decides_no_byte(k)) continue;
         ok = (v = clm_json_new_object(err)) != NULL;
         if (!ok) break;
         add_value(c, &keys[i], v, k);

@@ -16,7 +16,9 @@ typedef struct clm_launched {
     int64_t threads;    /* 0: this rank's share of the cores */
     double task_mib;    /* most memory of one task */
     double lease_s;
-    double silence_s; /* 0: as usual */
+    double silence_s; /* 0: as usual; then epoch_s is, too */
+    double epoch_s;
+    bool dedicated;   /* rank 0 of several computes nothing */
     bool isolate;     /* tasks in child processes, where that is possible */
     double cache_mib; /* most that the run's cache takes */
     int share;        /* set before open: so many processes have a run open where there could be one */

@@ -141,7 +141,11 @@ typedef struct clm_list {
     K(REAL, double, lease_s, "lease_s", "3600", 1, 1e7, "",                                                  \
       "a task that takes longer is given to another worker, too")                                            \
     K(REAL, double, silence_s, "silence_s", "60", 1, 1e6, "",                                                \
-      "a rank that was not heard of for so long is lost: its tasks go to others")
+      "a rank that was not heard of for so long is lost: its tasks go to others")                            \
+    K(REAL, double, epoch_s, "epoch_s", "1", 0, 1e6, "",                                                     \
+      "least time between two syncs: what ended since the last one a crash can undo")                        \
+    K(BOOL, bool, dedicated, "dedicated", "false", 0, 0, "",                                                 \
+      "rank 0 only directs the others, where there are any; else it computes, too")
 
 typedef struct clm_list16 {
     int64_t n;
