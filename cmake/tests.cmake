@@ -156,7 +156,7 @@ clm_e2e(hosts 4) # skips where namespaces cannot be made
 clm_e2e(slurm 4) # skips without SLURM and root
 if(TEST e2e.slurm)
   set_tests_properties(e2e.hosts PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
-  set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
+  set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 1200 LABELS "e2e;slow")
 endif()
 
 # Live peers in a venv of their own; skipped where they cannot be had.

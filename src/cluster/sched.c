@@ -1,6 +1,6 @@
 /* Order of one clm_sched_next: end stages, begin stages, tasks to be tried again, ready tasks of the
  * latest stage first (so that a chunk is stitched before more blocks are computed), each stage by
- * ascending index (neighbours together). Workers are served in turn; those that would compute at
+ * ascending index (neighbours together), at last copies of what a stage waits for too long. Workers are served in turn; those that would compute at
  * once before those that would only hold a task in store. */
 #include "collimate/cluster/sched.h"
 #include "collimate/cluster/flight.h"
@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { NONE = -1, SCAN_A_CALL = 1024, MOST_WORKERS = 1 << 22 };
+enum { NONE = -1, SCAN_A_CALL = 1024, LOOKS_A_CALL = 64, MOST_WORKERS = 1 << 22 };
 
 /* The policy: what a failure means, by its code. A crash or a lost rank is no failure of the task:
  * such tasks are assigned again without an outcome. */
@@ -24,7 +24,9 @@ typedef struct stage_state {
     clm_bits taken; /* waiting to be tried again, ready, in flight, or ended */
     clm_bits ended;
     int64_t n_ended, n_failed, n_taken;
-    int64_t cursor; /* AFTER_ALL: all below are taken */
+    int64_t n_timed; /* tasks that said how long they took */
+    double seconds;  /* their sum */
+    int64_t cursor;  /* AFTER_ALL: all below are taken */
     clm_collector *collector;
 } stage_state;
 
@@ -115,20 +117,23 @@ static void take(stage_state *t, int64_t index) {
     t->n_taken++;
 }
 
-static void end_task(clm_sched *s, const clm_task *task, bool well) {
-    stage_state *t = &s->stage[task->stage];
-    take(t, task->index);
-    clm_bits_set(&t->ended, task->index);
+static void end_task(clm_sched *s, const clm_outcome *o) {
+    stage_state *t = &s->stage[o->task.stage];
+    take(t, o->task.index);
+    clm_bits_set(&t->ended, o->task.index);
     t->n_ended++;
-    t->n_failed += !well;
+    t->n_failed += o->err.code != CLM_OK;
+    if (o->seconds > 0) {
+        t->n_timed++;
+        t->seconds += o->seconds;
+    }
 }
 
 bool clm_sched_replay(clm_sched *s, const clm_outcome *o, clm_err *err) {
     if (!in_plan(s, &o->task))
         return clm_fail(err, CLM_E_FORMAT, "outcome of stage %d task %lld: no such task in the plan",
                         o->task.stage, (long long)o->task.index);
-    if (!clm_bits_has(&s->stage[o->task.stage].ended, o->task.index))
-        end_task(s, &o->task, o->err.code == CLM_OK);
+    if (!clm_bits_has(&s->stage[o->task.stage].ended, o->task.index)) end_task(s, o);
     return true;
 }
 
@@ -270,7 +275,7 @@ clm_verdict clm_sched_outcome(clm_sched *s, int worker, const clm_outcome *o) {
             return CLM_VERDICT_STOPS;
         }
     }
-    end_task(s, &o->task, o->err.code == CLM_OK);
+    end_task(s, o);
     if (o->task.stage + 1 < s->plan->n_stages && t[1].collector)
         clm_collector_piece(t[1].collector, o->task.index);
     return CLM_VERDICT_FINAL;
@@ -387,11 +392,31 @@ static bool next_fresh(clm_sched *s, clm_action *out) {
     return true;
 }
 
+/* Nothing is left to hand out, somebody idles, and the stage waits for its last: is one of them out for far too
+ * long? The oldest come first in the list of those in flight, so that few are looked at. */
+static bool next_backup(clm_sched *s, clm_action *out) {
+    if (s->p.backup_times <= 0 || s->p.lease_s <= 0 || s->q[HUNGRY].first == NONE || s->n_over == s->n_begun)
+        return false;
+    const clm_flight *f = &s->flight;
+    int looks = LOOKS_A_CALL;
+    for (int32_t i = f->cap ? f->first : NONE; i != NONE && looks-- > 0; i = f->copy[i].after) {
+        clm_task task = f->copy[i].task;
+        const stage_state *t = &s->stage[task.stage];
+        double age_s = s->now_s - (f->copy[i].deadline_s - s->p.lease_s);
+        if (!t->n_timed || clm_bits_has(&t->ended, task.index)) continue;
+        if (age_s <= s->p.backup_times * t->seconds / (double)t->n_timed) continue;
+        if (clm_flight_copies(f, &task, NULL) > 1 || clm_flight_find(f, &task, s->q[HUNGRY].first)) continue;
+        assign(s, s->q[HUNGRY].first, &task, out);
+        return true;
+    }
+    return false;
+}
+
 bool clm_sched_next(clm_sched *s, clm_action *out) {
     if (s->finished) return false;
     if (s->error.code == CLM_OK && next_stage(s, out)) return true;
     if (s->stopped) return false;
-    return next_again(s, out) || next_fresh(s, out);
+    return next_again(s, out) || next_fresh(s, out) || next_backup(s, out);
 }
 
 const clm_err *clm_sched_error(const clm_sched *s) { return &s->error; }

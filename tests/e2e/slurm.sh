@@ -85,3 +85,49 @@ victim=n$(grep -oE '[0-9]' <<<"$node" | tail -n 1)
 [ ! -e crashed/done ] || fail "too quick to be hit"
 wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
 complete crashed
+
+# a rank dies, in any way: the launcher ends the others, the next launch goes on, in the same allocation
+rank_of() { # OUT: the process of one of its ranks that is not the first
+    local pid
+    for pid in $(pgrep -f -- "--out $1\$"); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE '(OMPI_COMM_WORLD_RANK|PMIX_RANK)=1' &&
+            [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
+    done
+}
+job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
+for signal in KILL SEGV; do
+    for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
+        name=dies_${signal}_${launcher%% *}
+        COLLIMATE_LAUNCHER=$launcher submit "$name" -N 2 --ntasks-per-node=1
+        wait_for 60 "work" at_work "$name"
+        victim=$(rank_of "$name")
+        [ -n "$victim" ] || fail "no rank of $name to be met"
+        kill "-$signal" "$victim"
+        wait_for 180 "the run after a rank was ended by SIG$signal" is "$id" COMPLETED
+        contains "$name.log" 'launch 1 ended with exit code .*; again'
+        complete "$name"
+    done
+done
+
+# more nodes than there are: refused at once, or never begun, with the reason
+refused() { # REGEX SBATCH-OPTION...
+    local regex=$1 id
+    shift
+    if id=$(on_head sbatch --parsable "$@" "$tests/../slurm/align.sbatch" "${job[@]}" --out never 2>refused.log); then
+        wait_for 60 "why it does not begin" contains_reason "$id" "$regex"
+        on_head scancel "$id"
+    else
+        contains refused.log "$regex"
+    fi
+    [ ! -e never ] || fail "begun: $*"
+}
+contains_reason() { on_head squeue -h -j "$1" -o %r | tee -a reasons | grep -qE "$2"; }
+refused 'Node count|NodeLimit|PartitionConfig' -N 9
+# a time limit that leaves no time for a block: told, not tried for ever
+printf '#!/bin/sh\ntrap "exit 5" USR1\nsleep 60 &\nwait\n' >slow && chmod +x slow
+COLLIMATE_LAUNCHER=$here/slow submit hurried -N 1 --ntasks-per-node=1
+hurried() { [ "$(state "$id")" = RUNNING ] && [ -n "$(pgrep -f "$here/slow")" ]; }
+wait_for 60 "the start" hurried
+on_head scancel --signal=USR1 --batch "$id"
+wait_for 60 "the end" is "$id" FAILED
+contains hurried.log 'not one block ended.*--time='

@@ -13,9 +13,12 @@ typedef struct clm_sched_params {
     int32_t prefetch;     /* tasks a worker holds beyond those it computes, to hide the way there and back */
     int32_t most_copies;  /* a task late on this many workers has failed (CLM_E_PEER)                     */
     double retry_pause_s; /* wait before a task is tried again; doubled each time                         */
+    double backup_times;  /* when nothing else is left, a task out for longer than so many times the mean of
+                           * its stage is given to one more worker; 0 = never */
 } clm_sched_params;
 #define CLM_SCHED_DEFAULTS \
-    ((clm_sched_params){.lease_s = 3600, .prefetch = 1, .most_copies = 3, .retry_pause_s = 0.5})
+    ((clm_sched_params){   \
+        .lease_s = 3600, .prefetch = 1, .most_copies = 3, .retry_pause_s = 0.5, .backup_times = 8})
 
 /** What became of an outcome that was told. */
 typedef enum clm_verdict {

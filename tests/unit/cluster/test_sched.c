@@ -447,6 +447,33 @@ static void test_no_storing_at_the_end(void **state) {
     clm_sched_close(s);
 }
 
+/* one hangs far below its lease: at the end of the stage, and not before, an idle worker gets it, too; once */
+static void test_what_a_stage_waits_for_is_backed_up(void **state) {
+    (void)state;
+    clm_plan plan;
+    clm_stage stage;
+    clm_action a;
+    clm_sched *s = small(&plan, &stage, 3, false, 3); /* lease 10 s */
+    clm_action first = assignment(s), second = assignment(s), third = assignment(s);
+    clm_outcome o = {.task = second.task, .seconds = 0.5};
+    clm_sched_tick(s, 0.5);
+    assert_int_equal(clm_sched_outcome(s, second.worker, &o), CLM_VERDICT_FINAL);
+    o.task = third.task;
+    assert_int_equal(clm_sched_outcome(s, third.worker, &o), CLM_VERDICT_FINAL);
+    clm_sched_tick(s, 3.9);
+    assert_false(clm_sched_next(s, &a));
+    clm_sched_tick(s, 4.1);
+    a = assignment(s);
+    assert_true(a.worker != first.worker && a.task.index == first.task.index);
+    clm_action none;
+    clm_sched_tick(s, 9);
+    assert_false(clm_sched_next(s, &none));
+    o.task = first.task;
+    assert_int_equal(clm_sched_outcome(s, a.worker, &o), CLM_VERDICT_FINAL);
+    assert_int_equal(clm_sched_outcome(s, first.worker, &o), CLM_VERDICT_DUPLICATE);
+    clm_sched_close(s);
+}
+
 static void test_order_and_stop(void **state) {
     (void)state;
     clm_plan plan;
@@ -533,6 +560,7 @@ int main(void) {
         cmocka_unit_test(test_late_tasks_go_to_others),
         cmocka_unit_test(test_a_task_late_everywhere_fails),
         cmocka_unit_test(test_no_storing_at_the_end),
+        cmocka_unit_test(test_what_a_stage_waits_for_is_backed_up),
         cmocka_unit_test(test_order_and_stop),
         cmocka_unit_test(test_followers_come_first),
         cmocka_unit_test(test_plans_that_make_no_sense),

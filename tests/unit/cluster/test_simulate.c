@@ -46,8 +46,7 @@ static void test_whatever_happens_the_end_is_the_same(void **state) {
     (void)state;
     sim_params p = calm(100, 2);
     sim_report want = simulate(&p, 45);
-    assert_true(want.launches == 1 && want.duplicates == 0 && want.dispatches == want.tasks &&
-                want.failed > 500);
+    assert_true(want.launches == 1 && want.failed > 500 && want.dispatches < want.tasks + want.tasks / 1000);
     for (uint64_t seed = 1; seed <= 3; seed++) {
         p = calm(150, 1 + (int)seed);
         p.seed = 1; /* the fate of a block is its own */
@@ -76,10 +75,20 @@ static void test_a_calm_cluster_is_busy(void **state) {
     assert_true(r.useful_s > 0.93 * all_s);
 }
 
+/* tasks that hang for 27 minutes each do not hold up the stages: others get them, too */
+static void test_nobody_waits_for_what_hangs(void **state) {
+    (void)state;
+    sim_params p = calm(50, 4);
+    double calm_s = simulate(&p, 30).seconds;
+    p.hang = 2e-4;
+    assert_true(simulate(&p, 30).seconds < calm_s + 0.5 * 0.45 * p.lease_s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whatever_happens_the_end_is_the_same),
         cmocka_unit_test(test_a_calm_cluster_is_busy),
+        cmocka_unit_test(test_nobody_waits_for_what_hangs),
     };
     return cmocka_run_group_tests_name("cluster.simulate", tests, NULL, NULL);
 }
