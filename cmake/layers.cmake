@@ -10,7 +10,7 @@ clm_layer(core BELOW base
 clm_layer(store BELOW core base
   SOURCES array.c cache.c chunks.c codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c
     codec_lz4.c codec_xz.c codec_zstd.c describe.c dump.c file_array.c flat.c hdf5.c
-    hdf5_filter.c hdf5_levels.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c read.c rules.c rules_image.c rules_screen.c
+    hdf5_filter.c hdf5_levels.c hdf5_read.c field_file.c field_volume.c image.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c read.c rules.c rules_image.c rules_screen.c
     rules_transform.c scale_n5.c scale_ome.c shard.c shard_put.c spill.c
     tiff.c graph.c graph_load.c tform.c tform_apply.c tform_field.c tform_leaf.c nfield.c nfield_back.c transform.c vectors.c validate.c volume.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::HDF5 PkgConfig::TIFF PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
@@ -54,7 +54,7 @@ clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c budget.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
           job_global.c job_lattice.c
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
-          apply_run.c apply_spec.c point_table.c points_run.c map_scene.c
+          apply_run.c apply_spec.c point_table.c points_run.c map_scene.c foreign.c itk.c itk_file.c elastix.c
           evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c evaluate_parts.c evaluate_run.c
           evaluate_spec.c evaluate_spread.c
   LIBS m)

@@ -84,6 +84,9 @@ uint64_t clm_map_hash(const clm_map *map, uint64_t hash) {
         hash = clm_hash64(hash, s->field.shape, sizeof s->field.shape);
         hash = clm_hash64(hash, s->field.spacing_um, sizeof s->field.spacing_um);
         hash = clm_hash64(hash, s->field.origin_um, sizeof s->field.origin_um);
+        if (s->field.turned) hash = clm_hash64(hash, s->field.turn, sizeof s->field.turn);
+        if (s->field.um_per_unit != 0.0)
+            hash = clm_hash64(hash, &s->field.um_per_unit, sizeof s->field.um_per_unit);
     }
     return hash;
 }

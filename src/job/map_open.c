@@ -1,13 +1,13 @@
 /* Transforms found on disk, as the steps of a map. */
 #include "collimate/base/file.h"
 #include "collimate/job/align_run.h"
+#include "collimate/job/foreign.h"
 #include "collimate/job/map.h"
 
 #include <ctype.h>
 #include <string.h>
 
 #define AFFINE_BYTES_MAX ((size_t)1 << 20)
-#define INVERSE "inverse:"
 #define BETWEEN "::"
 
 static bool affine_of_json(const char *path, clm_affine *out, clm_err *err) {
@@ -58,11 +58,17 @@ static bool affine_of_text(const char *path, clm_affine *out, clm_err *err) {
     return ok;
 }
 
-static bool add_file(clm_map *map, const char *path, clm_err *err) {
-    clm_affine a;
-    bool json = clm_text_ends(path, ".json");
-    return (json ? affine_of_json(path, &a, err) : affine_of_text(path, &a, err)) &&
-           clm_map_add_affine(map, &a, err);
+/* numbers as a matrix: in the order and unit that were said */
+static bool add_file(clm_map *map, const char *path, const clm_field_hint *hint, clm_err *err) {
+    clm_affine a, told;
+    if (clm_text_ends(path, ".json"))
+        return affine_of_json(path, &a, err) && clm_map_add_affine(map, &a, err);
+    if (!affine_of_text(path, &told, err)) return false;
+    a = told;
+    for (int i = 0; i < 3 && hint->x_first; i++)
+        for (int k = 0; k < 4; k++) a.m[i][k] = told.m[2 - i][k < 3 ? 2 - k : 3];
+    for (int i = 0; i < 3 && hint->um_per_unit > 0; i++) a.m[i][3] *= hint->um_per_unit;
+    return clm_map_add_affine(map, &a, err);
 }
 
 /* STORE::SOURCE::TARGET */
@@ -75,12 +81,16 @@ static bool add_between(clm_map *map, const char *path, clm_err *err) {
     return clm_map_add_scene(map, part, source + strlen(BETWEEN), target + strlen(BETWEEN), err);
 }
 
-static bool add_path(clm_map *map, const char *path, clm_err *err) {
+static bool add_path(clm_map *map, const clm_said *said, clm_err *err) {
+    const char *path = said->path;
     char job[CLM_PATH_MAX], scene[CLM_PATH_MAX], meta[CLM_PATH_MAX];
     clm_path_kind kind = clm_path_kind_of(path);
+    bool known;
     if (kind == CLM_PATH_NONE && strstr(path, BETWEEN)) return add_between(map, path, err);
+    if (!clm_foreign_open(said, map, &known, err)) return false;
+    if (known) return true;
     if (kind == CLM_PATH_NONE) return clm_fail(err, CLM_E_NOTFOUND, "%s: no such transform", path);
-    if (kind != CLM_PATH_FOLDER) return add_file(map, path, err);
+    if (kind != CLM_PATH_FOLDER) return add_file(map, path, &said->hint, err);
     if (!clm_path_join(job, path, "job.json", err) || !clm_path_join(scene, path, CLM_RUN_TRANSFORM, err) ||
         !clm_path_join(meta, scene, "zarr.json", err))
         return false;
@@ -95,10 +105,13 @@ static bool add_path(clm_map *map, const char *path, clm_err *err) {
 
 /* One path's steps, turned round where asked for. */
 static bool open_one(const char *path, clm_cache *cache, clm_map *out, clm_err *err) {
-    bool back = strncmp(path, INVERSE, strlen(INVERSE)) == 0;
+    clm_said said;
     *out = (clm_map){.cache = cache};
-    if (!add_path(out, back ? path + strlen(INVERSE) : path, err)) return false;
-    return !back || clm_map_turn(out, err) || clm_err_in(err, "%s", path);
+    if (!clm_said_parse(path, &said, err)) return clm_err_in(err, "%s", path);
+    bool ok = add_path(out, &said, err);
+    if (ok && said.inverse) ok = clm_map_turn(out, err) || clm_err_in(err, "%s", path);
+    clm_said_free(&said);
+    return ok;
 }
 
 bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err) {

@@ -71,7 +71,7 @@ static void close_self(void *self) {
 static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
 
 /* One element thick along the slow axes, as thick as the slab allows along the next, whole behind it. */
-static void choose_chunks(clm_array_info *i) {
+void clm_flat_chunks(clm_array_info *i) {
     int64_t bytes = (int64_t)clm_dtype_size(i->dtype);
     int d = i->ndim - 1;
     for (; d >= 0 && i->shape[d] && bytes <= SLAB_BYTES / i->shape[d]; d--)
@@ -101,7 +101,7 @@ bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int6
     if (ok && (offset < 0 || have < offset || have - offset < n))
         ok = clm_fail(err, CLM_E_FORMAT, "%lld bytes of voxels, the header promises %lld: cut short",
                       (long long)(have - offset), (long long)n);
-    choose_chunks(&i);
+    clm_flat_chunks(&i);
     ok = ok && clm_array_new(file, &i, &ops, f, out, err);
     if (ok) {
         f->data = *data;
@@ -137,6 +137,12 @@ bool clm_gunzip(clm_buf *b, clm_err *err) {
 void clm_place_axes(clm_place *out, const double direction[3][3], const double origin[3],
                     const int axis_of[3], const int64_t shape[]) {
     double start[3] = {origin[0], origin[1], origin[2]};
+    int lowest = axis_of[2];
+    out->placed = axis_of[1] == lowest + 1 && axis_of[0] == lowest + 2;
+    for (int k = 0; k < 3; k++) {
+        out->first_um[k] = origin[2 - k];
+        for (int w = 0; w < 3; w++) out->step_um[k][w] = direction[2 - k][2 - w];
+    }
     bool taken[3] = {false, false, false};
     out->slope = out->slope == 0 ? 1 : out->slope;
     for (int k = 0; k < 3; k++) {

@@ -19,7 +19,7 @@ typedef struct h5 {
     hid_t file, data, type; /* type: the memory type to read as */
 } h5;
 
-static void lock(void) {
+void clm_hdf5_lock(void) {
     (void)pthread_mutex_lock(&h5_lock);
     if (h5_ready) return;
     h5_ready = true;
@@ -29,7 +29,7 @@ static void lock(void) {
     clm_hdf5_register_filters();
 }
 
-static void unlock(void) { (void)pthread_mutex_unlock(&h5_lock); }
+void clm_hdf5_unlock(void) { (void)pthread_mutex_unlock(&h5_lock); }
 
 static void close_ids(h5 *f) {
     if (f->data > 0) (void)H5Dclose(f->data);
@@ -37,9 +37,9 @@ static void close_ids(h5 *f) {
 }
 
 static void close_self(void *self) {
-    lock();
+    clm_hdf5_lock();
     close_ids(self);
-    unlock();
+    clm_hdf5_unlock();
     clm_heap_free(self);
 }
 
@@ -71,7 +71,7 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
         into = s->file.data;
     }
     out->data = into;
-    lock();
+    clm_hdf5_lock();
     hid_t from = H5Dget_space(f->data),
           to = a->info.ndim ? H5Screate_simple(a->info.ndim, count, NULL) : H5Screate(H5S_SCALAR);
     bool ok =
@@ -81,7 +81,7 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
     if (!ok) ok = h5_fail(err, CLM_E_FORMAT, "chunk cannot be read");
     if (from > 0) (void)H5Sclose(from);
     if (to > 0) (void)H5Sclose(to);
-    unlock();
+    clm_hdf5_unlock();
     return ok;
 }
 
@@ -260,12 +260,12 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
     if (!clm_path_join(path, file, inside, err)) return false;
     h5 *f = clm_heap_new(1, sizeof *f, err);
     if (!f) return false;
-    lock();
+    clm_hdf5_lock();
     f->file = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
     bool ok = f->file > 0 || h5_fail(err, CLM_E_FORMAT, "file cannot be opened");
     ok = ok && inspect(f, file, inside, &info, &place, err);
     if (!ok) close_ids(f);
-    unlock();
+    clm_hdf5_unlock();
     if (!ok) {
         clm_heap_free(f);
         return false;
@@ -283,11 +283,11 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
 
 bool clm_hdf5_pyramid(const char *file, const char *inside, int64_t time, int64_t channel, clm_scales *out,
                       clm_err *err) {
-    lock();
+    clm_hdf5_lock();
     hid_t f = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
     bool ok = f > 0 ? clm_hdf5_levels(f, inside, time, channel, out, err)
                     : h5_fail(err, CLM_E_FORMAT, "file cannot be opened");
     if (f > 0) (void)H5Fclose(f);
-    unlock();
+    clm_hdf5_unlock();
     return ok;
 }

@@ -91,6 +91,12 @@ static bool set_place(clm_array *a, const header *h, clm_err *err) {
                    : unit == 2 ? "mm"
                    : unit == 3 ? "um"
                                : "mm (not said)");
+    /* ITK's vectors (1007) are as its world, displacements of the standard (1006) as NIfTI's, both in mm */
+    int64_t intent = integer(h, h->v2 ? 504 : 68, h->v2 ? 4 : 2);
+    const char *name = (const char *)h->p + (h->v2 ? 508 : 328);
+    bool other = strncmp(name, "NREG_TRANS", 10) == 0; /* of NiftyReg: positions, or a spline */
+    p->vector_um = !other && (intent == 1006 || intent == 1007) ? 1e3 : 0;
+    p->vector_ras = intent == 1006;
     int axis[3], ndim = a->info.ndim;
     for (int k = 0; k < 3; k++) {
         axis[k] = ndim - 1 - k;
@@ -132,6 +138,10 @@ static bool open_bytes(const char *file, const unsigned char *p, size_t n, clm_b
             k < ndim ? integer(&h, (h.v2 ? 24 : 42) + (size_t)k * (h.v2 ? 8 : 2), h.v2 ? 8 : 2) : 1;
     while (info.ndim > 3 && info.shape[0] == 1) { /* trailing ones of the file lead here */
         memmove(info.shape, info.shape + 1, (size_t)(info.ndim - 1) * sizeof info.shape[0]);
+        info.ndim--;
+    }
+    if (info.ndim == 5 && info.shape[1] == 1) { /* the fifth is a vector's, and there is no time */
+        memmove(info.shape + 1, info.shape + 2, 3 * sizeof info.shape[0]);
         info.ndim--;
     }
     double at = h.v2 ? (double)integer(&h, 168, 8) : real(&h, 108, 108);

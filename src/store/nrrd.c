@@ -247,6 +247,8 @@ static bool set_place(clm_array *a, const nrrd *n, clm_err *err) {
     else
         clm_place_axes(p, (const double(*)[3])step, origin, axis, a->info.shape);
     p->slope = 1;
+    /* ITK writes left-posterior-superior and takes components along it; elsewhere they may be along other axes */
+    p->vector_um = n->sign[0] > 0 && n->sign[1] > 0 ? n->um[0] : 0;
     return true;
 }
 

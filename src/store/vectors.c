@@ -14,6 +14,7 @@ bool clm_vectors_check(const clm_vectors *v, clm_err *err) {
         bool ok = clm_dtype_is_real(a->dtype) && a->ndim == (single ? 4 : 3) &&
                   (!single || a->shape[v->component_axis] == 3);
         for (int d = 0; ok && d < 3; d++) ok = a->shape[d + first] == v->shape[d];
+        ok = ok && !(v->turned && v->positions);
         if (!ok)
             return clm_fail(err, CLM_E_FORMAT, "%s: %s %s cannot hold %s of %s nodes z,y,x",
                             clm_array_path_of(v->array[i]), clm_dtype_name(a->dtype),
@@ -126,6 +127,15 @@ static bool all_finite(const clm_vectors *v, clm_box box, const clm_field *out, 
     return true;
 }
 
+static void turn_all(const clm_vectors *v, clm_field *out) {
+    int64_t n = clm_field_count(out);
+    for (int64_t i = 0; i < n; i++) {
+        const double u[3] = {(double)out->u[0][i], (double)out->u[1][i], (double)out->u[2][i]};
+        for (int c = 0; c < 3; c++)
+            out->u[c][i] = (float)(v->turn[c][0] * u[0] + v->turn[c][1] * u[1] + v->turn[c][2] * u[2]);
+    }
+}
+
 bool clm_vectors_read(const clm_vectors *v, clm_box box, clm_field *out, clm_err *err) {
     int64_t lo[4] = {0, 0, 0, 0}, hi[4] = {3, 3, 3, 3};
     int first = v->component_axis == 0;
@@ -142,5 +152,6 @@ bool clm_vectors_read(const clm_vectors *v, clm_box box, clm_field *out, clm_err
         if (v->component_axis < 0) k.component = i;
         if (!clm_array_each(v->array[i], lo, hi, spread, NULL, &k, 1, err)) return false;
     }
+    if (v->turned) turn_all(v, out);
     return all_finite(v, box, out, err);
 }

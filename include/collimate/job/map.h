@@ -33,7 +33,8 @@ typedef struct clm_map {
  *    STORE::SOURCE::TARGET   the way between two coordinate systems of an OME-Zarr store
  *    *.json   with "affine": 3 rows of 4 numbers, z y x, micrometres (affine.json of a run)
  *    any other file: 3 x 4 or 4 x 4 numbers as numpy.savetxt writes them; # begins a comment
- *    inverse:PATH   any of these, backwards
+ *    what other programs write: job/foreign.h
+ *    inverse:PATH   any of these, backwards; what else may be said before a path: job/foreign.h
  *  cache_bytes: budget for decoded chunks of the fields; 0: none.
  *  Errors   CLM_E_NOTFOUND; CLM_E_FORMAT what a file should hold; CLM_E_UNSUPPORTED; CLM_E_ARG too long;
  *           CLM_E_NUMERIC an affine that cannot be inverted */

@@ -47,7 +47,11 @@ typedef struct clm_place {
     double origin_um[3]; /* of the element that comes first after flipping             */
     double slope, inter; /* value = slope * stored + inter                             */
     char dialect[40], unit[24];
-    char problem[160]; /* why there is no usable geometry, ""                          */
+    char problem[160];                 /* why there is no usable geometry, ""                          */
+    bool placed;                       /* the last three array axes are z y x of a lattice, any axes:  */
+    double step_um[3][3], first_um[3]; /* one element's step along each, and element 0; world z y x  */
+    double vector_um;                  /* vectors there: micrometres of their unit; 0: they are none   */
+    bool vector_ras;                   /* their x runs right and their y anterior                      */
 } clm_place;
 
 struct clm_array {
@@ -90,10 +94,12 @@ CLM_MUST bool clm_nrrd_open(const char *file, clm_array **out, clm_err *err);
  *  data->data NULL: in the file). info: shape and dtype; chunks are chosen here. */
 CLM_MUST bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int64_t offset,
                             clm_buf *data, clm_array **out, clm_err *err);
+/** Chunks of such elements: pieces that follow one another in the file. */
+void clm_flat_chunks(clm_array_info *i);
 /** Undo gzip of a whole file in memory; b is replaced. */
 CLM_MUST bool clm_gunzip(clm_buf *b, clm_err *err);
 /** Geometry from axis vectors: direction[k] is one element's step along the file's k-th fastest space axis,
- *  which is array axis axis_of[k]; x y z, micrometres. Fails softly: out->problem. */
+ *  which is array axis axis_of[k]; x y z, micrometres. Fails softly: out->problem, unless only vectors want it. */
 void clm_place_axes(clm_place *out, const double direction[3][3], const double origin[3],
                     const int axis_of[3], const int64_t shape[]);
 

@@ -1,9 +1,13 @@
-/* Pyramids inside HDF5 files. For hdf5.c only, which holds the lock; `file` is its hid_t. */
+/* Pyramids inside HDF5 files. For hdf5*.c only; hdf5.c holds the lock; `file` is its hid_t. */
 #ifndef CLM_STORE_HDF5_LEVELS_H
 #define CLM_STORE_HDF5_LEVELS_H
 
 #include "collimate/store/format.h"
 #include "collimate/store/scale.h"
+
+/** The library's one lock, and the library made ready. */
+void clm_hdf5_lock(void);
+void clm_hdf5_unlock(void);
 
 /** Datasets of a BigDataViewer or Imaris pyramid at `inside` ("" for the file's only one); out->n 0: none.
  *  Only level[].path is filled, below `inside`. Errors CLM_E_ARG several to choose from. */

@@ -14,6 +14,8 @@ typedef struct clm_vectors {
     bool x_first;        /* component (or array) 0 is x                                      */
     bool positions;      /* values are where a node goes to, not how far                     */
     double um_per_unit;  /* stored value -> micrometres; 0: 1                                */
+    bool turned;         /* the lattice's axes are not the world's ...                       */
+    double turn[3][3];   /* ... vector on the lattice's axes = turn * stored; displacements only */
     int64_t shape[3];    /* nodes                                                            */
     double spacing_um[3], origin_um[3];
 } clm_vectors;
