@@ -32,6 +32,7 @@ static const char help[] =
     "  collimate points out spots.csv spots_in_moving.csv\n"
     "  collimate points out cells.csv cells_in_fixed.csv --direction inverse\n"
     "  collimate points out/affine.txt spots.csv - --columns pz,py,px | head\n"
+    "  collimate points 0GenericAffine.mat spots.csv out.csv     # ITK, ANTs; docs/foreign_transforms.md\n"
     "  mpirun -n 16 collimate points out all_spots.csv all_in_moving.csv\n\n"
     "Exit codes: 0 done; 1 done, but points did not converge; 2 usage; 3 input; 4 output.\n";
 

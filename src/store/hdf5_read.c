@@ -143,7 +143,7 @@ static bool has(const clm_array *a, const int64_t index[]) {
 
 static void close_list(void *self) { clm_array_close(self); }
 
-static const clm_array_ops ops = {load, NULL, has, close_list};
+static const clm_array_ops ops = {.load = load, .has = has, .close = close_list};
 
 bool clm_hdf5_open_shaped(const char *path, int ndim, const int64_t shape[], clm_array **out, clm_err *err) {
     clm_array *list;
