@@ -144,6 +144,7 @@ clm_e2e(expansion)
 clm_e2e(ranks 4)
 clm_e2e(blocks)
 clm_e2e(isolate)
+clm_e2e(security)
 if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
   add_test(NAME faults COMMAND ${PROJECT_SOURCE_DIR}/scripts/faults --some 1)
   set_tests_properties(faults PROPERTIES TIMEOUT 900 LABELS faults PROCESSORS 2

@@ -26,6 +26,7 @@ void clm_hdf5_lock(void) {
     (void)H5dont_atexit();
     (void)H5open();
     (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are ours to tell */
+    (void)H5PLset_loading_state(0);              /* no file decides which library is loaded */
     clm_hdf5_register_filters();
 }
 
@@ -225,13 +226,42 @@ static void chunks_of(hid_t data, clm_array_info *i) {
     if (list > 0) (void)H5Pclose(list);
 }
 
+/* A dataset may have its voxels in other files: not in any that does not stand beside this one. */
+static bool stays(const h5 *f, clm_err *err) {
+    char own[CLM_PATH_MAX] = "", name[CLM_PATH_MAX] = "";
+    hid_t list = H5Dget_create_plist(f->data);
+    int external = list > 0 ? H5Pget_external_count(list) : 0;
+    bool ok = H5Fget_name(f->file, own, sizeof own) > 0 && H5Fget_name(f->data, name, sizeof name) > 0 &&
+              clm_path_name(own) - own == clm_path_name(name) - name && /* a link may lead elsewhere */
+              strncmp(own, name, (size_t)(clm_path_name(own) - own)) == 0;
+    for (int i = 0; ok && i < external; i++) {
+        off_t from;
+        hsize_t bytes;
+        ok = H5Pget_external(list, (unsigned)i, sizeof name, name, &from, &bytes) >= 0 && !strchr(name, '/');
+    }
+    size_t mappings = 0;
+    if (ok && list > 0 && H5Pget_layout(list) == H5D_VIRTUAL) ok = H5Pget_virtual_count(list, &mappings) >= 0;
+    for (size_t i = 0; ok && i < mappings; i++) {
+        ssize_t n = H5Pget_virtual_filename(list, i, name, sizeof name);
+        ok = n > 0 && n < (ssize_t)sizeof name && !strchr(name, '/');
+    }
+    if (list > 0) (void)H5Pclose(list);
+    return ok || clm_fail(err, CLM_E_UNSUPPORTED,
+                          "HDF5: its voxels are in a file that does not stand beside this one (%s)", name);
+}
+
 static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i, clm_place *p,
                     clm_err *err) {
     hsize_t shape[H5S_MAX_RANK];
+    hid_t beside = H5Pcreate(H5P_DATASET_ACCESS); /* not in the folder we happen to be in */
+    (void)H5Pset_efile_prefix(beside, "${ORIGIN}");
+    (void)H5Pset_virtual_prefix(beside, "${ORIGIN}");
     f->data = H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0 || H5Lexists(f->file, path, H5P_DEFAULT) > 0
-                  ? H5Dopen2(f->file, path, H5P_DEFAULT)
+                  ? H5Dopen2(f->file, path, beside)
                   : -1;
+    (void)H5Pclose(beside);
     if (f->data < 0) return h5_fail(err, CLM_E_NOTFOUND, "no dataset of this name");
+    if (!stays(f, err)) return false;
     hid_t space = H5Dget_space(f->data), type = H5Dget_type(f->data);
     int ndim = space > 0 ? H5Sget_simple_extent_ndims(space) : -1;
     bool ok = ndim >= 0 && ndim <= CLM_DIMS_MAX && H5Sget_simple_extent_dims(space, shape, NULL) >= 0;

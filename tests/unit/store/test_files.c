@@ -5,6 +5,7 @@
 #include "collimate/store/image.h"
 
 #include <hdf5.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <tiffio.h>
@@ -221,6 +222,59 @@ static void add_dataset(hid_t f, const char *path, hid_t type, int ndim, const h
     (void)H5Dclose(d), (void)H5Sclose(s), (void)H5Pclose(list);
 }
 
+/* Where the voxels of dataset "data" of NAME lie: in `file`, by an external link, as raw bytes, virtually. */
+static void point_to(const char *name, const char *file, int how) {
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    const hsize_t shape[3] = {NZ, NY, NX};
+    assert_ok(clm_path_join(path, folder, name, &err), err);
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), s = H5Screate_simple(3, shape, NULL);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE), d = -1;
+    if (how == 0) assert_true(H5Lcreate_external(file, "data", f, "data", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    if (how == 1) assert_true(H5Pset_external(list, file, 0, sizeof voxels) >= 0);
+    if (how == 2) assert_true(H5Pset_virtual(list, s, file, "data", s) >= 0);
+    if (how > 0) d = H5Dcreate2(f, "data", H5T_STD_U16LE, s, H5P_DEFAULT, list, H5P_DEFAULT);
+    if (d > 0) (void)H5Dclose(d);
+    (void)H5Pclose(list), (void)H5Sclose(s), (void)H5Fclose(f);
+}
+
+/* A file from somebody else does not make us read any file of ours: only those beside it. */
+static void hdf5_leads_to_no_file_elsewhere(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX], aside[CLM_PATH_MAX], other[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    const hsize_t shape[3] = {NZ, NY, NX};
+    assert_ok(clm_path_join(aside, folder, "aside", &err) && clm_folder_make(aside, &err), err);
+    for (int here = 0; here < 2; here++) { /* the voxels, beside and aside */
+        assert_ok(clm_path_join(path, here ? folder : aside, "voxels.h5", &err), err);
+        hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+        add_dataset(f, "data", H5T_STD_U16LE, 3, shape, H5T_NATIVE_UINT16, voxels);
+        (void)H5Fclose(f);
+        assert_ok(clm_path_join(path, here ? folder : aside, "voxels.raw", &err), err);
+        assert_ok(clm_file_publish(path, voxels, sizeof voxels, false, &err), err);
+    }
+    for (int how = 0; how < 3; how++) {
+        const char *name = how == 1 ? "voxels.raw" : "voxels.h5";
+        assert_ok(clm_path_join(path, folder, "led.h5/data", &err), err);
+        assert_ok(clm_path_join(other, aside, name, &err), err);
+        for (int k = 0; k < 2; k++) {
+            char up[64];
+            (void)snprintf(up, sizeof up, "aside/%s", name);
+            point_to("led.h5", k ? up : other, how);
+            assert_fails(CLM_E_UNSUPPORTED, clm_array_open(path, &a, &err), err);
+        }
+        point_to("led.h5", name, how);
+        assert_ok(clm_array_open(path, &a, &err), err);
+        uint16_t raw[NZ * NY * NX];
+        assert_ok(clm_array_read(a, (const int64_t[3]){0, 0, 0}, (const int64_t[3]){NZ, NY, NX}, raw, &err),
+                  err);
+        assert_memory_equal(raw, voxels, sizeof voxels);
+        clm_array_close(a);
+        a = NULL;
+    }
+}
+
 /* BigDataViewer: levels, factors in the file, voxel size in the XML, voxels above 32767 kept as negative. */
 static void bdv_pyramid(void **state) {
     (void)state;
@@ -313,6 +367,7 @@ int main(void) {
         cmocka_unit_test(nrrd_axes),
         cmocka_unit_test(tiff_stack),
         cmocka_unit_test(hdf5_datasets),
+        cmocka_unit_test(hdf5_leads_to_no_file_elsewhere),
         cmocka_unit_test(bdv_pyramid),
         cmocka_unit_test(imaris_file),
         cmocka_unit_test(other_files_are_refused),
