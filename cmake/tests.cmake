@@ -126,6 +126,7 @@ set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data
 
 clm_e2e(phantom)
 clm_e2e(transform_points)
+clm_e2e(compose 3)
 clm_e2e(convert 3)
 
 clm_fuzz(base json)

@@ -41,7 +41,8 @@ static const char help[] =
     "  mpirun -n 8 collimate apply out moving_red.n5/s0 red.ome.zarr\n"
     "  collimate apply out cells.ome.zarr cells_on_fixed.ome.zarr --labels\n"
     "  collimate apply out/affine.json moving.n5 coarse.ome.zarr --like fixed.ome.zarr:2 --interpolation cubic\n\n"
-    "Exit codes: 0 done; 2 usage; 3 input; 4 output; 5 interrupted, the same command resumes.\n";
+    "Exit codes: 0 done; 1 done, but where inverse:T folds voxels hold --outside; 2 usage; 3 input; 4 output;\n"
+    "5 interrupted, the same command resumes.\n";
 
 typedef struct options {
     clm_apply_spec spec;
@@ -239,6 +240,12 @@ static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_out
     return clm_apply_task(run, w, task, out, err);
 }
 
+static void outcome(void *run, const clm_outcome *o) {
+    clm_apply_run *r = run;
+    if (o->err.code == CLM_OK && o->task.stage == 0) r->unsolved += o->figure[1];
+}
+static bool is_partial(const void *run) { return ((const clm_apply_run *)run)->unsolved > 0.0; }
+
 static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_err *err) {
     const clm_apply_run *r = run;
     const clm_image_frame *g = &r->output.base;
@@ -252,6 +259,10 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
                       (long long)r->output.times, r->output.times == 1 ? "" : "s", r->output.n_levels,
                       r->output.n_levels == 1 ? "" : "s", clm_text_seconds(s->seconds).s, s->ranks,
                       s->ranks == 1 ? "" : "s");
+    if (ok && r->unsolved > 0.0)
+        (void)fprintf(stderr,
+                      "%s: %.0f voxels have no position, because T folds there: they hold --outside\n",
+                      r->output.path, r->unsolved);
     return true;
 }
 
@@ -281,7 +292,9 @@ static const clm_launch_body body = {.command = "apply",
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,
+                                     .outcome = outcome,
                                      .tell = tell,
+                                     .is_partial = is_partial,
                                      .tidy = sweep,
                                      .close = close_run};
 

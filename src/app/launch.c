@@ -131,6 +131,11 @@ static bool agree(rank *r, bool mine, clm_err *err) {
     return mine;
 }
 
+static int done_code(const rank *r) {
+    bool partial = r->comm->rank == 0 && r->body->is_partial && r->body->is_partial(r->l.run);
+    return r->summary.failed || partial ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE;
+}
+
 static bool run_plan(rank *r, clm_err *err) {
     clm_worker_ops ops = {.ctx = r, .run = run_task, .stage_begin = stage_begin};
     clm_cluster_options o = CLM_CLUSTER_DEFAULTS;
@@ -152,7 +157,7 @@ static bool run_plan(rank *r, clm_err *err) {
         clm_log(CLM_LOG_ERROR, "%s", other.text);
     if (!r->body->tell(r->l.run, ok, r->options->quiet, &r->summary, &other) && ok) ok = false, *err = other;
     if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
-    return ok && clm_seal_put(r->l.folder, r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE, err);
+    return ok && clm_seal_put(r->l.folder, done_code(r), err);
 }
 
 static void run_rank(rank *r) {
@@ -166,8 +171,7 @@ static void run_rank(rank *r) {
     if (!ok && first && err.code == CLM_E_CANCELLED)
         (void)fprintf(stderr, "collimate %s: what is done is kept; the same command goes on\n",
                       r->body->command);
-    r->exit_code =
-        ok ? (r->summary.failed ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE) : (int)clm_exit_of(err.code);
+    r->exit_code = ok ? done_code(r) : (int)clm_exit_of(err.code);
     if (r->summary.abandoned)
         _exit(r->exit_code); /* allow: a task still runs and uses what close_rank would free */
     close_rank(r);

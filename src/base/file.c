@@ -1,4 +1,5 @@
 #include "collimate/base/file.h"
+#include "collimate/base/crc.h"
 #include "collimate/base/fault.h"
 
 #include <dirent.h>
@@ -253,6 +254,54 @@ bool clm_folder_sweep(const char *path, clm_err *err) {
     if (ok && errno) ok = clm_fail_os(err, CLM_E_IO, "list %s", path);
     closedir(d);
     return ok;
+}
+
+/* ---- what files are there, without reading them ---- */
+
+static void stamp_file(const char *name, const struct stat *st, uint64_t *stamp) {
+    const int64_t facts[3] = {st->st_size, st->st_mtim.tv_sec, st->st_mtim.tv_nsec};
+    uint64_t h = clm_hash64(clm_hash64(CLM_HASH_BEGIN, name, strlen(name)), facts, sizeof facts);
+    *stamp += h * 0x9e3779b97f4a7c15u; /* a sum, so that the order of listing does not matter */
+}
+
+/* path[0 .. root) is the tree's own name */
+static bool stamp_tree(const char *path, size_t root, uint64_t *stamp, clm_err *err) {
+    DIR *d = opendir(path);
+    if (!d) return clm_fail_os(err, errno == ENOENT ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
+    bool ok = true;
+    for (struct dirent *e; ok && (errno = 0, e = readdir(d));) {
+        char below[CLM_PATH_MAX];
+        struct stat st;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        ok = clm_path_join(below, path, e->d_name, err);
+        if (ok && stat(below, &st) != 0) ok = clm_fail_os(err, CLM_E_IO, "%s", below);
+        if (!ok) break;
+        if (S_ISDIR(st.st_mode))
+            ok = stamp_tree(below, root, stamp, err);
+        else
+            stamp_file(below + root, &st, stamp);
+    }
+    if (ok && errno) ok = clm_fail_os(err, CLM_E_IO, "list %s", path);
+    closedir(d);
+    return ok;
+}
+
+bool clm_tree_stamp(const char *path, uint64_t *stamp, clm_err *err) {
+    char at[CLM_PATH_MAX];
+    struct stat st;
+    if (!clm_path_format(at, err, "%s", path)) return false;
+    while (stat(at, &st) != 0) {
+        char *slash = strrchr(at, '/');
+        if (!slash || slash == at || (errno != ENOENT && errno != ENOTDIR))
+            return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s",
+                               path);
+        *slash = 0;
+    }
+    if (S_ISDIR(st.st_mode))
+        return strcmp(at, path) == 0 ? stamp_tree(at, strlen(at), stamp, err)
+                                     : clm_fail(err, CLM_E_NOTFOUND, "%s: no such file", path);
+    stamp_file("", &st, stamp);
+    return true;
 }
 
 static int by_bytes(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }

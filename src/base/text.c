@@ -62,6 +62,24 @@ bool clm_text_real(const char *text, double *out) {
     return true;
 }
 
+bool clm_text_reals(const char *text, int n, bool one, double out[]) {
+    char part[64];
+    for (int i = 0; i < n; i++) {
+        size_t len = strcspn(text, ",");
+        if (len >= sizeof part || (text[len] == ',') != (i + 1 < n && !(one && i == 0 && !text[len])))
+            return false;
+        memcpy(part, text, len);
+        part[len] = 0;
+        if (!clm_text_real(part, &out[i])) return false;
+        if (!text[len] && i + 1 < n) {
+            while (++i < n) out[i] = out[0];
+            return true;
+        }
+        text += len + 1;
+    }
+    return true;
+}
+
 static int edit_distance(const char *a, const char *b) {
     int row[128];
     int m = (int)strlen(b);

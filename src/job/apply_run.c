@@ -1,6 +1,7 @@
 #include "collimate/job/apply_run.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
+#include "collimate/job/record.h"
 #include "collimate/job/view.h"
 
 #include <math.h>
@@ -9,25 +10,9 @@
 
 /* ---- the grid of the output ---- */
 
-static bool frame_like(const clm_apply_spec *s, clm_image_frame *out, clm_err *err) {
-    clm_image *im = NULL;
-    clm_image_options o = CLM_IMAGE_DEFAULTS;
-    o.all = true;
-    if (!clm_image_open(s->like, &o, &im, err)) return clm_err_in(err, "--like");
-    const clm_image_info *info = clm_image_info_of(im);
-    bool ok = s->like_level >= 0 && s->like_level < info->n_levels;
-    if (ok)
-        *out = clm_view_frame(im, (int)s->like_level);
-    else
-        (void)clm_fail(err, CLM_E_ARG, "--like %s:%lld: it has levels 0 to %d", s->like,
-                       (long long)s->like_level, info->n_levels - 1);
-    clm_image_close(im);
-    return ok;
-}
-
 static bool lay_grid(const clm_apply_spec *s, const clm_map *map, clm_image_frame *out, clm_err *err) {
     clm_image_frame f = map->fixed;
-    if (s->like && !frame_like(s, &f, err)) return false;
+    if (s->like && !clm_view_frame_like(s->like, s->like_level, &f, err)) return false;
     bool known = f.shape[0] > 0;
     if (!known && !(s->has_spacing && s->has_origin && s->has_shape))
         return clm_fail(
@@ -159,7 +144,7 @@ static bool open_all(clm_apply_run *run, int share, clm_err *err) {
     clm_image_frame grid;
     if (!clm_apply_spec_of_json(run->json, s, err)) return false;
     size_t cache = (size_t)(s->cache_mib / share * 1048576.0);
-    if (!clm_path_join(run->folder, s->output, CLM_APPLY_FOLDER, err) ||
+    if (!clm_path_join(run->folder, s->output, CLM_RECORD_FOLDER, err) ||
         !clm_map_open(s->transforms, s->n_transforms, cache / 4, &run->map, err) ||
         !clm_cache_open(cache - cache / 4, &run->cache, err) || !open_input(run, err) ||
         !lay_grid(s, &run->map, &grid, err) || !set_source(run, &grid, err))
@@ -208,67 +193,19 @@ void clm_apply_close(clm_apply_run *run) {
 
 /* ---- the output's folder ---- */
 
-static bool record_path(const clm_apply_run *run, char path[CLM_PATH_MAX], clm_err *err) {
-    return clm_path_join(path, run->folder, "apply.json", err);
-}
-
-static bool same_plan(const clm_apply_run *run, const char *record, clm_err *err) {
-    char want[32];
-    clm_json *v = NULL;
-    if (!clm_json_read(record, &v, err)) return false;
-    const char *have = clm_json_text(clm_json_get(clm_json_get(v, "collimate"), "plan"));
-    (void)snprintf(want, sizeof want, "%016llx", (unsigned long long)run->plan.hash);
-    bool same = have && strcmp(have, want) == 0;
-    clm_json_free(v);
-    return same ||
-           clm_fail(err, CLM_E_ARG,
-                    "%s: was made by another command (other transform, input or options, see %s/apply.json); "
-                    "give another output, or remove it",
-                    run->output.path, CLM_APPLY_FOLDER);
-}
-
-/* the folder as a launch leaves it that was killed while it prepared: our own folder and arrays, no record yet */
-static bool half_made(const char *path, bool *mine, clm_err *err) {
-    clm_names names;
-    if (!clm_folder_list(path, &names, err)) return false;
-    bool ours = names.n == 0;
-    for (int64_t i = 0; i < names.n; i++) ours |= strcmp(names.name[i], CLM_APPLY_FOLDER) == 0;
-    clm_names_free(&names);
-    *mine = ours;
-    return true;
-}
-
-static bool write_record(const clm_apply_run *run, const char *path, clm_err *err) {
-    char hash[32];
-    clm_buf b = {0};
-    clm_json *v = clm_json_copy(run->json, err);
-    if (!v) return false;
-    clm_json *about = clm_json_add_object(v, "collimate");
-    (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)run->plan.hash);
-    clm_json_add_text(about, "version", CLM_VERSION);
-    clm_json_add_text(about, "plan", hash);
-    bool ok = clm_json_print(v, true, &b, err) && clm_file_publish(path, b.data, b.n, true, err);
-    clm_json_free(v);
-    clm_buf_free(&b);
-    return ok;
+/* the files that the voxels come from */
+static bool stamp_inputs(const clm_apply_run *run, uint64_t *stamp, clm_err *err) {
+    *stamp = 0;
+    return clm_map_stamp(&run->map, stamp, err) &&
+           clm_tree_stamp(clm_array_path_of(clm_image_array_of(run->image, run->what.level)), stamp, err);
 }
 
 bool clm_apply_prepare(clm_apply_run *run, clm_err *err) {
-    char record[CLM_PATH_MAX];
-    const char *path = run->output.path;
-    bool mine = true;
-    if (!record_path(run, record, err)) return false;
-    clm_path_kind kind = clm_path_kind_of(path);
-    if (kind != CLM_PATH_NONE && kind != CLM_PATH_FOLDER)
-        return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the output", path);
-    if (clm_path_kind_of(record) == CLM_PATH_FILE) return same_plan(run, record, err);
-    if (kind == CLM_PATH_FOLDER && !half_made(path, &mine, err)) return false;
-    if (!mine)
-        return clm_fail(err, CLM_E_ARG, "%s: is not empty and not made by this command; give another output",
-                        path);
-    /* the record last: with it the folder is complete */
-    return clm_folder_make(run->folder, err) && clm_output_create(&run->output, err) &&
-           clm_file_sync_tree(path, err) && write_record(run, record, err);
+    clm_record r = {.out = run->output.path, .name = "apply.json", .plan = run->plan.hash};
+    bool fresh;
+    if (!stamp_inputs(run, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
+    return !fresh || (clm_folder_make(run->folder, err) && clm_output_create(&run->output, err) &&
+                      clm_record_write(&r, run->json, err));
 }
 
 /* ---- tasks ---- */
@@ -282,7 +219,7 @@ typedef struct applying {
     const clm_apply_run *run;
     const clm_work *w;
     clm_resampled what;
-    double inside; /* voxels that come from inside the image */
+    double inside, unsolved; /* voxels that come from inside the image; that have no position */
 } applying;
 
 static bool apply_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
@@ -291,21 +228,23 @@ static bool apply_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
     clm_mark keep = clm_arena_mark(k->w->keep), temp = clm_arena_mark(k->w->temp);
     clm_vol grid = {.data = NULL};
     double n = (double)clm_box_count(box), inside = 0;
+    int64_t unsolved = 0;
     void *made;
     for (int d = 0; d < 3; d++) {
         grid.shape[d] = box.hi[d] - box.lo[d];
         grid.spacing[d] = base->spacing_um[d];
         grid.origin[d] = base->origin_um[d] + (double)box.lo[d] * base->spacing_um[d];
     }
-    bool ok = clm_resample(k->w, &k->what, &k->run->map, &grid, &made, &inside, err);
+    bool ok = clm_resample(k->w, &k->what, &k->run->map, &grid, &made, &inside, &unsolved, err);
     if (ok) memcpy(voxels, made, (size_t)clm_box_count(box) * clm_dtype_size(k->what.dtype));
     k->inside += inside * n;
+    k->unsolved += (double)unsolved;
     clm_arena_rewind(k->w->keep, keep);
     clm_arena_rewind(k->w->temp, temp);
     return ok;
 }
 
-static bool apply_chunk(const clm_apply_run *run, const clm_work *w, int64_t task, double *figure,
+static bool apply_chunk(const clm_apply_run *run, const clm_work *w, int64_t task, double figure[2],
                         clm_err *err) {
     const clm_output *o = &run->output;
     int64_t chunk, channel, time;
@@ -314,7 +253,8 @@ static bool apply_chunk(const clm_apply_run *run, const clm_work *w, int64_t tas
     k.what.channel = run->spec.channel >= 0 ? -1 : channel;
     k.what.time = run->spec.time >= 0 ? -1 : time;
     if (!clm_output_put_from(o, 0, task, apply_box, &k, err)) return false;
-    *figure = k.inside / (double)clm_box_count(clm_grid_core(&o->level[0], chunk));
+    figure[1] = k.unsolved;
+    figure[0] = k.inside / (double)clm_box_count(clm_grid_core(&o->level[0], chunk));
     return true;
 }
 
@@ -324,7 +264,7 @@ bool clm_apply_task(const clm_apply_run *run, const clm_work *w, const clm_task 
     clm_arena_reset(w->temp, (size_t)64 << 20);
     bool ok;
     if (task->stage == 0)
-        ok = apply_chunk(run, w, task->index, &out->figure[0], err);
+        ok = apply_chunk(run, w, task->index, out->figure, err);
     else if (task->stage < run->output.n_levels)
         ok = clm_output_coarsen(&run->output, w, task->stage, task->index, err);
     else

@@ -313,12 +313,13 @@ void clm_evaluate_close(clm_evaluate *e) {
 bool clm_evaluate_over(const clm_evaluate *e, const clm_work *w, clm_judged which, const clm_vol *grid,
                        clm_affine *a, clm_field *room, const clm_field **field, clm_err *err) {
     bool has = false;
+    const uint8_t *unsolved; /* there the nearest point that was found is judged: its misfit shows */
     *field = NULL;
     if (which == CLM_JUDGED_BEFORE) {
         *a = CLM_AFFINE_IDENTITY;
     } else if (which == CLM_JUDGED_AFFINE) {
         *a = e->affine;
-    } else if (!clm_map_over(&e->map, w, grid, a, room, &has, err)) {
+    } else if (!clm_map_over(&e->map, w, grid, a, room, &has, &unsolved, err)) {
         return false;
     }
     if (has) *field = room;

@@ -27,6 +27,7 @@ bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, 
     clm_map map;
     clm_vol grid = {.data = NULL};
     void *voxels;
+    int64_t unsolved; /* none: nothing is solved backwards */
     for (int d = 0; d < 3; d++) {
         grid.shape[d] = box.hi[d] - box.lo[d];
         grid.spacing[d] = base->spacing_um[d];
@@ -38,7 +39,8 @@ bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, 
                                 .interp = interp_of(run->config),
                                 .outside = run->config->apply_outside,
                                 .dtype = run->aligned.dtype};
-    return map_of(run, &map, err) && clm_resample(w, &what, &map, &grid, &voxels, &figure[0], err) &&
+    return map_of(run, &map, err) &&
+           clm_resample(w, &what, &map, &grid, &voxels, &figure[0], &unsolved, err) &&
            clm_output_put(&run->aligned, 0, task->index, voxels, err);
 }
 

@@ -3,6 +3,7 @@
 #include "collimate/align/global.h"
 #include "collimate/align/refine.h"
 #include "collimate/base/file.h"
+#include "collimate/job/transform_out.h"
 #include "feature_params.h"
 #include "jobs.h"
 
@@ -139,13 +140,9 @@ static bool publish(const clm_run *run, const clm_affine *a, const char *method,
     clm_buf b = {0};
     clm_json *v = clm_json_new_object(err);
     bool ok = v != NULL;
-    clm_json_add_text(v, "maps", "fixed world to moving world");
-    clm_json_add_text(v, "axes", "z y x");
-    clm_json_add_text(v, "unit", "micrometer");
     clm_json_add_text(v, "method", method);
     if (note[0]) clm_json_add_text(v, "note", note);
-    clm_json *rows = clm_json_add_list(v, "affine");
-    for (int i = 0; i < 3; i++) clm_json_add_numbers(rows, NULL, a->m[i], 4);
+    if (ok) clm_affine_to_json(a, v);
     for (int i = 0; i < CLM_FIGURE_RSS; i++) {
         const char *name = clm_job_figure(CLM_JOB_GLOBAL, i).name;
         if (name && !isnan(figure[i])) clm_json_add_number(v, name, figure[i]);
@@ -153,10 +150,7 @@ static bool publish(const clm_run *run, const clm_affine *a, const char *method,
     ok = ok && clm_json_print(v, true, &b, err) && clm_run_path(run, path, err, "affine.json") &&
          clm_file_publish(path, b.data, b.n, false, err);
     b.n = 0;
-    for (int i = 0; ok && i < 3; i++)
-        ok = clm_buf_printf(&b, err, "%.17g %.17g %.17g %.17g\n", a->m[i][0], a->m[i][1], a->m[i][2],
-                            a->m[i][3]);
-    ok = ok && clm_buf_printf(&b, err, "0 0 0 1\n") && clm_run_path(run, path, err, "affine.txt") &&
+    ok = ok && clm_affine_to_text(a, &b, err) && clm_run_path(run, path, err, "affine.txt") &&
          clm_file_publish(path, b.data, b.n, false, err);
     clm_json_free(v);
     clm_buf_free(&b);

@@ -1,5 +1,6 @@
 #include "collimate/job/map.h"
 #include "collimate/base/crc.h"
+#include "collimate/base/file.h"
 #include "collimate/image/rowmap.h"
 
 #include <math.h>
@@ -91,6 +92,16 @@ uint64_t clm_map_hash(const clm_map *map, uint64_t hash) {
     return hash;
 }
 
+bool clm_map_stamp(const clm_map *map, uint64_t *stamp, clm_err *err) {
+    for (int i = 0; i < map->n; i++)
+        for (int k = 0; k < 3; k++) {
+            const clm_array *a = map->step[i].field.array[k];
+            *stamp *= 0x9e3779b97f4a7c15u; /* the order of the fields matters */
+            if (a && !clm_tree_stamp(clm_array_path_of(a), stamp, err)) return false;
+        }
+    return true;
+}
+
 bool clm_map_frame_has(const clm_image_frame *f, const double x[3]) {
     if (!f->shape[0]) return true;
     for (int d = 0; d < 3; d++) {
@@ -131,6 +142,13 @@ double clm_map_nodes(const clm_map *map, const clm_vol *grid) {
     if (map->n == 0 || map->step[0].kind == CLM_STEP_AFFINE) return 0.0;
     nodes_around(&map->step[0].field, grid, first, shape);
     return (double)shape[0] * (double)shape[1] * (double)shape[2];
+}
+
+/* centre of a voxel */
+static void place(const clm_vol *g, int64_t z, int64_t y, int64_t x, double at[3]) {
+    at[0] = g->origin[0] + (double)z * g->spacing[0];
+    at[1] = g->origin[1] + (double)y * g->spacing[1];
+    at[2] = g->origin[2] + (double)x * g->spacing[2];
 }
 
 static int64_t clamped(int64_t i, int64_t n) { return i < 0 ? 0 : i >= n ? n - 1 : i; }
@@ -183,38 +201,61 @@ static bool plain_over(const clm_map *map, const clm_work *w, const clm_vol *gri
     return true;
 }
 
-bool clm_map_over(const clm_map *map, const clm_work *w, const clm_vol *grid, clm_affine *a, clm_field *u,
-                  bool *has_field, clm_err *err) {
-    if (is_plain(map)) return plain_over(map, w, grid, a, u, has_field, err);
-    /* the affines' product carries what is large, so that float u keeps what is small */
-    clm_affine back;
-    *a = CLM_AFFINE_IDENTITY;
-    *has_field = true;
+clm_affine clm_map_affine(const clm_map *map) {
+    clm_affine a = CLM_AFFINE_IDENTITY;
     for (int i = 0; i < map->n; i++)
-        if (map->step[i].kind == CLM_STEP_AFFINE) *a = clm_affine_compose(&map->step[i].affine, a);
-    if (!clm_affine_invert(a, &back, err) ||
-        !clm_field_new(w->keep, grid->shape, grid->spacing, grid->origin, u, err))
-        return false;
-    clm_mark m = clm_arena_mark(w->temp);
+        if (map->step[i].kind == CLM_STEP_AFFINE) a = clm_affine_compose(&map->step[i].affine, &a);
+    return a;
+}
+
+bool clm_map_at(const clm_map *map, const clm_work *w, const clm_vol *grid, double (**u)[3], uint8_t **flags,
+                clm_err *err) {
+    /* the last affine is never applied: it would only be taken back */
+    clm_map lead = *map;
+    if (lead.n > 0 && lead.step[lead.n - 1].kind == CLM_STEP_AFFINE) lead.n--;
+    lead.moving.shape[0] = 0;
+    clm_affine a = clm_map_affine(&lead), back;
+    if (!clm_affine_invert(&a, &back, err)) return false;
     int64_t n = clm_vol_count(grid), i = 0;
-    double(*x)[3] = clm_arena_take(w->temp, n, sizeof *x, err);
-    uint8_t *flags = x ? clm_take(w->temp, uint8_t, n, err) : NULL;
-    if (!flags) return false;
+    double(*x)[3] = clm_arena_take(w->keep, n, sizeof *x, err);
+    uint8_t *f = x ? clm_take(w->keep, uint8_t, n, err) : NULL;
+    if (!f) return false;
+    for (int64_t z = 0; z < grid->shape[0]; z++)
+        for (int64_t y = 0; y < grid->shape[1]; y++)
+            for (int64_t k = 0; k < grid->shape[2]; k++, i++) place(grid, z, y, k, x[i]);
+    if (!clm_map_points(&lead, w, n, x, f, err)) return false;
+    i = 0;
     for (int64_t z = 0; z < grid->shape[0]; z++)
         for (int64_t y = 0; y < grid->shape[1]; y++)
             for (int64_t k = 0; k < grid->shape[2]; k++, i++) {
-                const int64_t at[3] = {z, y, k};
-                for (int d = 0; d < 3; d++) x[i][d] = grid->origin[d] + (double)at[d] * grid->spacing[d];
+                double at[3], p[3];
+                place(grid, z, y, k, at);
+                clm_affine_apply(&back, x[i], p);
+                for (int d = 0; d < 3; d++) x[i][d] = p[d] - at[d];
             }
-    bool ok = clm_map_points(map, w, n, x, flags, err);
-    for (i = 0; ok && i < n; i++) {
-        const int64_t at[3] = {i / (grid->shape[1] * grid->shape[2]), i / grid->shape[2] % grid->shape[1],
-                               i % grid->shape[2]};
-        double p[3];
-        clm_affine_apply(&back, x[i], p);
-        for (int d = 0; d < 3; d++)
-            u->u[d][i] = (float)(p[d] - (grid->origin[d] + (double)at[d] * grid->spacing[d]));
-    }
+    *u = x;
+    *flags = f;
+    return true;
+}
+
+bool clm_map_over(const clm_map *map, const clm_work *w, const clm_vol *grid, clm_affine *a, clm_field *u,
+                  bool *has_field, const uint8_t **flags, clm_err *err) {
+    *flags = NULL;
+    if (is_plain(map)) return plain_over(map, w, grid, a, u, has_field, err);
+    /* the affines' product carries what is large, so that float u keeps what is small */
+    clm_work flip = clm_work_flip(w);
+    uint8_t *found, *kept = clm_take(w->keep, uint8_t, clm_vol_count(grid), err);
+    double(*wide)[3];
+    *a = clm_map_affine(map);
+    *has_field = true;
+    if (!kept || !clm_field_new(w->keep, grid->shape, grid->spacing, grid->origin, u, err)) return false;
+    clm_mark m = clm_arena_mark(w->temp);
+    bool ok = clm_map_at(map, &flip, grid, &wide, &found, err);
+    int64_t n = clm_vol_count(grid);
+    for (int64_t i = 0; ok && i < n; i++)
+        for (int d = 0; d < 3; d++) u->u[d][i] = (float)wide[i][d];
+    if (ok) memcpy(kept, found, (size_t)n);
     clm_arena_rewind(w->temp, m);
+    *flags = kept;
     return ok;
 }

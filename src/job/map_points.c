@@ -217,17 +217,19 @@ static bool back_through(const clm_vectors *t, clm_arena *temp, int64_t n, doubl
 /* ---- the chain ---- */
 
 /* A field turned round is solved this much finer than its nodes stand. */
-static double own_tolerance(const clm_vectors *t) {
+static double own_tolerance(const clm_map *map, const clm_vectors *t) {
+    if (map->tolerance_um > 0.0) return map->tolerance_um;
     return 1e-5 * fmin(t->spacing_um[0], fmin(t->spacing_um[1], t->spacing_um[2]));
 }
 
-static bool step_forward(const clm_map_step *s, clm_arena *temp, int64_t n, double (*x)[3], uint8_t *flags,
-                         clm_err *err) {
+static bool step_forward(const clm_map *map, int at, clm_arena *temp, int64_t n, double (*x)[3],
+                         uint8_t *flags, clm_err *err) {
+    const clm_map_step *s = &map->step[at];
     switch (s->kind) {
     case CLM_STEP_FIELD:
         return for_each_chunk(&s->field, temp, n, NULL, (const double(*)[3])x, flags, displace, x, err);
     case CLM_STEP_FIELD_BACK:
-        return back_through(&s->field, temp, n, own_tolerance(&s->field), x, flags, err);
+        return back_through(&s->field, temp, n, own_tolerance(map, &s->field), x, flags, err);
     default:
         for (int64_t i = 0; i < n; i++) clm_affine_apply(&s->affine, x[i], x[i]);
         return true;
@@ -237,7 +239,7 @@ static bool step_forward(const clm_map_step *s, clm_arena *temp, int64_t n, doub
 static bool forward(const clm_map *map, clm_arena *temp, int64_t n, double (*x)[3], uint8_t *flags,
                     clm_err *err) {
     for (int s = 0; s < map->n; s++)
-        if (!step_forward(&map->step[s], temp, n, x, flags, err)) return false;
+        if (!step_forward(map, s, temp, n, x, flags, err)) return false;
     return true;
 }
 

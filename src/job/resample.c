@@ -34,7 +34,7 @@ typedef struct call {
     clm_vol image; /* grid of the level */
     size_t size;   /* of a voxel of the result */
     unsigned char outside[16];
-    int64_t inside;
+    int64_t inside, unsolved;
 } call;
 
 static void fill(const call *c, int64_t n, unsigned char *out) {
@@ -79,6 +79,27 @@ static bool warp_floats(call *c, clm_box need, const clm_vol *grid, const clm_af
     return true;
 }
 
+/* a field solved backwards that has no solution leads nowhere */
+static void drop_unsolved(call *c, const clm_vol *grid, const clm_affine *a, const clm_field *u,
+                          const uint8_t *flags, unsigned char *out) {
+    const clm_image_frame image = {
+        .shape = {c->image.shape[0], c->image.shape[1], c->image.shape[2]},
+        .spacing_um = {c->image.spacing[0], c->image.spacing[1], c->image.spacing[2]},
+        .origin_um = {c->image.origin[0], c->image.origin[1], c->image.origin[2]}};
+    for (int64_t i = 0, n = flags ? clm_vol_count(grid) : 0; i < n; i++) {
+        const int64_t at[3] = {i / (grid->shape[1] * grid->shape[2]), i / grid->shape[2] % grid->shape[1],
+                               i % grid->shape[2]};
+        double x[3];
+        if (!(flags[i] & CLM_POINT_UNSOLVED)) continue;
+        for (int d = 0; d < 3; d++)
+            x[d] = grid->origin[d] + (double)at[d] * grid->spacing[d] + (double)u->u[d][i];
+        clm_affine_apply(a, x, x);
+        c->inside -= clm_map_frame_has(&image, x);
+        c->unsolved++;
+        fill(c, 1, out + (size_t)i * c->size);
+    }
+}
+
 static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *err);
 
 /* the slowest axis that can be halved: both halves stay contiguous in the result */
@@ -95,10 +116,11 @@ static bool halve(call *c, const clm_vol *grid, unsigned char *out, clm_err *err
 static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *err) {
     clm_affine a;
     clm_field u;
+    const uint8_t *flags;
     bool has_field, one = clm_vol_count(grid) == 1;
     if (!one && clm_map_nodes(c->map, grid) > NODES_MAX) return halve(c, grid, out, err);
     clm_mark m = clm_arena_mark(c->w->keep), temp = clm_arena_mark(c->w->temp);
-    bool ok = clm_map_over(c->map, c->w, grid, &a, &u, &has_field, err);
+    bool ok = clm_map_over(c->map, c->w, grid, &a, &u, &has_field, &flags, err);
     if (ok) {
         const clm_field *f = has_field ? &u : NULL;
         clm_box need = clm_warp_box(&a, f, grid, clm_box_of(grid->shape), &c->image, CLM_INTERP_CUBIC, 0);
@@ -112,6 +134,7 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
             ok = items ? warp_items(c, need, grid, &a, f, out, err)
                        : warp_floats(c, need, grid, &a, f, out, err);
         }
+        if (ok) drop_unsolved(c, grid, &a, &u, flags, out);
     }
     clm_arena_rewind(c->w->keep, m);
     clm_arena_rewind(c->w->temp, temp);
@@ -119,7 +142,7 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
 }
 
 bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *map, const clm_vol *grid,
-                  void **voxels, double *inside, clm_err *err) {
+                  void **voxels, double *inside, int64_t *unsolved, clm_err *err) {
     const clm_image_level *l = &clm_image_info_of(what->image)->level[what->level];
     call c = {.w = w, .what = what, .map = map, .size = clm_dtype_size(what->dtype)};
     for (int d = 0; d < 3; d++) {
@@ -132,5 +155,6 @@ bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *m
     if (!out || !resample(&c, grid, out, err)) return false;
     *voxels = out;
     *inside = (double)c.inside / (double)clm_vol_count(grid);
+    *unsolved = c.unsolved;
     return true;
 }

@@ -53,6 +53,22 @@ clm_image_frame clm_view_frame(const clm_image *image, int level) {
     return f;
 }
 
+bool clm_view_frame_like(const char *path, int64_t level, clm_image_frame *out, clm_err *err) {
+    clm_image *im = NULL;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    o.all = true;
+    if (!clm_image_open(path, &o, &im, err)) return clm_err_in(err, "--like");
+    const clm_image_info *info = clm_image_info_of(im);
+    bool ok = level >= 0 && level < info->n_levels;
+    if (ok)
+        *out = clm_view_frame(im, (int)level);
+    else
+        (void)clm_fail(err, CLM_E_ARG, "--like %s:%lld: it has levels 0 to %d", path, (long long)level,
+                       info->n_levels - 1);
+    clm_image_close(im);
+    return ok;
+}
+
 double clm_view_voxel_um(const clm_view *v) {
     return fmin(v->spacing[0], fmin(v->spacing[1], v->spacing[2]));
 }

@@ -273,54 +273,78 @@ static bool write_frame(const char *root, const char *side, const clm_image_fram
            make_array(root, below, &spec, err);
 }
 
+/* One end of the scene's transform: the side's image, or, where its grid is not known, a bare system. */
+static void add_end(clm_json *transform, const char *end, const char *side, bool known) {
+    clm_json *v = clm_json_add_object(transform, end);
+    if (known) clm_json_add_text(v, "path", side);
+    clm_json_add_text(v, "name", known ? "physical" : side);
+}
+
+static void add_bare_system(clm_json *scene, clm_json **list, const char *side) {
+    if (!*list) *list = clm_json_add_list(scene, "coordinateSystems");
+    clm_json *system = clm_json_add_object(*list, NULL);
+    clm_json_add_text(system, "name", side);
+    add_axes(system, false);
+}
+
 static bool write_scene(const char *root, const clm_transform_spec *spec, clm_err *err) {
     clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
     if (!v) return false;
-    clm_json *ome = clm_json_add_object(v, "ome");
+    clm_json *ome = clm_json_add_object(v, "ome"), *systems = NULL;
+    bool fixed = spec->fixed.shape[0] > 0, moving = spec->moving.shape[0] > 0;
     clm_json_add_text(ome, "version", "0.6");
-    clm_json *t = clm_json_add_object(
-        clm_json_add_list(clm_json_add_object(ome, "scene"), "coordinateTransformations"), NULL);
+    clm_json *scene = clm_json_add_object(ome, "scene");
+    if (!fixed) add_bare_system(scene, &systems, "fixed");
+    if (!moving) add_bare_system(scene, &systems, "moving");
+    clm_json *t = clm_json_add_object(clm_json_add_list(scene, "coordinateTransformations"), NULL);
     clm_json_add_text(t, "type", "sequence");
     clm_json_add_text(t, "name", "fixed_to_moving");
-    clm_json *in = clm_json_add_object(t, "input"), *out = clm_json_add_object(t, "output");
-    clm_json_add_text(in, "path", "fixed");
-    clm_json_add_text(in, "name", "physical");
-    clm_json_add_text(out, "path", "moving");
-    clm_json_add_text(out, "name", "physical");
+    add_end(t, "input", "fixed", fixed);
+    add_end(t, "output", "moving", moving);
     clm_json *list = clm_json_add_list(t, "transformations");
-    clm_json *u = clm_json_add_object(list, NULL), *a = clm_json_add_object(list, NULL);
-    clm_json_add_text(u, "type", "displacements");
-    clm_json_add_text(u, "path", "coordinateTransformations/dfield");
-    clm_json_add_text(u, "interpolation", "linear");
+    if (spec->shape[0] > 0) {
+        clm_json *u = clm_json_add_object(list, NULL);
+        clm_json_add_text(u, "type", "displacements");
+        clm_json_add_text(u, "path", CLM_SCENE_FIELD);
+        clm_json_add_text(u, "interpolation", "linear");
+    }
+    clm_json *a = clm_json_add_object(list, NULL);
     clm_json_add_text(a, "type", "affine");
     clm_json *rows = clm_json_add_list(a, "affine");
     for (int d = 0; d < 3; d++) clm_json_add_numbers(rows, NULL, spec->affine.m[d], 4);
-    clm_json_add_text(v, "x_extrapolation", "border"); /* the specification leaves it open */
+    /* the specification leaves it open */
+    if (spec->shape[0] > 0) clm_json_add_text(v, "x_extrapolation", "border");
     bool ok = clm_node_make_group(root, CLM_FORMAT_ZARR3, v, err);
     clm_json_free(v);
     return ok;
 }
 
-bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err) {
+bool clm_ome_make_transform(const char *path, const clm_transform_spec *spec, clm_err *err) {
     char at[CLM_PATH_MAX];
     double spacing[4] = {1}, origin[4] = {0};
     clm_array_spec field = {.ndim = 4, .shape = {3}, .chunk = {3}, .dtype = CLM_F32};
-    clm_array_spec coverage = {.ndim = 3, .dtype = CLM_F32};
+    clm_array_spec scalar = {.ndim = 3, .dtype = CLM_F32};
     for (int d = 0; d < 3; d++) {
         spacing[d + 1] = spec->spacing_um[d];
         origin[d + 1] = spec->origin_um[d];
-        field.shape[d + 1] = coverage.shape[d] = spec->shape[d];
-        field.chunk[d + 1] = coverage.chunk[d] = spec->chunk[d];
+        field.shape[d + 1] = scalar.shape[d] = spec->shape[d];
+        field.chunk[d + 1] = scalar.chunk[d] = spec->chunk[d];
     }
+    return clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
+           clm_path_join(at, path, "coordinateTransformations", err) &&
+           clm_node_make_group(at, CLM_FORMAT_ZARR3, NULL, err) &&
+           clm_path_join(at, path, CLM_SCENE_FIELD, err) &&
+           write_group_06(at, "dfield", spacing, origin, 4, err) &&
+           make_array(path, CLM_SCENE_FIELD "/s0", &field, err) &&
+           make_array(path, CLM_SCENE_COVERAGE, &scalar, err) &&
+           (!spec->residual || make_array(path, CLM_SCENE_RESIDUAL, &scalar, err));
+}
+
+bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err) {
+    bool fixed = spec->fixed.shape[0] > 0, moving = spec->moving.shape[0] > 0;
     bool ok = clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
-              clm_path_join(at, path, "coordinateTransformations", err) &&
-              clm_node_make_group(at, CLM_FORMAT_ZARR3, NULL, err) &&
-              clm_path_join(at, path, "coordinateTransformations/dfield", err) &&
-              write_group_06(at, "dfield", spacing, origin, 4, err) &&
-              write_frame(path, "fixed", &spec->fixed, err) &&
-              write_frame(path, "moving", &spec->moving, err) &&
-              make_array(path, "coordinateTransformations/dfield/s0", &field, err) &&
-              make_array(path, "coordinateTransformations/coverage", &coverage, err) &&
-              write_scene(path, spec, err);
+              (spec->shape[0] == 0 || clm_ome_make_transform(path, spec, err)) &&
+              (!fixed || write_frame(path, "fixed", &spec->fixed, err)) &&
+              (!moving || write_frame(path, "moving", &spec->moving, err)) && write_scene(path, spec, err);
     return ok ? true : clm_err_in(err, "transform");
 }

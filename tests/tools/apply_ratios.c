@@ -106,9 +106,10 @@ static double plain(const bench *b, const clm_resampled *what, const clm_map *ma
         clm_affine a;
         clm_field u;
         bool has;
+        const uint8_t *flags;
         clm_mark mark = clm_arena_mark(b->w.keep);
         for (int d = 0; d < 3; d++) grid.origin[d] = (double)(at[d] * CHUNK);
-        if (!clm_map_over(map, &b->w, &grid, &a, &u, &has, err)) return INFINITY;
+        if (!clm_map_over(map, &b->w, &grid, &a, &u, &has, &flags, err)) return INFINITY;
         for (int64_t i = 0; i < BLOCK; i++) {
             double x[3] = {grid.origin[0] + (double)(i / (CHUNK * CHUNK)),
                            grid.origin[1] + (double)(i / CHUNK % CHUNK),
@@ -142,9 +143,10 @@ static double resample(const bench *b, const clm_resampled *what, const clm_map 
         const int64_t at[3] = {k / (PER * PER), k / PER % PER, k % PER};
         clm_mark mark = clm_arena_mark(b->w.keep);
         void *voxels;
+        int64_t unsolved;
         double inside, t = clm_clock_thread_s();
         for (int d = 0; d < 3; d++) grid.origin[d] = (double)(at[d] * CHUNK);
-        if (!clm_resample(&b->w, what, map, &grid, &voxels, &inside, err)) return INFINITY;
+        if (!clm_resample(&b->w, what, map, &grid, &voxels, &inside, &unsolved, err)) return INFINITY;
         seconds += clm_clock_thread_s() - t;
         clm_arena_rewind(b->w.keep, mark);
     }

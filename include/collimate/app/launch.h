@@ -42,6 +42,9 @@ typedef struct clm_launch_body {
     void (*spent)(void *run, int stage, int64_t index); /* rank 0; NULL */
     /** Rank 0, at the end of the launch, whatever came of it (ok): tables and records; quiet: records only. */
     bool (*tell)(void *run, bool ok, bool quiet, const clm_run_summary *summary, clm_err *err);
+    /** Rank 0, when all is done: are parts of the result not as they should be, though no task failed? Then the exit
+     *  code is that of failed blocks. NULL: no. */
+    bool (*is_partial)(const void *run);
     /** Rank 0, when all is done: what is left of the way there goes. NULL. */
     bool (*tidy)(void *run, clm_err *err);
     void (*close)(void *run);

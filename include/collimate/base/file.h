@@ -43,6 +43,10 @@ CLM_MUST bool clm_folder_remove(const char *path, clm_err *err);
 /** Remove what publishing left half-way when its process was killed (".NAME.tmp.PID.N"), here and below,
  *  never following symbolic links. One that is being written now fails; a missing folder is fine. */
 CLM_MUST bool clm_folder_sweep(const char *path, clm_err *err);
+/** Add to *stamp what tells the file at path, or all files below that folder, from others: names below it, sizes and
+ *  times of change. A path inside a file (a dataset) stands for that file. One stat a file: for the rank that needs it.
+ *  Errors CLM_E_NOTFOUND, CLM_E_IO */
+CLM_MUST bool clm_tree_stamp(const char *path, uint64_t *stamp, clm_err *err);
 /** Names in a folder (without "." and ".."), sorted bytewise; free with clm_names_free. */
 typedef struct clm_names {
     char **name;

@@ -19,6 +19,9 @@ bool clm_text_begins(const char *text, const char *prefix);
 bool clm_text_int(const char *text, int64_t *out);
 bool clm_text_real(const char *text, double *out); /* finite */
 
+/** The whole text must be n finite numbers with commas between; where `one`, a single one stands for all. */
+bool clm_text_reals(const char *text, int n, bool one, double out[]);
+
 /** Of n names the one nearest to `name` by edit distance, or NULL when none is near. */
 const char *clm_text_nearest(const char *name, const char *const *names, int n);
 

@@ -9,8 +9,6 @@
 #include "collimate/plan/task.h"
 
 #define CLM_APPLY_TRANSFORMS_MAX 16
-/** Below the output: journal, apply.json; not part of the image. */
-#define CLM_APPLY_FOLDER ".collimate"
 
 /** What the user asked for. Borrowed texts. An absent list has n 0. */
 typedef struct clm_apply_spec {
@@ -59,6 +57,7 @@ typedef struct clm_apply_run {
     clm_output output;
     clm_plan plan;
     clm_stage stage[CLM_PYRAMID_MAX + 1];
+    double unsolved; /* figure[1] of ended tasks: rank 0's */
 } clm_apply_run;
 
 /** v is taken over, also on failure. Reads metadata only. share: so many processes do the same and have one cache's
@@ -66,10 +65,12 @@ typedef struct clm_apply_run {
  *  Errors   CLM_E_ARG no output grid known, a channel that is not there; those of clm_map_open, clm_image_open */
 CLM_MUST bool clm_apply_open(clm_json *v, int share, clm_apply_run **out, clm_err *err);
 void clm_apply_close(clm_apply_run *run); /* NULL is fine */
-/** Rank 0: make the output's arrays, or accept those of this same plan. CLM_E_ARG another's; CLM_E_WRITE. */
+/** Rank 0: make the output's arrays, or accept those of this same plan on these same files (clm_record).
+ *  CLM_E_ARG another's, or files that have changed since; CLM_E_WRITE. */
 CLM_MUST bool clm_apply_prepare(clm_apply_run *run, clm_err *err);
 CLM_MUST bool clm_apply_stage_begin(clm_apply_run *run, int stage, clm_err *err);
-/** figure[0] of the first stage: the share of voxels inside the input. */
+/** figure[0] of the first stage: the share of voxels inside the input; figure[1]: voxels whose position a field
+ *  solved backwards does not have: they hold the outside value. */
 CLM_MUST bool clm_apply_task(const clm_apply_run *run, const clm_work *w, const clm_task *task,
                              clm_outcome *out, clm_err *err);
 

@@ -25,6 +25,7 @@ typedef struct clm_map {
     clm_map_step step[CLM_MAP_STEPS_MAX];
     clm_image_frame fixed, moving; /* grids of both ends; shape 0: not known */
     clm_cache *cache;              /* of the fields' chunks; NULL: none      */
+    double tolerance_um; /* of fields solved backwards, in their own space; 0: 1e-5 of a node's spacing */
 } clm_map;
 
 /** Open paths[0], then paths[1], ...: a point goes through paths[0] first. Each is
@@ -56,14 +57,26 @@ CLM_MUST bool clm_map_add_scene(clm_map *map, const char *store, const char *sou
                                 clm_err *err);
 /** Everything that decides what T does, but the fields' voxels. */
 uint64_t clm_map_hash(const clm_map *map, uint64_t hash);
+/** What tells the files of its fields from others made in their place: clm_tree_stamp of each. */
+CLM_MUST bool clm_map_stamp(const clm_map *map, uint64_t *stamp, clm_err *err);
 
 /** T over the voxels of `grid` as A(x + u(x)).
  *
  *  A [field, affine] pair, or a part of it, is given as stored: u holds the lattice's own nodes around the grid.
  *  A longer chain is evaluated at each voxel: u then has one node a voxel, exact at voxel centres.
- *  u         made in w->keep; *has_field false: no displacement at all, u is left alone */
+ *  u         made in w->keep; *has_field false: no displacement at all, u is left alone
+ *  flags     [voxels of grid] in w->keep as clm_map_at says; NULL where no voxel can be unsolved */
 CLM_MUST bool clm_map_over(const clm_map *map, const clm_work *w, const clm_vol *grid, clm_affine *a,
-                           clm_field *u, bool *has_field, clm_err *err);
+                           clm_field *u, bool *has_field, const uint8_t **flags, clm_err *err);
+/** The product of the affines of the chain, as if its fields moved nothing: A of the two below. */
+clm_affine clm_map_affine(const clm_map *map);
+/** T at every voxel of `grid`, whatever the chain: T(x) = A(x + u), A = clm_map_affine.
+ *  u      [voxels] micrometres z y x, in w->keep; where a field could not be solved the nearest that was found
+ *  flags  [voxels] in w->keep: CLM_POINT_EXTRAPOLATED, CLM_POINT_UNSOLVED
+ *  Errors CLM_E_NUMERIC an affine that cannot be inverted; those of reading
+ *  Memory temp: as clm_map_points */
+CLM_MUST bool clm_map_at(const clm_map *map, const clm_work *w, const clm_vol *grid, double (**u)[3],
+                         uint8_t **flags, clm_err *err);
 /** How many nodes u will have, so that callers can ask for less. */
 double clm_map_nodes(const clm_map *map, const clm_vol *grid);
 

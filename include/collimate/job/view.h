@@ -37,6 +37,8 @@ int64_t clm_view_tile(const clm_view *v, int axis);
 
 /** The grid of a stored level, as transforms and outputs record it. */
 clm_image_frame clm_view_frame(const clm_image *image, int level);
+/** The same of an image on disk: what --like PATH[:LEVEL] means. CLM_E_ARG no such level. */
+CLM_MUST bool clm_view_frame_like(const char *path, int64_t level, clm_image_frame *out, clm_err *err);
 
 /** The least spacing of its axes: what "a voxel" means where one length is asked for. */
 double clm_view_voxel_um(const clm_view *v);

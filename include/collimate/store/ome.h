@@ -49,16 +49,24 @@ typedef struct clm_image_frame { /* one side of a transform */
 
 typedef struct clm_transform_spec {
     clm_affine affine; /* fixed -> moving, applied to x + u(x)        */
-    int64_t shape[3];  /* nodes of the displacement lattice           */
+    int64_t shape[3];  /* nodes of the displacement lattice; 0: affine alone */
     double spacing_um[3], origin_um[3];
-    int64_t chunk[3]; /* nodes; all three components share a chunk   */
-    clm_image_frame fixed, moving;
-    const clm_json *attributes; /* NULL or an object, kept beside "ome"        */
+    int64_t chunk[3];              /* nodes; all three components share a chunk   */
+    clm_image_frame fixed, moving; /* shape 0: not known */
+    bool residual;                 /* an array of it, too: how far a node is from what it should be, um */
+    const clm_json *attributes;    /* NULL or an object, kept beside "ome"        */
 } clm_transform_spec;
 
-/** Everything but chunks: an OME-Zarr 0.6 scene fixed -> moving = sequence [displacements, affine], arrays
- *  coordinateTransformations/dfield/s0 float32 [3,Z,Y,X] and coordinateTransformations/coverage float32
- *  [Z,Y,X]. Same spec, same bytes; again over the same is fine.
+/* Below a scene. */
+#define CLM_SCENE_FIELD "coordinateTransformations/dfield"
+#define CLM_SCENE_COVERAGE "coordinateTransformations/coverage"
+#define CLM_SCENE_RESIDUAL "coordinateTransformations/residual"
+
+/** The arrays of a transform with a field, without chunks: CLM_SCENE_FIELD/s0 float32 [3,Z,Y,X], CLM_SCENE_COVERAGE
+ *  float32 [Z,Y,X], and where asked for CLM_SCENE_RESIDUAL as that. Nothing reads as a transform yet. */
+CLM_MUST bool clm_ome_make_transform(const char *path, const clm_transform_spec *spec, clm_err *err);
+/** Everything but chunks: those arrays and an OME-Zarr 0.6 scene fixed -> moving = sequence [displacements, affine].
+ *  Same spec, same bytes; again over the same is fine.
  *  Source  OME-Zarr 0.6, "coordinateTransformations"; the displacement axis is first. */
 CLM_MUST bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err);
 

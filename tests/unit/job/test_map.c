@@ -241,6 +241,37 @@ static void what_did_not_converge_is_told(void **state) {
     clm_map_close(&map);
 }
 
+/* over a box, too, it is told which voxels a field solved backwards has no position for */
+static void a_box_tells_what_is_unsolved(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    clm_map map = {.n = 0};
+    const clm_array_spec spec = {.ndim = 4, .shape = {3, 6, 6, 6}, .chunk = {3, 6, 6, 6}, .dtype = CLM_F32};
+    static float u[3 * 216];
+    for (uint64_t i = 0; i < 648; i++) u[i] = (float)(12.0 * clm_rng_normal(3, 0, i)); /* folds everywhere */
+    clm_vectors folded = {.shape = {6, 6, 6}, .spacing_um = {4, 4, 4}};
+    assert_ok(clm_array_open_memory(&spec, u, &folded.array[0], &err), err);
+    assert_ok(clm_map_add_field(&map, &folded, &err) && clm_map_turn(&map, &err), err);
+    const clm_vol grid = {.shape = {7, 7, 7}, .spacing = {3, 3, 3}};
+    clm_affine a;
+    clm_field found;
+    bool has_field;
+    const uint8_t *over;
+    static double x[343][3];
+    static uint8_t flags[343];
+    assert_ok(clm_map_over(&map, &work, &grid, &a, &found, &has_field, &over, &err), err);
+    for (int i = 0; i < 343; i++)
+        for (int d = 0; d < 3; d++) x[i][d] = 3.0 * (d == 0 ? i / 49 : d == 1 ? i / 7 % 7 : i % 7);
+    assert_ok(clm_map_points(&map, &work, 343, x, flags, &err), err);
+    int unsolved = 0;
+    for (int i = 0; i < 343; i++) {
+        assert_int_equal(over[i] & CLM_POINT_UNSOLVED, flags[i] & CLM_POINT_UNSOLVED);
+        unsolved += (flags[i] & CLM_POINT_UNSOLVED) != 0;
+    }
+    assert_true(unsolved > 0 && unsolved < 343);
+    clm_map_close(&map);
+}
+
 /* the form that the resampling kernels take agrees with the points, for a plain transform and for a chain */
 static void boxes_agree_with_points(void **state) {
     (void)state;
@@ -255,7 +286,8 @@ static void boxes_agree_with_points(void **state) {
             clm_affine a;
             clm_field u;
             bool has;
-            assert_ok(clm_map_over(&map, &work, &grid, &a, &u, &has, &err), err);
+            const uint8_t *unsolved;
+            assert_ok(clm_map_over(&map, &work, &grid, &a, &u, &has, &unsolved, &err), err);
             assert_true(has);
             assert_true(clm_map_nodes(&map, &grid) == (double)clm_field_count(&u));
             for (int64_t i = 0; i < clm_vol_count(&grid); i++) {
@@ -474,6 +506,7 @@ int main(void) {
                                        cmocka_unit_test(inverse_of_a_path_undoes_it),
                                        cmocka_unit_test(scenes_open_by_their_systems),
                                        cmocka_unit_test(what_did_not_converge_is_told),
+                                       cmocka_unit_test(a_box_tells_what_is_unsolved),
                                        cmocka_unit_test(boxes_agree_with_points),
                                        cmocka_unit_test(affines_are_read_from_json_and_text),
                                        cmocka_unit_test(tables_carry_everything_else_through),

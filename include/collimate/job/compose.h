@@ -1,0 +1,81 @@
+/* A chain of transforms as one: evaluated once at every node of a new lattice. And the inverse of one, which is a
+ * chain turned round, with what is left of T(x) - y at every node. All ranks open the same run from the same JSON. */
+#ifndef CLM_JOB_COMPOSE_H
+#define CLM_JOB_COMPOSE_H
+
+#include "collimate/base/json.h"
+#include "collimate/job/map.h"
+#include "collimate/job/transform_out.h"
+#include "collimate/plan/task.h"
+
+#define CLM_COMPOSE_TRANSFORMS_MAX 16
+
+/** What the user asked for. Borrowed texts. */
+typedef struct clm_compose_spec {
+    const char *transforms[CLM_COMPOSE_TRANSFORMS_MAX]; /* a point goes through the first one first */
+    int n_transforms;
+    const char *output;
+    bool invert;         /* the chain turned round, and its residual written          */
+    double tolerance_um; /* invert: of |T(x) - y|                                     */
+    const char *like;    /* NULL, or an image whose grid the new transform begins on  */
+    int64_t like_level;
+    bool has_spacing, has_origin, has_shape; /* of the lattice; what is not given follows */
+    double spacing_um[3], origin_um[3];
+    int64_t shape[3];
+    int64_t chunk_nodes;
+    int64_t threads; /* 0: this rank's share of the cores */
+    double task_mib, cache_mib;
+} clm_compose_spec;
+#define CLM_COMPOSE_DEFAULTS \
+    ((clm_compose_spec){.tolerance_um = 1e-3, .chunk_nodes = 32, .task_mib = 1024, .cache_mib = 256})
+
+/** As JSON and back; of_json borrows its texts from v. */
+CLM_MUST bool clm_compose_spec_to_json(const clm_compose_spec *spec, clm_json **out, clm_err *err);
+CLM_MUST bool clm_compose_spec_of_json(const clm_json *v, clm_compose_spec *out, clm_err *err);
+
+/** Figures of a task. */
+typedef enum clm_composed {
+    CLM_COMPOSED_NODES,
+    CLM_COMPOSED_UNSOLVED,     /* nodes that no x was found for (invert: within the tolerance): coverage 0 */
+    CLM_COMPOSED_EXTRAPOLATED, /* nodes beyond a field's lattice: coverage 0                                */
+    CLM_COMPOSED_CELLS,        /* at whose centres the interpolation was measured                           */
+    CLM_COMPOSED_ERROR_MAX,    /* micrometres where T leads to: between nodes against the chain itself      */
+    CLM_COMPOSED_ERROR_SQ,     /* sum of squares over the cells                                             */
+    CLM_COMPOSED_RESIDUAL,     /* invert: greatest |T(x) - y| of the nodes, micrometres                     */
+    CLM_COMPOSED_AT_Z,         /* invert: of that node, world micrometres                                   */
+    CLM_COMPOSED_AT_Y,
+    CLM_COMPOSED_AT_X,
+    CLM_COMPOSED_U_MAX, /* greatest displacement stored */
+    CLM_COMPOSED_COUNT
+} clm_composed;
+
+typedef struct clm_compose_run {
+    clm_json *json; /* owned; the spec's texts live in it */
+    clm_compose_spec spec;
+    char folder[CLM_PATH_MAX]; /* OUT/.collimate */
+    clm_map map;               /* what is written       */
+    clm_map forth;             /* map turned round; its arrays are map's */
+    clm_transform_out out;
+    clm_plan plan; /* no stage for an affine: clm_compose_finish is all there is to do */
+    clm_stage stage[1];
+    double (*figures)[CLM_COMPOSED_COUNT]; /* [chunks], of ended tasks: rank 0's */
+} clm_compose_run;
+
+/** v is taken over, also on failure. Reads metadata only.
+ *  Errors   CLM_E_ARG no lattice known; an output that cannot hold a field; those of clm_map_open */
+CLM_MUST bool clm_compose_open(clm_json *v, clm_compose_run **out, clm_err *err);
+void clm_compose_close(clm_compose_run *run); /* NULL is fine */
+/** Rank 0: make the output's arrays, or accept those of this same plan on these same files. */
+CLM_MUST bool clm_compose_prepare(clm_compose_run *run, clm_err *err);
+CLM_MUST bool clm_compose_begin(clm_compose_run *run, clm_err *err);
+/** One chunk of the lattice. Every node by itself: neither chunks nor their order show in the result. */
+CLM_MUST bool clm_compose_task(const clm_compose_run *run, const clm_work *w, const clm_task *task,
+                               clm_outcome *out, clm_err *err);
+/** Rank 0: an ended task. */
+void clm_compose_outcome(clm_compose_run *run, const clm_outcome *o);
+/** All of them: maxima, and sums in the order of chunks. */
+void clm_compose_total(const clm_compose_run *run, double total[CLM_COMPOSED_COUNT]);
+/** Rank 0, at the end: the metadata that make it a transform, the figures in them. */
+CLM_MUST bool clm_compose_finish(const clm_compose_run *run, clm_err *err);
+
+#endif

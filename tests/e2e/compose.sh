@@ -1,0 +1,72 @@
+#!/bin/bash
+# Chains written as one transform, and inverses: exact where they must be, the same bytes for any ranks and after a
+# kill, and never gone on with on other inputs.
+. "$(dirname "$0")/lib.sh"
+expect 0 '' "$COLLIMATE" phantom --size 64,96,112 -q demo
+expect 0 '' "$COLLIMATE" align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out out -q
+field=coordinateTransformations/dfield/s0
+voxels() { "$COLLIMATE" dump "$1" >"$2" || fail "dump $1"; }
+# the transform only: records name their output
+transform_same() { diff -r -x .collimate "$1" "$2" || fail "$1 and $2 differ"; }
+
+# one transform on its own lattice is itself
+expect 0 'interpolation error' "$COLLIMATE" compose out same.ome.zarr
+voxels out/transform.ome.zarr/$field one
+voxels same.ome.zarr/$field other
+same one other
+expect 0 '' "$COLLIMATE" validate same.ome.zarr
+
+# affines alone are multiplied
+expect 0 '' "$COLLIMATE" compose -q out/affine.json inverse:out/affine.txt unit.txt
+awk '{for (i = 1; i <= 4; i++) {d = $i - (NR == i); if (d * d > 1e-24) exit 1}}' unit.txt || fail "$(cat unit.txt)"
+expect 0 '' "$COLLIMATE" invert -q out/affine.json back.json
+expect 0 '' "$COLLIMATE" compose -q out/affine.txt back.json again.txt
+awk '{for (i = 1; i <= 4; i++) {d = $i - (NR == i); if (d * d > 1e-24) exit 1}}' again.txt || fail "$(cat again.txt)"
+
+# the inverse: every node within the tolerance, as it is stored
+expect 0 'residual .T.x. - y. of the nodes: max' "$COLLIMATE" invert out inverse.ome.zarr --tolerance-um 0.001
+expect 0 '' "$COLLIMATE" validate inverse.ome.zarr
+voxels inverse.ome.zarr/coordinateTransformations/residual residual
+od -An -v -tf4 residual | awk '{for (i = 1; i <= NF; i++) if (!($i >= 0 && $i <= 0.001)) exit 1}' || fail "a residual is above the tolerance"
+
+# there and back through the stored field is near, through the solved one exact
+cat >in.csv <<'END'
+z,y,x
+20,40,50
+22.5,31,47
+30,50,60
+END
+"$COLLIMATE" points -q out inverse.ome.zarr in.csv loop.csv || fail "points"
+"$COLLIMATE" points -q out inverse:out in.csv exact.csv || fail "points"
+away() { paste -d, in.csv "$1" | awk -F, -v most="$2" 'NR > 1 {for (i = 1; i <= 3; i++) {d = $i - $(i + 3); if (d * d > most * most) exit 1}}'; }
+away loop.csv 0.3 || fail "there and back: $(cat loop.csv)"
+away exact.csv 0.002 || fail "there and back, solved: $(cat exact.csv)"
+
+# a chain as one transform leads where the chain leads, at nodes exactly, between them as far as it says
+expect 0 '' "$COLLIMATE" compose -q out out/affine.json chain.ome.zarr
+"$COLLIMATE" points -q chain.ome.zarr in.csv composed.csv || fail "points"
+"$COLLIMATE" points -q out out/affine.json in.csv chained.csv || fail "points"
+paste -d, composed.csv chained.csv | awk -F, 'NR > 1 {for (i = 1; i <= 3; i++) {d = $i - $(i + 4); if (d * d > 1e-8) exit 1}}' ||
+    fail "chain: $(paste composed.csv chained.csv)"
+
+# any ranks, any chunks, after a kill
+expect 0 '' "$COLLIMATE" invert -q out a.ome.zarr --chunk 8
+expect 0 '' ranks 3 "$COLLIMATE" invert -q out b.ome.zarr --chunk 8
+transform_same a.ome.zarr b.ome.zarr
+"$COLLIMATE" invert -q out c.ome.zarr --chunk 8 --local 2 &
+sleep 0.1
+kill -9 $! 2>/dev/null
+wait $! 2>/dev/null
+expect 0 '' "$COLLIMATE" invert -q out c.ome.zarr --chunk 8
+transform_same a.ome.zarr c.ome.zarr
+voxels inverse.ome.zarr/$field one
+voxels a.ome.zarr/$field other
+same one other
+
+# done is done; but not when the transform has changed since
+expect 0 '' "$COLLIMATE" compose -q out same.ome.zarr
+chunk=$(find out/transform.ome.zarr/$field/c -type f | sort | head -n 1)
+cp "$chunk" kept && printf 'x' >>"$chunk"
+expect 2 'changed' "$COLLIMATE" compose -q out same.ome.zarr
+expect 2 'option|another' "$COLLIMATE" invert -q out same.ome.zarr
+expect 2 'field' "$COLLIMATE" compose -q out field.json
