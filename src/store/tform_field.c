@@ -42,20 +42,39 @@ static void compose(int n, const double *next, double *to) {
     memcpy(to, made, (size_t)(n * (n + 1)) * sizeof *to);
 }
 
+/* of n - 1 axes -> of n: axis `at` comes in, as it is; rows of n, of n + 1 after */
+static void widen(int n, int at, double *a) {
+    double wide[CLM_DIMS_MAX * (CLM_DIMS_MAX + 1)] = {0};
+    wide[at * (n + 1) + at] = 1.0;
+    for (int i = 0; i < n - 1; i++)
+        for (int j = 0; j < n; j++) wide[(i + (i >= at)) * (n + 1) + j + (j >= at)] = a[i * n + j];
+    memcpy(a, wide, (size_t)(n * (n + 1)) * sizeof *a);
+}
+
+/* One of them, also where it leaves out the component axis, as an example of the specification does. */
+static bool parse_placement(const clm_json *v, clm_tform_ground *g, int n, int axis, clm_tform **t,
+                            clm_err *err) {
+    const clm_tform_axes all = {.n = n}, less = {.n = n - 1};
+    clm_err ignored = CLM_ERR_NONE;
+    return clm_tform_parse(v, g, &all, &all, t, err) ||
+           (axis >= 0 && clm_tform_parse(v, g, &less, &less, t, &ignored));
+}
+
 /* A list of transformations from the array's indices to where they stand, into to [n][n + 1]. They may not read
  * arrays themselves: a field could stand on itself. */
-static bool place(const clm_json *list, clm_tform_ground *g, int n, double *to, clm_err *err) {
+static bool place(const clm_json *list, clm_tform_ground *g, int n, int axis, double *to, clm_err *err) {
     double next[CLM_DIMS_MAX * (CLM_DIMS_MAX + 1)];
-    const clm_tform_axes known = {.n = n};
     clm_tform_ground bare = {.arena = g->arena};
     int i = 0;
     for (const clm_json *k = clm_json_first(list); k; k = clm_json_next(k), i++) {
         clm_tform *t;
-        if (!clm_tform_parse(k, &bare, &known, &known, &t, err))
+        if (!parse_placement(k, &bare, n, axis, &t, err))
             return clm_err_in(err, "coordinateTransformations[%d]", i);
-        if (!clm_tform_affine(t, false, n, next))
+        const bool less = t->in == n - 1;
+        if (!clm_tform_affine(t, false, less ? n - 1 : n, next))
             return clm_fail(err, CLM_E_UNSUPPORTED,
                             "coordinateTransformations[%d]: a lattice of nodes must be affine", i);
+        if (less) widen(n, axis, next);
         compose(n, next, to);
     }
     return true;
@@ -114,20 +133,23 @@ static bool open_nodes(clm_tform_ground *g, const char *node, const clm_json *at
     if (!clm_path_join(full, g->store, node, err) || !clm_array_open(full, &f->array, err)) return false;
     if (g->cache) clm_array_use_cache(f->array, g->cache);
     const clm_array_info *a = clm_array_info_of(f->array);
-    if (a->ndim < 2 || a->ndim > CLM_DIMS_MAX)
+    const bool bare = f->positions && a->ndim == 1; /* along one axis positions need no component axis */
+    if ((a->ndim < 2 && !bare) || a->ndim > CLM_DIMS_MAX)
         return clm_fail(err, CLM_E_FORMAT, "an array of %d axes holds no vectors", a->ndim);
-    f->axis = component_axis(axes_of(m ? m : ome), a, out >= 0 ? out : in);
-    if (f->axis < 0) return clm_fail(err, CLM_E_FORMAT, "no axis of type displacement or coordinate");
-    f->n = a->ndim - 1;
-    f->m = (int)(a->shape[f->axis] <= CLM_DIMS_MAX ? a->shape[f->axis] : 0);
+    f->axis = bare ? -1 : component_axis(axes_of(m ? m : ome), a, out >= 0 ? out : in);
+    if (f->axis < 0 && !bare)
+        return clm_fail(err, CLM_E_FORMAT, "no axis of type displacement or coordinate");
+    const int64_t numbers = bare ? 1 : a->shape[f->axis];
+    f->n = a->ndim - !bare;
+    f->m = (int)(numbers <= CLM_DIMS_MAX ? numbers : 0);
     if (f->m < 1 || (!f->positions && f->m != f->n))
-        return clm_fail(err, CLM_E_FORMAT, "vectors of %lld numbers at points of %d",
-                        (long long)a->shape[f->axis], f->n);
+        return clm_fail(err, CLM_E_FORMAT, "vectors of %lld numbers at points of %d", (long long)numbers,
+                        f->n);
     for (int d = 0; d < a->ndim; d++) to[d * (a->ndim + 1) + d] = 1.0;
     const clm_json *after = clm_json_get(m, "coordinateTransformations");
     if (clm_json_get(clm_json_first(after), "output")) after = NULL; /* 0.6: to another system */
-    return place(clm_json_get(m ? data : ome, "coordinateTransformations"), g, a->ndim, to, err) &&
-           place(after, g, a->ndim, to, err) && set_lattice(f, a->ndim, to, err);
+    return place(clm_json_get(m ? data : ome, "coordinateTransformations"), g, a->ndim, f->axis, to, err) &&
+           place(after, g, a->ndim, f->axis, to, err) && set_lattice(f, a->ndim, to, err);
 }
 
 bool clm_tform_open_field(const clm_json *v, clm_tform_ground *g, int in, int out, clm_nfield *f,

@@ -203,6 +203,44 @@ static void numbers_may_lie_in_an_array(void **state) {
 
 /* ---- fields ---- */
 
+/* Both are examples of the specification. */
+static void fields_may_leave_the_component_axis_out(void **state) {
+    (void)state;
+    static const char *const line =
+        "\"type\":\"coordinates\",\"path\":\"line\",\"interpolation\":\"nearest\"";
+    static const char *const plane = "\"type\":\"displacements\",\"path\":\"plane\"";
+    const double positions[3] = {-9, 9, 0};
+    const double in[5] = {-7, 0.4, 0.5, 1.4, 9}, out[5] = {-9, -9, 9, 9, 0};
+    double u[2 * 2 * 3];
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    int n = 0;
+    const char *store = one_scene(1, 1, line);
+    assert_ok(clm_path_format(path, &err, "%s/line", store), err);
+    put_array(path, CLM_F64, 1, (int64_t[]){3}, positions);
+    for (int i = 0; i < 5; i++) {
+        double x[CLM_DIMS_MAX] = {in[i]};
+        assert_ok(go(store, "in", "out", x, &n, &err), err);
+        assert_near(x[0], out[i], 0.0);
+    }
+    store = one_scene(2, 2,
+                      plane); /* u = (y, 10 x) at nodes 2 and 5 apart; the scale has no number for u itself */
+    for (int i = 0; i < 6; i++) u[i] = 2.0 * (i / 3), u[6 + i] = 50.0 * (i % 3);
+    assert_ok(clm_path_format(path, &err, "%s/plane", store), err);
+    put_group(
+        path,
+        "{\"ome\":{\"version\":\"0.6\",\"multiscales\":[{\"coordinateSystems\":[{\"name\":\"p\",\"axes\":["
+        "{\"name\":\"d\",\"type\":\"displacement\"}," AXES2 "]}],\"datasets\":[{\"path\":\"s0\","
+        "\"coordinateTransformations\":[{\"type\":\"scale\",\"scale\":[2,5],\"output\":{\"name\":\"p\"}}"
+        "]}]}]}}");
+    assert_ok(clm_path_format(path, &err, "%s/plane/s0", store), err);
+    put_array(path, CLM_F64, 3, (int64_t[]){2, 2, 3}, u);
+    double x[CLM_DIMS_MAX] = {1.5, 7.0};
+    assert_ok(go(store, "in", "out", x, &n, &err), err);
+    assert_near(x[0], 3.0, 1e-12);
+    assert_near(x[1], 77.0, 1e-12);
+}
+
 enum { ROWS = 5, COLUMNS = 7 };
 static const double step[2] = {2, 0.5}, first[2] = {-3, 10};
 
@@ -414,6 +452,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(each_kind_goes_forth_and_back_as_said),
                                        cmocka_unit_test(a_bijection_goes_back_by_its_own_inverse),
                                        cmocka_unit_test(numbers_may_lie_in_an_array),
+                                       cmocka_unit_test(fields_may_leave_the_component_axis_out),
                                        cmocka_unit_test(fields_in_any_axis_order_and_back),
                                        cmocka_unit_test(nearest_and_cubic_fields_hold_at_nodes),
                                        cmocka_unit_test(a_way_leads_through_images_and_pyramids),
