@@ -104,7 +104,7 @@ if(TARGET test_mpi_run)
 endif()
 
 clm_unit(base csv)
-clm_unit(job apply evaluate foreign map)
+clm_unit(job apply evaluate foreign map transform_out)
 
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)

@@ -9,15 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LATTICE_HELP                                                                                      \
-    "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                       \
-    "  --origin Z,Y,X     the first node;  --shape Z,Y,X  nodes; what is not given follows\n"             \
-    "  --like PATH[:LEVEL]  the lattice covers the grid of this image, which the result records as its\n" \
-    "                     own grid\n"                                                                     \
-    "  --chunk N          nodes along a chunk's edge (default 32)\n"                                      \
-    "Running\n"                                                                                           \
-    "  --threads N        compute threads a rank;  --local N  N ranks as threads of this process\n"       \
-    "  --task-mib N       most memory of a task (1024);  --cache-mib N  decoded chunks a rank (256)\n"    \
+#define LATTICE_HELP                                                                                             \
+    "  --format NAME      bigstream, positions or janelia: an array NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n" \
+    "                     as ITK text\n"                                                                         \
+    "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                              \
+    "  --origin Z,Y,X     the first node;  --shape Z,Y,X  nodes; what is not given follows\n"                    \
+    "  --like PATH[:LEVEL]  the lattice covers the grid of this image, which the result records as its\n"        \
+    "                     own grid\n"                                                                            \
+    "  --chunk N          nodes along a chunk's edge (default 32)\n"                                             \
+    "Running\n"                                                                                                  \
+    "  --threads N        compute threads a rank;  --local N  N ranks as threads of this process\n"              \
+    "  --task-mib N       most memory of a task (1024);  --cache-mib N  decoded chunks a rank (256)\n"           \
     "  -q, --quiet  -v, --verbose  -h, --help\n\n"
 
 static const char help_compose[] =
@@ -28,12 +30,15 @@ static const char help_compose[] =
     "every cell and printed. Affines alone are multiplied: exact. Same bytes for any N; killed or stopped, the same\n"
     "command goes on where it was.\n\n"
     "  T    as for apply: a run folder, an OME-Zarr scene, affine.json, numbers as text; inverse:T turns it round\n"
-    "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; of affines alone also NAME.json, NAME.txt\n\n"
+    "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; or for other programs, see docs/\n"
+    "       foreign_transforms.md: NAME.nii, .nii.gz, .nrrd: displacements as ITK has them; of affines alone also\n"
+    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n\n"
     "Lattice (default: T1's own nodes; where T1 is no field, its fixed grid at the finest field's spacing)\n" LATTICE_HELP
     "Examples:\n"
     "  collimate compose round1_to_round2 round2_to_round3 round1_to_round3.ome.zarr\n"
     "  collimate compose out1 inverse:out2 between.ome.zarr --like moving1.ome.zarr\n"
-    "  collimate compose out fine.ome.zarr --spacing 2 && collimate compose a.txt b.json both.json\n\n"
+    "  collimate compose out fine.ome.zarr --spacing 2 && collimate compose a.txt b.json both.json\n"
+    "  collimate compose out warp.nii.gz && collimate compose out warp.n5/s0 --format bigstream --origin 0,0,0\n\n"
     "Exit codes: 0 done; 1 done, but inverse:T was not solved at some nodes (coverage is 0 there); 2 usage; 3 input;\n"
     "4 output; 5 interrupted, the same command resumes.\n";
 
@@ -45,7 +50,9 @@ static const char help_invert[] =
     "coordinateTransformations/residual (micrometres). A node above the tolerance has coverage 0 and is counted. Same\n"
     "bytes for any N; killed or stopped, the same command goes on where it was.\n\n"
     "  T    as for apply: a run folder, an OME-Zarr scene, affine.json, numbers as text; inverse:T turns it round\n"
-    "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; of affines alone also NAME.json, NAME.txt\n\n"
+    "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; or for other programs, see docs/\n"
+    "       foreign_transforms.md: NAME.nii, .nii.gz, .nrrd: displacements as ITK has them; of affines alone also\n"
+    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n\n"
     "  --tolerance-um X   most |T(x) - y| (default 0.001)\n"
     "Lattice (default: the moving grid that T records, at the spacing of T's nodes)\n" LATTICE_HELP
     "Examples:\n"
@@ -63,7 +70,7 @@ typedef struct options {
     int local_ranks;
 } options;
 
-enum { SPACING = 256, ORIGIN, SHAPE, LIKE, TOLERANCE, CHUNK, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
+enum { SPACING = 256, ORIGIN, SHAPE, LIKE, TOLERANCE, CHUNK, FORMAT, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
 static const struct option longs[] = {{"spacing", required_argument, NULL, SPACING},
                                       {"lattice-um", required_argument, NULL, SPACING},
                                       {"origin", required_argument, NULL, ORIGIN},
@@ -75,6 +82,7 @@ static const struct option longs[] = {{"spacing", required_argument, NULL, SPACI
                                       {"local", required_argument, NULL, LOCAL},
                                       {"task-mib", required_argument, NULL, TASK_MIB},
                                       {"cache-mib", required_argument, NULL, CACHE_MIB},
+                                      {"format", required_argument, NULL, FORMAT},
                                       {"quiet", no_argument, NULL, 'q'},
                                       {"verbose", no_argument, NULL, 'v'},
                                       {"help", no_argument, NULL, 'h'},
@@ -114,6 +122,7 @@ static bool set_option(options *o, int option, const char *text) {
     case ORIGIN: return s->has_origin = clm_text_reals(text, 3, false, s->origin_um);
     case SHAPE: return set_shape(s, text);
     case LIKE: return set_like(o, text);
+    case FORMAT: s->format = text; return true;
     case TOLERANCE: return s->invert && clm_text_real(text, &s->tolerance_um) && s->tolerance_um > 0.0;
     case CHUNK: return whole(text, 2, 128, &s->chunk_nodes);
     case THREADS: return whole(text, 0, 1024, &s->threads);
@@ -211,8 +220,8 @@ static void print_figures(const clm_compose_run *r) {
                       t[CLM_COMPOSED_RESIDUAL], t[CLM_COMPOSED_AT_Z], t[CLM_COMPOSED_AT_Y],
                       t[CLM_COMPOSED_AT_X]);
     if (t[CLM_COMPOSED_UNSOLVED] > 0)
-        (void)fprintf(stderr, "%.0f nodes are not solved: T folds there; their coverage is 0\n",
-                      t[CLM_COMPOSED_UNSOLVED]);
+        (void)fprintf(stderr, "%.0f nodes are not solved: T folds there%s\n", t[CLM_COMPOSED_UNSOLVED],
+                      r->out.kind == CLM_TRANSFORM_SCENE ? "; their coverage is 0" : "");
 }
 
 static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_err *err) {
@@ -230,7 +239,9 @@ static bool is_partial(const void *run) {
 
 /* what killed launches left half-written among the chunks */
 static bool sweep(void *run, clm_err *err) {
-    const char *path = ((clm_compose_run *)run)->out.path;
+    const clm_transform_out *out = &((clm_compose_run *)run)->out;
+    const char *path = out->path;
+    if (out->kind == CLM_TRANSFORM_VOLUME) return true;
     return clm_folder_sweep(path, err) && clm_file_sync_tree(path, err);
 }
 
@@ -252,6 +263,15 @@ static bool write_affine(const options *o, bool first, bool *done, clm_err *err)
     }
     clm_compose_close(run);
     return ok;
+}
+
+static bool drop_record(const options *o, clm_err *err) {
+    clm_transform_out out = {.kind = CLM_TRANSFORM_SCENE};
+    char folder[CLM_PATH_MAX];
+    return clm_transform_kind_of(o->spec.output, o->spec.format, &out.kind, err) &&
+           (out.kind != CLM_TRANSFORM_VOLUME ||
+            (clm_path_format(out.path, err, "%s", o->spec.output) &&
+             clm_transform_out_folder(&out, folder, err) && clm_folder_remove(folder, err)));
 }
 
 static int run_command(int argc, char **argv, bool invert) {
@@ -281,7 +301,11 @@ static int run_command(int argc, char **argv, bool invert) {
     if (done) return CLM_EXIT_DONE;
     const clm_launch_options launch = {
         .ctx = &o, .local_ranks = o.local_ranks, .quiet = o.quiet, .verbose = o.verbose};
-    return clm_launch(&body, &launch);
+    int code = clm_launch(&body, &launch);
+    /* beside a file; what it had to tell is told */
+    if ((code == CLM_EXIT_DONE || code == CLM_EXIT_BLOCKS_FAILED) && first && !drop_record(&o, &err))
+        return clm_command_fails(name, &err);
+    return code;
 }
 
 int clm_cmd_compose(int argc, char **argv) { return run_command(argc, argv, false); }

@@ -8,6 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Of a task, most, for a node: evaluated there and at its cell's centre, then stored. An inverse takes most, between
+ * 170 and 200. */
+#define NODE_BYTES 256.0
+
 /* ---- the lattice ---- */
 
 /* Steps in the space that the chain begins in which are a node's step in its finest field. */
@@ -64,6 +68,21 @@ static bool override(const clm_compose_spec *s, clm_image_frame *l, clm_err *err
     return true;
 }
 
+/* Whole planes of a file, as many as a task has memory for with the layer beyond them. */
+static bool lay_planes(const clm_compose_spec *s, const int64_t shape[3], int64_t chunk[3], clm_err *err) {
+    double plane_mib = NODE_BYTES * (double)shape[1] * (double)shape[2] / 1048576.0;
+    int64_t most = (int64_t)(s->task_mib / plane_mib) - 1;
+    if (most < 1)
+        return clm_fail(err, CLM_E_ARG,
+                        "%s: a file is written in planes, and two of %lld x %lld nodes take %.0f MiB; give "
+                        "--task-mib, a coarser --spacing, or a name that ends in .ome.zarr",
+                        s->output, (long long)shape[1], (long long)shape[2], ceil(2 * plane_mib));
+    chunk[0] = most < chunk[0] ? most : chunk[0];
+    chunk[1] = shape[1];
+    chunk[2] = shape[2];
+    return true;
+}
+
 static bool lay_lattice(clm_compose_run *run, clm_err *err) {
     const clm_compose_spec *s = &run->spec;
     const clm_map *map = &run->map;
@@ -73,9 +92,12 @@ static bool lay_lattice(clm_compose_run *run, clm_err *err) {
     t->fixed = map->fixed;
     t->moving = map->moving;
     if (s->like && !clm_view_frame_like(s->like, s->like_level, &t->fixed, err)) return false;
-    t->affine = clm_map_affine(map);
-    if (!spacing_of(map, spacing)) return true;
-    if (!s->like && map->step[0].kind == CLM_STEP_FIELD) { /* its own nodes: nothing is lost */
+    bool whole = clm_transform_kind_is_whole(run->out.kind);
+    t->affine = whole ? CLM_AFFINE_IDENTITY : clm_map_affine(map);
+    bool any = spacing_of(map, spacing);
+    if (!any && !whole) return true;
+    if (!any) memcpy(spacing, t->fixed.spacing_um, sizeof spacing); /* an affine as a field */
+    if (!s->like && map->step[0].kind == CLM_STEP_FIELD) {          /* its own nodes: nothing is lost */
         const clm_vectors *f = &map->step[0].field;
         memcpy(l.shape, f->shape, sizeof l.shape);
         memcpy(l.spacing_um, f->spacing_um, sizeof l.spacing_um);
@@ -84,7 +106,8 @@ static bool lay_lattice(clm_compose_run *run, clm_err *err) {
         cover(&t->fixed, s->has_spacing ? s->spacing_um : spacing, &l);
     }
     if (!override(s, &l, err)) return false;
-    const int64_t chunk[3] = {s->chunk_nodes, s->chunk_nodes, s->chunk_nodes};
+    int64_t chunk[3] = {s->chunk_nodes, s->chunk_nodes, s->chunk_nodes};
+    if (run->out.kind == CLM_TRANSFORM_VOLUME && !lay_planes(s, l.shape, chunk, err)) return false;
     memcpy(t->shape, l.shape, sizeof t->shape);
     memcpy(t->spacing_um, l.spacing_um, sizeof t->spacing_um);
     memcpy(t->origin_um, l.origin_um, sizeof t->origin_um);
@@ -124,6 +147,8 @@ static bool plan_hash(clm_compose_run *run, clm_err *err) {
     bool ok = clm_compose_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
     uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
     h = clm_hash64(clm_map_hash(&run->map, h), t->shape, sizeof t->shape);
+    if (run->out.kind == CLM_TRANSFORM_VOLUME)
+        h = clm_hash64(h, t->chunk, sizeof t->chunk); /* by the budget */
     h = clm_hash64(clm_hash64(h, t->spacing_um, sizeof t->spacing_um), t->origin_um, sizeof t->origin_um);
     run->plan.hash = clm_hash64(h, CLM_VERSION, strlen(CLM_VERSION));
     clm_json_free(v);
@@ -141,14 +166,16 @@ static void lay_stages(clm_compose_run *run) {
 }
 
 static bool open_all(clm_compose_run *run, clm_err *err) {
+    char place[CLM_PATH_MAX];
     clm_compose_spec *s = &run->spec;
     if (!clm_compose_spec_of_json(run->json, s, err) ||
         !clm_path_format(run->out.path, err, "%s", s->output) ||
-        !clm_path_join(run->folder, s->output, CLM_RECORD_FOLDER, err) || !open_map(run, err) ||
-        !lay_lattice(run, err))
+        !clm_transform_kind_of(s->output, s->format, &run->out.kind, err) ||
+        !clm_transform_out_folder(&run->out, place, err) ||
+        !clm_path_join(run->folder, place, CLM_RECORD_FOLDER, err) || !open_map(run, err) ||
+        !lay_lattice(run, err) || !clm_transform_out_check(&run->out, err))
         return false;
     run->out.spec.residual = s->invert;
-    if (!clm_transform_kind_of(s->output, run->out.chunks.n > 0, &run->out.kind, err)) return false;
     if (run->out.chunks.n == 0) return true;
     run->figures = clm_heap_new((size_t)run->out.chunks.n, sizeof *run->figures, err);
     if (!run->figures) return false;
@@ -181,8 +208,14 @@ void clm_compose_close(clm_compose_run *run) {
 }
 
 bool clm_compose_prepare(clm_compose_run *run, clm_err *err) {
-    clm_record r = {.out = run->out.path, .name = "compose.json", .plan = run->plan.hash};
+    char place[CLM_PATH_MAX];
+    clm_record r = {.out = place, .name = "compose.json", .plan = run->plan.hash};
     bool fresh;
+    if (!clm_transform_out_folder(&run->out, place, err)) return false;
+    if (run->out.kind == CLM_TRANSFORM_VOLUME && clm_path_kind_of(place) == CLM_PATH_NONE &&
+        clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
+        return clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it",
+                        run->out.path);
     if (!clm_map_stamp(&run->map, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_transform_out_create(&run->out, err) &&
                       clm_record_write(&r, run->json, err));

@@ -6,6 +6,7 @@ bool clm_compose_spec_to_json(const clm_compose_spec *s, clm_json **out, clm_err
     clm_json *list = clm_json_add_list(v, "transforms");
     for (int i = 0; i < s->n_transforms; i++) clm_json_add_text(list, NULL, s->transforms[i]);
     clm_json_add_text(v, "output", s->output);
+    if (s->format) clm_json_add_text(v, "format", s->format);
     clm_json_add_bool(v, "invert", s->invert);
     clm_json_add_number(v, "tolerance_um", s->tolerance_um);
     if (s->like) clm_json_add_text(v, "like", s->like);
@@ -34,6 +35,7 @@ bool clm_compose_spec_of_json(const clm_json *v, clm_compose_spec *out, clm_err 
     ok = (s.output = clm_json_text(clm_json_get(v, "output"))) != NULL && ok;
     ok = clm_json_is(clm_json_get(v, "invert"), &s.invert) && ok;
     ok = clm_json_number(clm_json_get(v, "tolerance_um"), &s.tolerance_um) && ok;
+    s.format = clm_json_text(clm_json_get(v, "format"));
     s.like = clm_json_text(clm_json_get(v, "like"));
     ok = clm_json_int(clm_json_get(v, "like_level"), &s.like_level) && ok;
     s.has_spacing = clm_json_numbers(clm_json_get(v, "spacing_um"), 3, s.spacing_um);

@@ -12,6 +12,22 @@ typedef struct places {
     uint8_t *flags;
 } places;
 
+/* from A(x + u) to x + u: what is kept without an affine beside it */
+static void add_affine(const clm_compose_run *run, places *p) {
+    const clm_vol *g = &p->grid;
+    clm_affine a = clm_map_affine(&run->map);
+    for (int64_t z = 0, i = 0; z < g->shape[0]; z++)
+        for (int64_t y = 0; y < g->shape[1]; y++)
+            for (int64_t x = 0; x < g->shape[2]; x++, i++) {
+                const int64_t k[3] = {z, y, x};
+                double at[3], far[3];
+                for (int d = 0; d < 3; d++) at[d] = g->origin[d] + (double)k[d] * g->spacing[d];
+                for (int d = 0; d < 3; d++) far[d] = at[d] + p->u[i][d];
+                clm_affine_apply(&a, far, far);
+                for (int d = 0; d < 3; d++) p->u[i][d] = far[d] - at[d];
+            }
+}
+
 static bool evaluate(const clm_compose_run *run, const clm_work *w, clm_box box, const double shift[3],
                      places *out, clm_err *err) {
     const clm_transform_spec *t = &run->out.spec;
@@ -21,7 +37,9 @@ static bool evaluate(const clm_compose_run *run, const clm_work *w, clm_box box,
         out->grid.spacing[d] = t->spacing_um[d];
         out->grid.origin[d] = t->origin_um[d] + ((double)box.lo[d] + shift[d]) * t->spacing_um[d];
     }
-    return clm_map_at(&run->map, w, &out->grid, &out->u, &out->flags, err);
+    if (!clm_map_at(&run->map, w, &out->grid, &out->u, &out->flags, err)) return false;
+    if (clm_transform_kind_is_whole(run->out.kind)) add_affine(run, out);
+    return true;
 }
 
 static int64_t index_of(const clm_vol *g, int64_t z, int64_t y, int64_t x) {
@@ -163,7 +181,7 @@ bool clm_compose_task(const clm_compose_run *run, const clm_work *w, const clm_t
         ok = residual && measure_residual(run, w, core, &u, residual, err);
         if (ok) note_residual(run, core, residual, coverage, figure);
     }
-    ok = ok && clm_transform_out_put(&run->out, task->index, &u, coverage, residual, err);
+    ok = ok && clm_transform_out_put(&run->out, task->index, w->temp, &u, coverage, residual, err);
     out->peak_bytes = (double)(clm_arena_peak(w->keep) + clm_arena_peak(w->temp));
     return ok;
 }

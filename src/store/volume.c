@@ -62,8 +62,16 @@ static void nifti_header(const clm_volume_spec *s, header *h) {
     h->n = v2 ? 544 : 352;
     put_bits(h, 0, v2 ? 540 : 348, 4);
     memcpy(h->bytes + (v2 ? 4 : 344), v2 ? "n+2\0\r\n\032\n" : "n+1", v2 ? 8 : 4);
-    for (size_t k = 0; k < 8; k++) /* dim: how many, x, y, z, 1, 1, 1, 1 */
-        put_bits(h, (v2 ? 16 : 40) + k * wide, k == 0 ? 3 : k < 4 ? (uint64_t)f->shape[3 - k] : 1, wide);
+    const uint64_t dim[8] = {s->vectors ? 5 : 3,
+                             (uint64_t)f->shape[2],
+                             (uint64_t)f->shape[1],
+                             (uint64_t)f->shape[0],
+                             1,
+                             s->vectors ? 3 : 1,
+                             1,
+                             1};
+    for (size_t k = 0; k < 8; k++) put_bits(h, (v2 ? 16 : 40) + k * wide, dim[k], wide);
+    if (s->vectors) put_bits(h, v2 ? 504 : 68, 1007, v2 ? 4 : 2);
     put_bits(h, v2 ? 12 : 70, (uint64_t)nifti_type(s->dtype), 2);
     put_bits(h, v2 ? 14 : 72, 8 * size, 2);
     put_real(h, v2, 76, 104, 1);
@@ -92,13 +100,16 @@ static void nrrd_header(const clm_volume_spec *s, header *h) {
     clm_dtype t = s->dtype == CLM_BOOL ? CLM_U8 : s->dtype;
     const char *type = t == CLM_F32 ? "float" : t == CLM_F64 ? "double" : clm_dtype_name(t);
     h->n = (size_t)snprintf((char *)h->bytes, sizeof h->bytes,
-                            "NRRD0004\ntype: %s\ndimension: 3\nspace: left-posterior-superior\n"
-                            "sizes: %lld %lld %lld\nspace directions: (%.17g,0,0) (0,%.17g,0) (0,0,%.17g)\n"
-                            "kinds: domain domain domain\nendian: little\nencoding: raw\n"
+                            "NRRD0004\ntype: %s\ndimension: %d\nspace: left-posterior-superior\n"
+                            "sizes: %s%lld %lld %lld\n"
+                            "space directions: %s(%.17g,0,0) (0,%.17g,0) (0,0,%.17g)\n"
+                            "kinds: %sdomain domain domain\nendian: little\nencoding: raw\n"
                             "space units: \"mm\" \"mm\" \"mm\"\nspace origin: (%.17g,%.17g,%.17g)\n\n",
-                            type, (long long)f->shape[2], (long long)f->shape[1], (long long)f->shape[0],
+                            type, s->vectors ? 4 : 3, s->vectors ? "3 " : "", (long long)f->shape[2],
+                            (long long)f->shape[1], (long long)f->shape[0], s->vectors ? "none " : "",
                             f->spacing_um[2] * 1e-3, f->spacing_um[1] * 1e-3, f->spacing_um[0] * 1e-3,
-                            f->origin_um[2] * 1e-3, f->origin_um[1] * 1e-3, f->origin_um[0] * 1e-3);
+                            s->vectors ? "vector " : "", f->origin_um[2] * 1e-3, f->origin_um[1] * 1e-3,
+                            f->origin_um[0] * 1e-3);
 }
 
 static void make_header(const clm_volume_spec *s, header *h) {
@@ -116,8 +127,12 @@ static bool part_path(const char *path, char out[CLM_PATH_MAX], clm_err *err) {
     return clm_path_format(out, err, "%.*s.%s.part", (int)(name - path), path, name);
 }
 
+/* NIfTI has a volume for each component, NRRD one of vectors */
+static int volumes(const clm_volume_spec *s) { return s->vectors && s->kind != CLM_VOLUME_NRRD ? 3 : 1; }
+
 static int64_t plane_bytes(const clm_volume_spec *s) {
-    return s->frame.shape[1] * s->frame.shape[2] * (int64_t)clm_dtype_size(s->dtype);
+    int64_t together = s->vectors && s->kind == CLM_VOLUME_NRRD ? 3 : 1;
+    return s->frame.shape[1] * s->frame.shape[2] * together * (int64_t)clm_dtype_size(s->dtype);
 }
 
 static bool write_at(int fd, const unsigned char *p, size_t n, int64_t at, clm_err *err) {
@@ -145,7 +160,8 @@ bool clm_volume_create(const char *path, const clm_volume_spec *spec, clm_err *e
     if (!nifti_type(spec->dtype))
         return clm_fail(err, CLM_E_ARG, "%s: no voxels of type %s can be written", path,
                         clm_dtype_name(spec->dtype));
-    if (!clm_mul(spec->frame.shape[0], plane_bytes(spec), &n, err) || !part_path(path, part, err))
+    if (!clm_mul(spec->frame.shape[0] * volumes(spec), plane_bytes(spec), &n, err) ||
+        !part_path(path, part, err))
         return false;
     (void)snprintf(folder, sizeof folder, "%.*s", (int)(clm_path_name(path) - path), path);
     if (folder[0] && !clm_folder_make(folder, err)) return false;
@@ -163,7 +179,8 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
     header h;
     clm_buf swapped = {0};
     int64_t plane = plane_bytes(spec);
-    size_t n = (size_t)((z1 - z0) * plane), unit = clm_dtype_size(spec->dtype);
+    size_t piece = (size_t)((z1 - z0) * plane), n = piece * (size_t)volumes(spec),
+           unit = clm_dtype_size(spec->dtype);
     if (z0 < 0 || z1 > spec->frame.shape[0] || z0 >= z1)
         return clm_fail(err, CLM_E_ARG, "planes %lld to %lld", (long long)z0, (long long)z1);
     if (!part_path(path, part, err)) return false;
@@ -176,7 +193,11 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
     make_header(spec, &h);
     int fd = open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     bool ok = fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "open");
-    if (ok) ok = shut(fd, false, write_at(fd, voxels, n, (int64_t)h.n + z0 * plane, err), err);
+    bool opened = ok;
+    for (int c = 0; ok && c < volumes(spec); c++)
+        ok = write_at(fd, (const unsigned char *)voxels + (size_t)c * piece, piece,
+                      (int64_t)h.n + (c * spec->frame.shape[0] + z0) * plane, err);
+    if (opened) ok = shut(fd, false, ok, err);
     clm_buf_free(&swapped);
     return ok || clm_err_in(err, "%s", part);
 }

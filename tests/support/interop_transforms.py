@@ -1,6 +1,6 @@
 """interop_transforms.py: for scripts/interop. Transforms that SimpleITK writes, in every file kind it has, are given
 to `collimate points`; its own TransformPoint says where the points should be. Also fields laid out as bigstream has
-them, evaluated by SimpleITK. Prints a table, fails where a point is off by more than 0.001 micrometres."""
+them, evaluated by SimpleITK, and what `compose` writes for ITK. Prints a table, fails where a point is off by more than 0.001 micrometres."""
 
 import os
 import pathlib
@@ -127,11 +127,36 @@ def test_bigstream(root):
     compare(root, "bigstream's layout, spacing told", t, root / "bigstream.zarr", points, um=1)
 
 
+def written(root):
+    """What `compose` writes for ITK, read and evaluated by SimpleITK, against `points` on what it was made of."""
+    rows_of = np.hstack([np.eye(3) + rng.normal(0, 0.05, (3, 3)), rng.normal(0, 40, (3, 1))])
+    np.savetxt(root / "rows.txt", rows_of)
+    field = zarr.create_array(root / "ours.zarr", shape=SIZE[::-1] + (3,), chunks=(16, 16, 16, 3), dtype="f4", zarr_format=2)
+    field[:] = smooth(SIZE[::-1]) * 20
+    lattice = f"origin=30,-20,10:spacing=4,3,2:{root}/ours.zarr"
+    points = rng.uniform(0.02, 0.98, (300, 3)) * (np.array(SIZE[::-1]) - 1) * (4, 3, 2) + (30, -20, 10)
+    for end in (".tfm", ".txt", ".mat", ".nii", ".nii.gz", ".nrrd"):
+        is_field, path = end[1] == "n", root / f"written{end}"
+        chain = [lattice, str(root / "rows.txt")][not is_field:]
+        r = subprocess.run([PROGRAM, "compose", "-q", *chain, str(path), "--format", "itk", "--chunk", "8"], capture_output=True, text=True)
+        if r.returncode:
+            print(r.stderr.strip(), file=sys.stderr)
+            rows.append((f"written {end}", np.nan))
+            continue
+        t = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64)) if is_field else sitk.ReadTransform(str(path))
+        through = points
+        for step in chain:
+            through = ours(root, step, through)
+        theirs = np.array([t.TransformPoint(tuple(map(float, p[::-1] / 1000)))[::-1] for p in points]) * 1000
+        rows.append((f"written {end}", np.abs(theirs - through).max()))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
         test_fields(root, test_affines(root))
         test_bigstream(root)
+        written(root)
     bad = [row for row in rows if not row[1] < 1e-3]
     for what, error in bad:
         print(f"DIFFERS: {what}: {error:.3g} um", file=sys.stderr)

@@ -15,6 +15,7 @@ typedef struct clm_compose_spec {
     const char *transforms[CLM_COMPOSE_TRANSFORMS_MAX]; /* a point goes through the first one first */
     int n_transforms;
     const char *output;
+    const char *format;  /* NULL, or as clm_transform_kind_of has it                */
     bool invert;         /* the chain turned round, and its residual written          */
     double tolerance_um; /* invert: of |T(x) - y|                                     */
     const char *like;    /* NULL, or an image whose grid the new transform begins on  */
@@ -52,7 +53,7 @@ typedef enum clm_composed {
 typedef struct clm_compose_run {
     clm_json *json; /* owned; the spec's texts live in it */
     clm_compose_spec spec;
-    char folder[CLM_PATH_MAX]; /* OUT/.collimate */
+    char folder[CLM_PATH_MAX]; /* OUT/.collimate, of a file in clm_transform_out_folder */
     clm_map map;               /* what is written       */
     clm_map forth;             /* map turned round; its arrays are map's */
     clm_transform_out out;

@@ -1,4 +1,5 @@
-/* One 3-D volume in one file, written in pieces by independent tasks, on one rank or many: NIfTI and NRRD.
+/* One 3-D volume, or field of vectors, in one file, written in pieces by independent tasks, on one rank or many: NIfTI
+ * and NRRD.
  * Until clm_volume_finish the voxels stand in ".NAME.part" beside it. */
 #ifndef CLM_STORE_VOLUME_H
 #define CLM_STORE_VOLUME_H
@@ -11,6 +12,8 @@ typedef struct clm_volume_spec {
     clm_volume_kind kind;
     clm_dtype dtype; /* integers and reals; bool is written as uint8 */
     clm_image_frame frame;
+    bool
+        vectors; /* three components x y z, left posterior superior: NIfTI of intent 1007, NRRD's axis "vector" */
 } clm_volume_spec;
 
 /** By the file's name, ".nii", ".nii.gz", ".nrrd"; false: none of them. */
@@ -20,7 +23,8 @@ bool clm_volume_kind_of(const char *path, clm_volume_kind *out);
  *  millimetres. World as on reading: x left, y posterior, z superior.
  *  Errors CLM_E_ARG a type that is not written; CLM_E_WRITE */
 CLM_MUST bool clm_volume_create(const char *path, const clm_volume_spec *spec, clm_err *err);
-/** Planes [z0, z1), packed, native. Any rank, any order, again is fine. */
+/** Planes [z0, z1), packed, native. Any rank, any order, again is fine. Vectors as the file has them: in NRRD the three
+ *  components of a voxel stand together, in NIfTI all of x go before y before z. */
 CLM_MUST bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, int64_t z1,
                              const void *voxels, clm_err *err);
 /** All planes are there: durable, and under its name. .nii.gz is compressed here, 16 MiB a gzip member. */
