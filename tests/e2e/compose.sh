@@ -63,6 +63,28 @@ voxels inverse.ome.zarr/$field one
 voxels a.ome.zarr/$field other
 same one other
 
+# for other programs: the same bytes for any ranks and after a kill, and nothing left beside
+expect 0 'interpolation error' "$COLLIMATE" invert out warp.nii --spacing 1 --chunk 4
+expect 0 '' ranks 3 "$COLLIMATE" invert -q out warp3.nii --spacing 1 --chunk 4
+same warp.nii warp3.nii
+"$COLLIMATE" invert -q out warp2.nii --spacing 1 --chunk 4 --local 2 &
+sleep 0.2
+kill -9 $! 2>/dev/null
+wait $! 2>/dev/null
+[ -e warp2.nii ] || expect 0 '' "$COLLIMATE" invert -q out warp2.nii --spacing 1 --chunk 4
+same warp.nii warp2.nii
+rm -rf .warp2.nii.compose # of one killed after its last word
+[ "$(find . -maxdepth 1 -name '.warp*')" = "" ] || fail "left beside: $(ls -A)"
+expect 4 'is there already' "$COLLIMATE" invert -q out warp.nii --spacing 1
+expect 0 '' "$COLLIMATE" compose -q out big.n5/s0 --format bigstream --chunk 8 --origin 0,0,0
+expect 0 '' ranks 3 "$COLLIMATE" compose -q out big3.n5/s0 --format bigstream --chunk 8 --origin 0,0,0
+transform_same big.n5 big3.n5
+"$COLLIMATE" points -q big.n5/s0 in.csv big.csv && "$COLLIMATE" points -q out in.csv plain.csv || fail "points"
+paste -d, big.csv plain.csv | awk -F, 'NR > 1 {for (i = 1; i <= 3; i++) {d = $i - $(i + 4); if (d * d > 1e-8) exit 1}}' ||
+    fail "bigstream: $(paste big.csv plain.csv)"
+expect 2 'field' "$COLLIMATE" compose -q out field.tfm
+expect 2 'itk, bigstream' "$COLLIMATE" compose -q out field.zarr --format nothing
+
 # done is done; but not when the transform has changed since
 expect 0 '' "$COLLIMATE" compose -q out same.ome.zarr
 chunk=$(find out/transform.ome.zarr/$field/c -type f | sort | head -n 1)

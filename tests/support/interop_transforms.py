@@ -1,6 +1,7 @@
 """interop_transforms.py: for scripts/interop. Transforms that SimpleITK writes, in every file kind it has, are given
 to `collimate points`; its own TransformPoint says where the points should be. Also fields laid out as bigstream has
-them, evaluated by SimpleITK, and what `compose` writes for ITK. Prints a table, fails where a point is off by more than 0.001 micrometres."""
+them, evaluated by SimpleITK, and what `compose` writes for ITK. Prints a table, fails where a point is off by more
+than 0.001 micrometres."""
 
 import os
 import pathlib
@@ -131,19 +132,23 @@ def written(root):
     """What `compose` writes for ITK, read and evaluated by SimpleITK, against `points` on what it was made of."""
     rows_of = np.hstack([np.eye(3) + rng.normal(0, 0.05, (3, 3)), rng.normal(0, 40, (3, 1))])
     np.savetxt(root / "rows.txt", rows_of)
-    field = zarr.create_array(root / "ours.zarr", shape=SIZE[::-1] + (3,), chunks=(16, 16, 16, 3), dtype="f4", zarr_format=2)
-    field[:] = smooth(SIZE[::-1]) * 20
+    u = (smooth(SIZE[::-1]) * 20).astype("f4")
+    zarr.create_array(root / "ours.zarr", shape=u.shape, chunks=(16, 16, 16, 3), dtype="f4", zarr_format=2)[:] = u
     lattice = f"origin=30,-20,10:spacing=4,3,2:{root}/ours.zarr"
     points = rng.uniform(0.02, 0.98, (300, 3)) * (np.array(SIZE[::-1]) - 1) * (4, 3, 2) + (30, -20, 10)
     for end in (".tfm", ".txt", ".mat", ".nii", ".nii.gz", ".nrrd"):
         is_field, path = end[1] == "n", root / f"written{end}"
         chain = [lattice, str(root / "rows.txt")][not is_field:]
-        r = subprocess.run([PROGRAM, "compose", "-q", *chain, str(path), "--format", "itk", "--chunk", "8"], capture_output=True, text=True)
+        command = [PROGRAM, "compose", "-q", *chain, str(path), "--format", "itk", "--chunk", "8"]
+        r = subprocess.run(command, capture_output=True, text=True)
         if r.returncode:
             print(r.stderr.strip(), file=sys.stderr)
             rows.append((f"written {end}", np.nan))
             continue
-        t = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64)) if is_field else sitk.ReadTransform(str(path))
+        if is_field:
+            t = sitk.DisplacementFieldTransform(sitk.ReadImage(str(path), sitk.sitkVectorFloat64))
+        else:
+            t = sitk.ReadTransform(str(path))
         through = points
         for step in chain:
             through = ours(root, step, through)
