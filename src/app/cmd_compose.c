@@ -9,17 +9,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define LATTICE_HELP                                                                                             \
-    "  --format NAME      bigstream, positions or janelia: an array NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n" \
-    "                     as ITK text\n"                                                                         \
-    "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                              \
-    "  --origin Z,Y,X     the first node;  --shape Z,Y,X  nodes; what is not given follows\n"                    \
-    "  --like PATH[:LEVEL]  the lattice covers the grid of this image, which the result records as its\n"        \
-    "                     own grid\n"                                                                            \
-    "  --chunk N          nodes along a chunk's edge (default 32)\n"                                             \
-    "Running\n"                                                                                                  \
-    "  --threads N        compute threads a rank;  --local N  N ranks as threads of this process\n"              \
-    "  --task-mib N       most memory of a task (1024);  --cache-mib N  decoded chunks a rank (256)\n"           \
+#define LATTICE_HELP                                                                                      \
+    "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                       \
+    "  --origin Z,Y,X     the first node;  --shape Z,Y,X  nodes; what is not given follows\n"             \
+    "  --like PATH[:LEVEL]  the lattice covers the grid of this image, which the result records as its\n" \
+    "                     own grid\n"                                                                     \
+    "  --chunk N          nodes along a chunk's edge (default 32)\n"                                      \
+    "Running\n"                                                                                           \
+    "  --threads N        compute threads a rank;  --local N  N ranks as threads of this process\n"       \
+    "  --task-mib N       most memory of a task (1024);  --cache-mib N  decoded chunks a rank (256)\n"    \
     "  -q, --quiet  -v, --verbose  -h, --help\n\n"
 
 static const char help_compose[] =
@@ -32,7 +30,9 @@ static const char help_compose[] =
     "  T    as for apply: a run folder, an OME-Zarr scene, affine.json, numbers as text; inverse:T turns it round\n"
     "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; or for other programs, see docs/\n"
     "       foreign_transforms.md: NAME.nii, .nii.gz, .nrrd: displacements as ITK has them; of affines alone also\n"
-    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n\n"
+    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n"
+    "  --format NAME      bigstream, positions or janelia: OUT is an array, NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n"
+    "                     is ITK's\n\n"
     "Lattice (default: T1's own nodes; where T1 is no field, its fixed grid at the finest field's spacing)\n" LATTICE_HELP
     "Examples:\n"
     "  collimate compose round1_to_round2 round2_to_round3 round1_to_round3.ome.zarr\n"
@@ -52,7 +52,9 @@ static const char help_invert[] =
     "  T    as for apply: a run folder, an OME-Zarr scene, affine.json, numbers as text; inverse:T turns it round\n"
     "  OUT  NAME.ome.zarr: an OME-Zarr 0.6 scene [displacements, affine]; or for other programs, see docs/\n"
     "       foreign_transforms.md: NAME.nii, .nii.gz, .nrrd: displacements as ITK has them; of affines alone also\n"
-    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n\n"
+    "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n"
+    "  --format NAME      bigstream, positions or janelia: OUT is an array, NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n"
+    "                     is ITK's\n\n"
     "  --tolerance-um X   most |T(x) - y| (default 0.001)\n"
     "Lattice (default: the moving grid that T records, at the spacing of T's nodes)\n" LATTICE_HELP
     "Examples:\n"

@@ -58,7 +58,7 @@ static bool kind_by_name(const char *path, clm_transform_kind *out, clm_err *err
            : clm_text_ends(path, ".mat")       ? CLM_TRANSFORM_ITK_MATLAB
            : clm_volume_kind_of(path, &volume) ? CLM_TRANSFORM_VOLUME
                                                : CLM_TRANSFORM_SCENE;
-    return *out != CLM_TRANSFORM_SCENE || !in_n5(path) ||
+    return *out != CLM_TRANSFORM_SCENE || !in_n5(path) || clm_text_ends(path, ".zarr") ||
            clm_fail(
                err, CLM_E_ARG,
                "%s: which field in N5? say --format bigstream, positions or janelia, or give a name that "
