@@ -157,7 +157,7 @@ def written(root):
     subprocess.run([PROGRAM, "compose", "-q", f"spacing=4,3,2:{root}/ours.zarr", str(root / "rows.txt"),
                     str(root / "written.zarr"), "--format", "bigstream", "--chunk", "8"], check=True)
     again = zarr.open_array(root / "written.zarr", mode="r")
-    image = sitk.GetImageFromArray(again[..., ::-1].astype("f8"), isVector=True)
+    image = sitk.GetImageFromArray(again[:][..., ::-1].astype("f8"), isVector=True)
     image.SetSpacing(again.attrs["pixelResolution"][1:])
     t = sitk.DisplacementFieldTransform(image)
     points = rng.uniform(0.02, 0.98, (300, 3)) * (np.array(SIZE[::-1]) - 1) * (4, 3, 2)
