@@ -26,7 +26,7 @@ clm_layer(image BELOW core base
 
 clm_layer(align BELOW image core base
   SOURCES blob.c centre.c deform.c deform_floor.c deform_lncc.c deform_pass.c deform_sample.c deform_solve.c deform_splat.c
-    deform_window.c global.c lattice.c lattice_block.c lattice_field.c lattice_solve.c match.c patch.c pose.c ransac.c refine.c
+    deform_window.c global.c landmarks.c landmarks_solve.c lattice.c lattice_block.c lattice_field.c lattice_solve.c match.c patch.c pose.c ransac.c refine.c
     refine_sums.c spots.c turn.c
   LIBS m)
 
@@ -56,7 +56,7 @@ clm_layer(job BELOW plan align image store core base
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c compose.c compose_spec.c compose_task.c record.c transform_out.c point_table.c points_run.c map_scene.c foreign.c itk.c itk_file.c elastix.c
           evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c evaluate_parts.c evaluate_run.c
-          evaluate_spec.c evaluate_spread.c
+          evaluate_spec.c evaluate_spread.c landmark_files.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
@@ -64,7 +64,7 @@ clm_layer(app BELOW cluster job plan align image store core base
   SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_transform_points.c cmd_validate.c demo_check.c demo_write.c font.c
           isolate.c launch.c options.c picture.c
           ordered.c plane.c slices.c tally.c truth_json.c
-          cmd_apply.c cmd_compose.c cmd_points.c
+          cmd_apply.c cmd_compose.c cmd_landmarks.c cmd_points.c
           cmd_evaluate.c cmd_report.c each.c evaluation.c report.c report_draw.c
   LIBS PNG::PNG Threads::Threads m)
 

@@ -92,7 +92,7 @@ clm_unit(store shard torn volume)
 target_link_libraries(test_files PRIVATE PkgConfig::HDF5 PkgConfig::TIFF)
 clm_unit(plan grid stitch)
 clm_unit(image filter holes jacobian phantom truth lncc metric overlap parzen quantile reduce seam warp)
-clm_unit(align blob centre deform deform_parts lattice match ransac refine turn)
+clm_unit(align blob centre deform deform_parts landmarks lattice match ransac refine turn)
 clm_unit(app demo picture)
 clm_unit(app blocks ordered whole_run)
 clm_unit(cluster comm exec exec_fork journal master run sched simulate wire)
@@ -126,6 +126,7 @@ set_tests_properties(conformance.arrays PROPERTIES TIMEOUT 300 LABELS "unit;data
 
 clm_e2e(phantom)
 clm_e2e(transform_points)
+clm_e2e(landmarks)
 clm_e2e(compose 3)
 clm_e2e(convert 3)
 

@@ -7,7 +7,7 @@ void clm_linalg_setup(void) { openblas_set_num_threads(1); }
 
 /* Cholesky, A = L L', row by row in place. Ours rather than LAPACK's because its sums run in one order on
  * every machine, and because a pivot that is all rounding error counts as singular. */
-bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
+bool clm_factor_spd(int n, double *a, clm_err *err) {
     for (int i = 0; i < n; i++) {
         double *row = a + (int64_t)i * n, diagonal = row[i];
         for (int j = 0; j <= i; j++) {
@@ -23,6 +23,10 @@ bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
                                 i + 1);
         }
     }
+    return true;
+}
+
+void clm_solve_factored(int n, const double *a, double *b) {
     for (int i = 0; i < n; i++) { /* L y = b */
         for (int k = 0; k < i; k++) b[i] -= a[(int64_t)i * n + k] * b[k];
         b[i] /= a[(int64_t)i * n + i];
@@ -31,6 +35,11 @@ bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
         for (int k = i + 1; k < n; k++) b[i] -= a[(int64_t)k * n + i] * b[k];
         b[i] /= a[(int64_t)i * n + i];
     }
+}
+
+bool clm_solve_spd(int n, double *a, double *b, clm_err *err) {
+    if (!clm_factor_spd(n, a, err)) return false;
+    clm_solve_factored(n, a, b);
     for (int i = 0; i < n; i++)
         if (!isfinite(b[i]))
             return clm_fail(err, CLM_E_NUMERIC, "normal equations of %d unknowns have no finite solution", n);

@@ -5,8 +5,10 @@
 #include <ctype.h>
 #include <math.h>
 #include <string.h>
+#include <strings.h>
 
 #define MOST_COLUMNS 64
+#define WEIGHT 6 /* behind the six coordinates; optional */
 #define MOST_BYTES ((size_t)1 << 30)
 
 /* One line cut at commas, semicolons or tabs, or at blanks when it has none of them; quotes and blanks around a
@@ -26,13 +28,14 @@ static int cut(char *line, char *word[MOST_COLUMNS]) {
     return n;
 }
 
-/* "Fixed_Z (um)" -> 0 ... "mx" -> 5; -1: none of the six */
+/* "Fixed_Z (um)" -> 0 ... "mx" -> 5, "weight" -> 6; -1: none of them */
 static int column_of(const char *name) {
     char bare[32];
     size_t n = 0;
     for (; *name && n + 1 < sizeof bare; name++)
         if (isalpha((unsigned char)*name)) bare[n++] = (char)tolower((unsigned char)*name);
     bare[n] = 0;
+    if (strcmp(bare, "weight") == 0) return WEIGHT;
     for (int k = 0; k < 6; k++) {
         const char axis = "zyx"[k % 3];
         const char *side = k < 3 ? "fixed" : "moving";
@@ -50,9 +53,9 @@ static bool is_head(char *word[], int n) {
     return false;
 }
 
-static bool read_head(const char *path, char *word[], int n, int column[6], clm_err *err) {
+static bool read_head(const char *path, char *word[], int n, int column[7], clm_err *err) {
     static const char *const names[6] = {"fixed_z", "fixed_y", "fixed_x", "moving_z", "moving_y", "moving_x"};
-    for (int k = 0; k < 6; k++) column[k] = -1;
+    for (int k = 0; k < 7; k++) column[k] = -1;
     for (int i = 0; i < n; i++) {
         int k = column_of(word[i]);
         if (k >= 0) column[k] = i;
@@ -62,19 +65,26 @@ static bool read_head(const char *path, char *word[], int n, int column[6], clm_
     return true;
 }
 
-static bool read_pair(const char *path, int64_t line, char *word[], int n, const int column[6], double v[6],
+static bool read_pair(const char *path, int64_t line, char *word[], int n, const int column[7], double v[7],
                       clm_err *err) {
-    for (int k = 0; k < 6; k++)
-        if (column[k] >= n || !clm_text_real(word[column[k]], &v[k]))
+    for (int k = 0; k < 7; k++)
+        if (column[k] >= 0 && (column[k] >= n || !clm_text_real(word[column[k]], &v[k])))
             return clm_fail(err, CLM_E_FORMAT, "%s: line %lld: want 6 numbers, fixed and moving z y x", path,
                             (long long)line);
     return true;
 }
 
+/* A row as BigWarp writes it, which has no head: name, is it used, moving x y z, fixed x y z. */
+static bool is_bigwarp(char *word[], int n) {
+    return n == 8 && (strcasecmp(word[1], "true") == 0 || strcasecmp(word[1], "false") == 0);
+}
+
 bool clm_landmarks_read(const clm_work *w, const char *path, clm_landmarks *out, clm_err *err) {
     clm_buf b = {0};
     int64_t lines = 1, at = 0;
-    int column[6] = {0, 1, 2, 3, 4, 5};
+    int column[7] = {0, 1, 2, 3, 4, 5, -1};
+    bool warp = false;
+    static const int bigwarp[7] = {7, 6, 5, 4, 3, 2, -1};
     memset(out, 0, sizeof *out);
     bool ok = clm_file_read(path, MOST_BYTES, &b, err);
     for (size_t i = 0; ok && i < b.n; i++) lines += b.data[i] == '\n';
@@ -82,7 +92,7 @@ bool clm_landmarks_read(const clm_work *w, const char *path, clm_landmarks *out,
          (out->moving = clm_arena_take(w->keep, lines, sizeof *out->moving, err)) != NULL;
     for (char *p = (char *)b.data, *next; ok && p && *p; p = next) {
         char *word[MOST_COLUMNS], *end = p + strcspn(p, "\r\n");
-        double v[6];
+        double v[7] = {0};
         next = *end ? end + 1 : end;
         *end = 0;
         at++;
@@ -90,9 +100,14 @@ bool clm_landmarks_read(const clm_work *w, const char *path, clm_landmarks *out,
         if (n == 0 || word[0][0] == '#') continue;
         if (out->n == 0 && is_head(word, n)) {
             ok = read_head(path, word, n, column, err);
+            if (ok && column[WEIGHT] >= 0)
+                ok = (out->weight = clm_arena_take(w->keep, lines, sizeof *out->weight, err)) != NULL;
             continue;
         }
-        ok = read_pair(path, at, word, n, column, v, err);
+        if (out->n == 0 && is_bigwarp(word, n)) warp = true;
+        if (warp && n > 1 && strcasecmp(word[1], "false") == 0) continue;
+        ok = read_pair(path, at, word, n, warp ? bigwarp : column, v, err);
+        if (ok && out->weight) out->weight[out->n] = v[WEIGHT];
         if (ok)
             memcpy(out->fixed[out->n], v, 3 * sizeof *v), memcpy(out->moving[out->n++], v + 3, 3 * sizeof *v);
     }

@@ -13,6 +13,9 @@ void clm_linalg_setup(void);
  *  overwritten by x. The same bytes on every machine.
  *  Errors CLM_E_NUMERIC not positive definite, or not finite; a and b are then undefined. */
 CLM_MUST bool clm_solve_spd(int n, double *a, double *b, clm_err *err);
+/** Its two steps. A = L L', L over the lower triangle of a; then L L' x = b for any b. */
+CLM_MUST bool clm_factor_spd(int n, double *a, clm_err *err);
+void clm_solve_factored(int n, const double *l, double *b);
 
 #define CLM_SOLVE_MAX 8
 /** Solve A x = b for any regular A [n][n], n <= CLM_SOLVE_MAX; b [n] is overwritten by x. The same bytes on every

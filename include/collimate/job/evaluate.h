@@ -136,10 +136,12 @@ CLM_MUST bool clm_evaluate_field(const clm_evaluate *e, const clm_work *w, int64
 typedef struct clm_landmarks {
     int64_t n;
     double (*fixed)[3], (*moving)[3]; /* micrometres, z y x */
+    double *weight;                   /* NULL: there is no such column */
 } clm_landmarks;
 
 /** Pairs from a table of comma- or blank-separated values: six columns fixed z y x, moving z y x, or named in a
- *  first line (fixed_z ... moving_x, also fz, fy, fx, mz, my, mx) among others in any order. In w->keep.
+ *  first line (fixed_z ... moving_x, also fz, fy, fx, mz, my, mx; weight) among others in any order; or BigWarp's table
+ *  without a first line: name, true or false, moving x y z, fixed x y z, rows with false left out. In w->keep.
  *  Errors CLM_E_FORMAT names the line; CLM_E_NODATA no pair. */
 CLM_MUST bool clm_landmarks_read(const clm_work *w, const char *path, clm_landmarks *out, clm_err *err);
 

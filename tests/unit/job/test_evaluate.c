@@ -338,6 +338,19 @@ static void landmarks_by_name_or_place(void **state) {
     assert_memory_equal(a.fixed, b.fixed, sizeof(double[2][3]));
     assert_memory_equal(a.moving, b.moving, sizeof(double[2][3]));
     assert_near(a.moving[1][2], 12, 0);
+    landmarks("\"Pt-0\",\"true\",\"6\",\"5\",\"4\",\"3\",\"2\",\"1\"\n"
+              "Pt-1,false,Infinity,Infinity,Infinity,7,8,9\n"
+              "Pt-2,true,12,11,10,9,8,7\n",
+              &b, CLM_OK); /* BigWarp's */
+    assert_int_equal(b.n, 2);
+    assert_null(b.weight);
+    assert_memory_equal(a.fixed, b.fixed, 2 * sizeof *a.fixed);
+    assert_memory_equal(a.moving, b.moving, 2 * sizeof *a.moving);
+    landmarks("weight,mx,my,mz,fx,fy,fz\n.5,6,5,4,3,2,1\n2,12,11,10,9,8,7\n", &b, CLM_OK);
+    assert_near(b.weight[0], 0.5, 0);
+    assert_near(b.weight[1], 2, 0);
+    assert_memory_equal(a.fixed, b.fixed, 2 * sizeof *a.fixed);
+    landmarks("weight,mx,my,mz,fx,fy,fz\nheavy,6,5,4,3,2,1\n", &b, CLM_E_FORMAT);
     landmarks("1,2,3,4,5\n", &a, CLM_E_FORMAT);
     landmarks("fz,fy,fx,mz,my\n1,2,3,4,5\n", &a, CLM_E_FORMAT);
     landmarks("# nothing\n", &a, CLM_E_NODATA);

@@ -1,0 +1,254 @@
+#include "collimate/job/landmark_files.h"
+#include "collimate/base/csv.h"
+#include "collimate/base/file.h"
+#include "collimate/job/transform_out.h"
+#include "collimate/job/view.h"
+
+#include <math.h>
+#include <string.h>
+
+#define CHUNK 32
+#define NODES_MOST 1e9
+#define POINTS_MOST 1000000
+#define NODES_BY_DEFAULT 64.0
+
+/* ---- elastix ---- */
+
+/* the next number of a line: false at its end */
+static bool next_number(const char **p, const char *end, double *out, bool *ok) {
+    char word[64];
+    while (*p < end && (**p == ' ' || **p == '\t' || **p == '\r')) ++*p;
+    size_t n = 0;
+    while (*p + n < end && (*p)[n] != ' ' && (*p)[n] != '\t' && (*p)[n] != '\r') n++;
+    if (n == 0) return false;
+    *ok = n < sizeof word;
+    if (*ok) {
+        memcpy(word, *p, n);
+        word[n] = 0;
+        *ok = clm_text_real(word, out);
+    }
+    *p += n;
+    return true;
+}
+
+static bool read_points(const clm_work *w, clm_lines *in, double (**out)[3], int64_t *n, clm_err *err) {
+    const char *text;
+    size_t length;
+    int64_t at = -1; /* the number of points is yet to come */
+    while (clm_lines_next(in, &text, &length, err)) {
+        double v[4];
+        bool ok = true;
+        int k = 0;
+        if (!text) break;
+        const char *p = text, *end = text + length;
+        if (in->line == 1 && length >= 5 && memcmp(text, "index", 5) == 0)
+            return clm_fail(err, CLM_E_UNSUPPORTED, "%s: indices of voxels; points in world units are wanted",
+                            in->name);
+        if (in->line == 1 && length >= 5 && memcmp(text, "point", 5) == 0) continue;
+        while (ok && k < 4 && next_number(&p, end, &v[k], &ok)) k++;
+        if (ok && k == 0) continue;
+        if (at < 0 ? !ok || k != 1 || v[0] < 1 || v[0] > POINTS_MOST || v[0] != floor(v[0])
+                   : !ok || k != 3 || at == *n)
+            return clm_fail(err, CLM_E_FORMAT, "%s: line %lld: want %s", in->name, (long long)in->line,
+                            at < 0     ? "the number of points"
+                            : at == *n ? "no more points"
+                                       : "three numbers x y z");
+        if (at < 0) {
+            *n = (int64_t)v[0];
+            *out = clm_arena_take(w->keep, *n, sizeof **out, err);
+            if (!*out) return false;
+        } else {
+            for (int d = 0; d < 3; d++) (*out)[at][d] = v[2 - d];
+        }
+        at++;
+    }
+    if (err->code != CLM_OK) return false;
+    return (at >= 0 && at == *n) || clm_fail(err, CLM_E_FORMAT, "%s: %lld points, not as many as it says",
+                                             in->name, (long long)(at < 0 ? 0 : at));
+}
+
+bool clm_landmarks_read_elastix(const clm_work *w, const char *fixed, const char *moving, clm_landmarks *out,
+                                clm_err *err) {
+    int64_t n[2] = {0};
+    double(*at[2])[3];
+    for (int side = 0; side < 2; side++) {
+        clm_lines in;
+        if (!clm_lines_open(side ? moving : fixed, &in, err)) return false;
+        bool ok = read_points(w, &in, &at[side], &n[side], err);
+        clm_lines_close(&in);
+        if (!ok) return false;
+    }
+    if (n[0] != n[1])
+        return clm_fail(err, CLM_E_FORMAT, "%s has %lld points, %s %lld: they must be pairs", fixed,
+                        (long long)n[0], moving, (long long)n[1]);
+    *out = (clm_landmarks){.n = n[0], .fixed = at[0], .moving = at[1]};
+    return true;
+}
+
+/* ---- the lattice ---- */
+
+static bool lay(const clm_landmarks *marks, const clm_landmark_lattice *l, clm_transform_out *out,
+                clm_err *err) {
+    clm_transform_spec *t = &out->spec;
+    double lo[3], hi[3], longest = 0.0, nodes = 1.0;
+    if (l->like && !clm_view_frame_like(l->like, l->like_level, &t->fixed, err)) return false;
+    for (int d = 0; d < 3; d++) {
+        lo[d] = INFINITY, hi[d] = -INFINITY;
+        for (int64_t i = 0; i < marks->n; i++)
+            lo[d] = fmin(lo[d], marks->fixed[i][d]), hi[d] = fmax(hi[d], marks->fixed[i][d]);
+        double more = 0.05 * (hi[d] - lo[d]);
+        lo[d] -= more, hi[d] += more;
+        if (l->like) {
+            lo[d] = t->fixed.origin_um[d];
+            hi[d] = lo[d] + (double)(t->fixed.shape[d] - 1) * t->fixed.spacing_um[d];
+        }
+        longest = fmax(longest, hi[d] - lo[d]);
+    }
+    for (int d = 0; d < 3; d++) {
+        double step = l->spacing_um[d] > 0.0 ? l->spacing_um[d] : fmax(longest, 1e-6) / NODES_BY_DEFAULT;
+        double n = 1.0 + ceil((hi[d] - lo[d]) / step - 1e-9);
+        nodes *= n;
+        t->spacing_um[d] = step;
+        t->origin_um[d] = lo[d];
+        t->shape[d] = nodes <= NODES_MOST ? (int64_t)n : 1;
+        t->chunk[d] = t->shape[d] < CHUNK ? t->shape[d] : CHUNK;
+    }
+    if (nodes > NODES_MOST)
+        return clm_fail(err, CLM_E_ARG, "%.3g nodes; give a larger --spacing than %g,%g,%g um", nodes,
+                        t->spacing_um[0], t->spacing_um[1], t->spacing_um[2]);
+    out->chunks = clm_grid_chunks(t->shape, t->chunk);
+    return true;
+}
+
+/* u(x) of T(x) = A(x + u(x)) */
+static void bend(const clm_landmark_fit *f, const clm_affine *back, const double x[3], double u[3]) {
+    clm_landmark_fit_apply(f, x, u);
+    clm_affine_apply(back, u, u);
+    for (int d = 0; d < 3; d++) u[d] -= x[d];
+}
+
+/* the chunk's nodes, and how far interpolation is off at the centres of its cells */
+static bool put_chunk(const clm_work *w, const clm_landmark_fit *f, const clm_affine *back,
+                      const clm_transform_out *out, int64_t chunk, double *worst, double *squares,
+                      double *cells, clm_err *err) {
+    clm_box core = clm_grid_core(&out->chunks, chunk), box = core;
+    const clm_transform_spec *t = &out->spec;
+    clm_field wide, u;
+    int64_t shape[3], grown[3], i = 0;
+    double lo[3];
+    for (int d = 0; d < 3; d++) {
+        box.hi[d] += box.hi[d] < t->shape[d];
+        shape[d] = core.hi[d] - core.lo[d], grown[d] = box.hi[d] - box.lo[d];
+        lo[d] = t->origin_um[d] + (double)core.lo[d] * t->spacing_um[d];
+    }
+    float *coverage = clm_take(w->temp, float, clm_box_count(core), err);
+    if (!coverage || !clm_field_new(w->temp, grown, t->spacing_um, lo, &wide, err) ||
+        !clm_field_new(w->temp, shape, t->spacing_um, lo, &u, err))
+        return false;
+    for (int64_t z = 0, k = 0; z < grown[0]; z++)
+        for (int64_t y = 0; y < grown[1]; y++)
+            for (int64_t x = 0; x < grown[2]; x++, k++) {
+                const int64_t at[3] = {z, y, x};
+                double p[3], v[3];
+                bool inside = true;
+                for (int d = 0; d < 3; d++) {
+                    p[d] = lo[d] + (double)at[d] * t->spacing_um[d];
+                    inside &= at[d] < shape[d];
+                }
+                bend(f, back, p, v);
+                for (int d = 0; d < 3; d++) wide.u[d][k] = (float)v[d];
+                if (!inside) continue;
+                for (int d = 0; d < 3; d++) u.u[d][i] = (float)v[d];
+                coverage[i++] = 1.0f;
+            }
+    for (int64_t z = 0; z < grown[0] - (t->shape[0] > 1); z++)
+        for (int64_t y = 0; y < grown[1] - (t->shape[1] > 1); y++)
+            for (int64_t x = 0; x < grown[2] - (t->shape[2] > 1); x++) {
+                const int64_t at[3] = {z, y, x};
+                double p[3], want[3], got[3];
+                for (int d = 0; d < 3; d++)
+                    p[d] = lo[d] + ((double)at[d] + (t->shape[d] > 1 ? 0.5 : 0.0)) * t->spacing_um[d];
+                clm_landmark_fit_apply(f, p, want);
+                clm_transform_point(&t->affine, &wide, p, got);
+                double r = hypot(hypot(got[0] - want[0], got[1] - want[1]), got[2] - want[2]);
+                *worst = fmax(*worst, r), *squares += r * r, *cells += 1.0;
+            }
+    return clm_transform_out_put(out, chunk, w->temp, &u, coverage, NULL, err);
+}
+
+static bool put_field(const clm_work *w, const clm_landmark_fit *f, clm_transform_out *out,
+                      clm_landmark_written *written, clm_err *err) {
+    clm_affine back;
+    double squares = 0.0, cells = 0.0;
+    clm_mark mark = clm_arena_mark(w->temp);
+    if (!clm_affine_invert(&f->affine, &back, err)) return clm_err_in(err, "the spline's affine part");
+    bool ok = clm_transform_out_create(out, err) && clm_transform_out_open(out, err);
+    for (int64_t c = 0; ok && c < out->chunks.n; c++) {
+        ok = put_chunk(w, f, &back, out, c, &written->cells_max_um, &squares, &cells, err);
+        clm_arena_rewind(w->temp, mark);
+    }
+    clm_transform_out_close(out);
+    written->cells_rms_um = sqrt(squares / fmax(cells, 1.0));
+    return ok;
+}
+
+/* the transform as any command opens it, at the landmarks */
+static bool measure_points(const clm_work *w, const clm_landmark_fit *f, const clm_landmarks *marks,
+                           const char *path, clm_landmark_written *written, clm_err *err) {
+    clm_map map = {.n = 0};
+    clm_mark mark = clm_arena_mark(w->keep);
+    double(*x)[3] = clm_arena_take(w->keep, marks->n, sizeof *x, err);
+    uint8_t *flags = x ? clm_take(w->keep, uint8_t, marks->n, err) : NULL;
+    bool ok = flags && clm_map_open(&path, 1, (size_t)64 << 20, &map, err);
+    if (ok) {
+        memcpy(x, marks->fixed, (size_t)marks->n * sizeof *x);
+        ok = clm_map_points(&map, w, marks->n, x, flags, err);
+    }
+    for (int64_t i = 0; ok && i < marks->n; i++) {
+        double y[3];
+        clm_landmark_fit_apply(f, marks->fixed[i], y);
+        if (flags[i] & CLM_POINT_EXTRAPOLATED)
+            written->points_outside++;
+        else
+            written->points_max_um =
+                fmax(written->points_max_um, hypot(hypot(x[i][0] - y[0], x[i][1] - y[1]), x[i][2] - y[2]));
+    }
+    clm_map_close(&map);
+    clm_arena_rewind(w->keep, mark);
+    return ok;
+}
+
+bool clm_landmarks_check_out(const char *path, bool spline, clm_err *err) {
+    clm_transform_kind kind;
+    if (!clm_transform_kind_of(path, NULL, &kind, err)) return false;
+    if (spline ? kind != CLM_TRANSFORM_SCENE : clm_transform_kind_is_whole(kind))
+        return clm_fail(
+            err, CLM_E_ARG,
+            "%s cannot hold it: give a name.ome.zarr; collimate compose writes that for other programs",
+            path);
+    return clm_path_kind_of(path) == CLM_PATH_NONE ||
+           clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it", path);
+}
+
+bool clm_landmarks_write(const clm_work *w, const clm_landmark_fit *f, const clm_landmarks *marks,
+                         const clm_landmark_lattice *l, const char *path, clm_landmark_written *written,
+                         clm_err *err) {
+    clm_transform_out out = {.spec = {.affine = f->affine}};
+    *written = (clm_landmark_written){.shape = {0}};
+    if (!clm_landmarks_check_out(path, f->n > 0, err) || !clm_path_format(out.path, err, "%s", path) ||
+        !clm_transform_kind_of(path, NULL, &out.kind, err))
+        return false;
+    if (f->n == 0) {
+        if (l->like && !clm_view_frame_like(l->like, l->like_level, &out.spec.fixed, err)) return false;
+        return clm_transform_out_finish(&out, NULL, err);
+    }
+    if (!lay(marks, l, &out, err)) return false;
+    if (!put_field(w, f, &out, written, err) || !clm_transform_out_finish(&out, NULL, err)) {
+        clm_err none = CLM_ERR_NONE;
+        if (!clm_folder_remove(path, &none)) return clm_err_in(err, "left half-written");
+        return false;
+    }
+    memcpy(written->shape, out.spec.shape, sizeof written->shape);
+    memcpy(written->spacing_um, out.spec.spacing_um, sizeof written->spacing_um);
+    return measure_points(w, f, marks, path, written, err);
+}
