@@ -14,14 +14,17 @@ static bool no(const char **why, const char *text) {
     return false;
 }
 
-static bool is_permutation(const clm_tform *t) {
+/* Is every input axis in the output, once? Axes that were made are dropped on the way back. */
+static bool keeps_inputs(const clm_tform *t) {
     bool seen[CLM_DIMS_MAX] = {false};
-    if (t->in != t->out) return false;
+    int n = 0;
     for (int d = 0; d < t->out; d++) {
-        if (t->pick[d] < 0 || seen[t->pick[d]]) return false;
+        if (t->pick[d] < 0) continue;
+        if (seen[t->pick[d]]) return false;
         seen[t->pick[d]] = true;
+        n++;
     }
-    return true;
+    return n == t->in;
 }
 
 static bool can_matrix(const clm_tform *t, const char **why) {
@@ -50,8 +53,7 @@ bool clm_tform_can(const clm_tform *t, bool back, const char **why) {
         for (int d = 0; back && d < t->in; d++)
             if (t->number[d] == 0.0) return no(why, "scale: by 0");
         return true;
-    case CLM_TFORM_PICK:
-        return !back || is_permutation(t) || no(why, "mapAxis or projectAxis: drops or makes an axis");
+    case CLM_TFORM_PICK: return !back || keeps_inputs(t) || no(why, "mapAxis or projectAxis: drops an axis");
     case CLM_TFORM_MATRIX: return !back || can_matrix(t, why);
     case CLM_TFORM_FIELD:
         if (!back) return true;
@@ -134,13 +136,15 @@ static bool apply_split(const clm_tform *t, bool back, double w, double *x, clm_
 }
 
 static void apply_pick(const clm_tform *t, bool back, double *x) {
-    double y[CLM_DIMS_MAX];
-    for (int d = 0; d < t->out; d++)
+    double y[CLM_DIMS_MAX] = {0};
+    for (int d = 0; d < t->out; d++) {
+        if (t->pick[d] < 0) continue; /* made: 0 */
         if (back)
             y[t->pick[d]] = x[d];
         else
-            y[d] = t->pick[d] < 0 ? 0.0 : x[t->pick[d]];
-    memcpy(x, y, (size_t)t->out * sizeof *x);
+            y[d] = x[t->pick[d]];
+    }
+    memcpy(x, y, (size_t)(back ? t->in : t->out) * sizeof *x);
 }
 
 static bool apply(const clm_tform *t, bool back, double w, double *x, clm_err *err) {

@@ -98,7 +98,7 @@ static const kind kinds[] = {
     {"\"type\":\"mapAxis\",\"mapAxis\":[2,0,1]", 3, 3, {1, 2, 3}, {3, 1, 2}, NULL},
     {"\"type\":\"mapAxis\",\"mapAxis\":{\"y\":\"x\",\"x\":\"y\"}", 2, 2, {1, 2}, {2, 1}, NULL},
     {"\"type\":\"projectAxis\",\"droppedInputs\":[0],\"createdOutputs\":[1]", 2, 2, {1, 2}, {2, 0}, "drops"},
-    {"\"type\":\"projectAxis\",\"createdOutputs\":[0]", 2, 3, {1, 2}, {0, 1, 2}, "makes an axis"},
+    {"\"type\":\"projectAxis\",\"createdOutputs\":[0]", 2, 3, {1, 2}, {0, 1, 2}, NULL},
     {"\"type\":\"affine\",\"affine\":[[1,2,3],[0,4,5]]", 2, 2, {1, 2}, {8, 13}, NULL},
     {"\"type\":\"affine\",\"affine\":[[1,2,3],[0,4,5],[0,0,1]]", 2, 2, {1, 2}, {8, 13}, NULL},
     {"\"type\":\"affine\",\"affine\":[1,2,3,0,4,5]", 2, 2, {1, 2}, {8, 13}, NULL},
