@@ -86,17 +86,15 @@ static bool add_any(clm_map *map, const clm_tform *t, bool back, clm_err *err) {
     }
 }
 
-static void place(const clm_graph *s, int system, clm_image_frame *out) {
+/* The grid of the image that a system belongs to. A system of no image, or of one without a grid, has none; a grid
+ * that could not be read is an error. */
+static bool place(const clm_graph *s, int system, clm_image_frame *out, clm_err *err) {
     char path[CLM_PATH_MAX];
-    clm_err none = CLM_ERR_NONE;
-    clm_image *im = NULL;
-    if (!clm_graph_node(s, system, path, &none) || !clm_image_open(path, NULL, &im, &none))
-        return; /* a scene need not hold its images */
-    const clm_image_level *l = &clm_image_info_of(im)->level[0];
-    memcpy(out->shape, l->shape, sizeof out->shape);
-    memcpy(out->spacing_um, l->spacing_um, sizeof out->spacing_um);
-    memcpy(out->origin_um, l->origin_um, sizeof out->origin_um);
-    clm_image_close(im);
+    clm_err why = CLM_ERR_NONE;
+    if (!clm_graph_node(s, system, path, err)) return false;
+    if (clm_ome_read_frame(path, out, &why) || why.code == CLM_E_FORMAT || why.code == CLM_E_ARG) return true;
+    *err = why;
+    return false;
 }
 
 /* The usual axes and units take no step. */
@@ -122,9 +120,7 @@ static bool add_way(clm_map *map, clm_graph *s, const char *source, const char *
         return false;
     for (int i = 0; i < way.n; i++)
         if (!add_any(map, way.hop[i], way.back[i], err)) return false;
-    place(s, from, &map->fixed);
-    place(s, to, &map->moving);
-    return add_affine(map, &back, err);
+    return place(s, from, &map->fixed, err) && place(s, to, &map->moving, err) && add_affine(map, &back, err);
 }
 
 bool clm_map_add_scene(clm_map *map, const char *store, const char *source, const char *target,

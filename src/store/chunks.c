@@ -23,6 +23,15 @@ int64_t clm_strides(int ndim, const int64_t extent[], int64_t stride[]) {
     return n;
 }
 
+int64_t clm_chunk_in_run(const clm_array *a, const int64_t index[], clm_chunk *out, int64_t *first) {
+    int64_t stride[CLM_DIMS_MAX];
+    (void)clm_strides(a->info.ndim, a->info.shape, stride);
+    (void)clm_chunk_clip(&a->info, a->info.inner, index, out->extent);
+    *first = 0;
+    for (int d = 0; d < a->info.ndim; d++) *first += index[d] * a->info.inner[d] * stride[d];
+    return clm_strides(a->info.ndim, out->extent, out->stride);
+}
+
 bool clm_product(int ndim, const int64_t extent[], int64_t most, int64_t *out, clm_err *err) {
     int64_t n = 1;
     for (int d = 0; d < ndim; d++) {

@@ -36,11 +36,7 @@ static bool read_range(const flat *f, void *to, size_t n, int64_t from, clm_err 
 static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
                  clm_chunk *out, clm_err *err) {
     const flat *f = a->self;
-    int64_t stride[CLM_DIMS_MAX], first = 0;
-    (void)clm_strides(a->info.ndim, a->info.shape, stride);
-    (void)clm_chunk_clip(&a->info, a->info.inner, index, out->extent);
-    int64_t n = clm_strides(a->info.ndim, out->extent, out->stride);
-    for (int d = 0; d < a->info.ndim; d++) first += index[d] * a->info.inner[d] * stride[d];
+    int64_t first, n = clm_chunk_in_run(a, index, out, &first);
     size_t bytes = (size_t)n * a->size;
     out->swap = f->swap && a->unit > 1;
     if (f->fd < 0) {

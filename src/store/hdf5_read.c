@@ -120,11 +120,7 @@ bool clm_hdf5_text(const char *path, char *out, size_t size, clm_err *err) {
 static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
                  clm_chunk *out, clm_err *err) {
     const clm_array *list = a->self;
-    int64_t stride[CLM_DIMS_MAX], first = 0;
-    (void)clm_strides(a->info.ndim, a->info.shape, stride);
-    (void)clm_chunk_clip(&a->info, a->info.inner, index, out->extent);
-    int64_t n = clm_strides(a->info.ndim, out->extent, out->stride);
-    for (int d = 0; d < a->info.ndim; d++) first += index[d] * a->info.inner[d] * stride[d];
+    int64_t first, n = clm_chunk_in_run(a, index, out, &first);
     size_t bytes = (size_t)n * a->size;
     if (!into || into_bytes != bytes) {
         if (!clm_buf_reserve(&s->file, bytes, err)) return false;

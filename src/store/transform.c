@@ -88,14 +88,10 @@ static bool open_field(const char *root, const char *below, clm_transform *t, cl
     return true;
 }
 
-/* The grid of the image that one side's coordinate system belongs to, where the scene holds one. */
-static bool read_frame(const char *root, const clm_json *side, clm_image_frame *out, clm_err *err) {
-    clm_err why = {.code = CLM_E_NOTFOUND};
+bool clm_ome_read_frame(const char *path, clm_image_frame *out, clm_err *err) {
+    clm_err why = CLM_ERR_NONE;
     clm_image *im = NULL;
-    char path[CLM_PATH_MAX];
-    const char *below = clm_json_text(clm_json_get(side, "path"));
-    if (!below || below[0] == '/' || strstr(below, "..") || !clm_path_join(path, root, below, &why) ||
-        !clm_image_open(path, NULL, &im, &why)) {
+    if (!clm_image_open(path, NULL, &im, &why)) {
         /* a scene need not hold its images; but not to have looked is not to have seen */
         if (why.code == CLM_E_NOTFOUND || why.code == CLM_E_UNSUPPORTED) return true;
         return *err = why, false;
@@ -106,6 +102,14 @@ static bool read_frame(const char *root, const clm_json *side, clm_image_frame *
     memcpy(out->origin_um, l->origin_um, sizeof out->origin_um);
     clm_image_close(im);
     return true;
+}
+
+/* The grid of the image that one side's coordinate system belongs to, where the scene holds one. */
+static bool read_side(const char *root, const clm_json *side, clm_image_frame *out, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    const char *below = clm_json_text(clm_json_get(side, "path"));
+    if (!below || below[0] == '/' || strstr(below, "..")) return true;
+    return clm_path_join(path, root, below, err) && clm_ome_read_frame(path, out, err);
 }
 
 bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_err *err) {
@@ -122,8 +126,8 @@ bool clm_transform_open(const char *path, bool write, clm_transform *out, clm_er
     ok = ok && clm_path_join(coverage, path, "coordinateTransformations/coverage", err);
     if (ok && clm_node_is_array(clm_node_kind_of(coverage)))
         ok = open_array(coverage, write, &t.coverage, err);
-    ok = ok && read_frame(path, clm_json_get(chain, "input"), &t.fixed, err) &&
-         read_frame(path, clm_json_get(chain, "output"), &t.moving, err);
+    ok = ok && read_side(path, clm_json_get(chain, "input"), &t.fixed, err) &&
+         read_side(path, clm_json_get(chain, "output"), &t.moving, err);
     clm_json_free(attrs);
     if (ok) {
         *out = t;

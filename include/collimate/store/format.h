@@ -113,6 +113,9 @@ CLM_MUST bool clm_zarr3_metadata(const clm_array_spec *spec, clm_buf *out, clm_e
 /** Elements of a chunk of the array clipped to its shape; true when none is cut off. */
 bool clm_chunk_clip(const clm_array_info *info, const int64_t chunk[], const int64_t index[],
                     int64_t extent[]);
+/** Chunk `index` of an array whose elements lie packed in C order, each chunk in one run: extent and strides into out;
+ *  first: its first element. Returns how many it has. */
+int64_t clm_chunk_in_run(const clm_array *a, const int64_t index[], clm_chunk *out, int64_t *first);
 /** C-order strides of a packed block; returns its element count. The product must be known to fit. */
 int64_t clm_strides(int ndim, const int64_t extent[], int64_t stride[]);
 /** Product, CLM_E_FORMAT when beyond `most`. */

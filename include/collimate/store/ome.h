@@ -81,6 +81,9 @@ typedef struct clm_transform {
     bool writable;
 } clm_transform;
 
+/** The grid of the image at `path`; out is left alone where there is none.
+ *  Errors those of clm_image_open, but for CLM_E_NOTFOUND and CLM_E_UNSUPPORTED */
+CLM_MUST bool clm_ome_read_frame(const char *path, clm_image_frame *out, clm_err *err);
 /** Open a scene written by clm_ome_write_transform or another 0.6 writer (also a bare affine).
  *  write: chunks of field and coverage may be put.
  *  Errors CLM_E_UNSUPPORTED a chain of other transforms. */
