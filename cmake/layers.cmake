@@ -61,7 +61,7 @@ clm_layer(job BELOW plan align image store core base
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)
 
 clm_layer(app BELOW cluster job plan align image store core base
-  SOURCES cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_transform_points.c cmd_validate.c demo_check.c demo_write.c font.c
+  SOURCES args.c cmd_align.c commands.c cmd_convert.c cmd_dump.c cmd_info.c cmd_phantom.c cmd_plan.c cmd_status.c cmd_transform_points.c cmd_validate.c demo_check.c demo_write.c font.c
           isolate.c launch.c options.c picture.c
           ordered.c plane.c slices.c tally.c truth_json.c
           cmd_apply.c cmd_compose.c cmd_landmarks.c cmd_points.c

@@ -33,9 +33,7 @@ typedef struct align {
 static bool share(void *ctx, clm_buf *b, clm_err *err) {
     const clm_options *options = ctx;
     clm_json *v = NULL;
-    bool ok = clm_config_to_json(options->config, &v, err) && clm_json_print(v, false, b, err);
-    clm_json_free(v);
-    return ok;
+    return clm_launch_put(clm_config_to_json(options->config, &v, err), &v, b, err);
 }
 
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
@@ -145,13 +143,11 @@ int clm_cmd_align(int argc, char **argv) {
     clm_options o;
     int code = CLM_EXIT_DONE;
     if (!clm_options_parse(argc, argv, &o, &err)) {
-        code = clm_launch_is_first() ? clm_command_fails("align", &err) : (int)clm_exit_of(err.code);
-    } else if (o.help) {
+        code = clm_launch_refuse("align", &err);
+    } else if (o.args.help) {
         if (clm_launch_is_first()) (void)printf("%s%s%s", help, clm_options_help(), examples);
     } else {
-        const clm_launch_options launch = {
-            .ctx = &o, .local_ranks = o.local_ranks, .quiet = o.quiet, .verbose = o.verbose};
-        code = clm_launch(&body, &launch);
+        code = clm_launch(&body, &o, &o.args);
     }
     clm_options_free(&o);
     return code;

@@ -5,11 +5,7 @@
 #include "collimate/base/log.h"
 #include "collimate/job/apply_run.h"
 
-#include <getopt.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 static const char help[] =
     "Usage: collimate apply T IN OUT [OPTIONS]\n"
@@ -47,163 +43,49 @@ static const char help[] =
 typedef struct options {
     clm_apply_spec spec;
     char like[CLM_PATH_MAX];
-    bool help, quiet, verbose;
-    int local_ranks;
+    clm_args args;
 } options;
 
-/* ---- the command line ---- */
-
-enum {
-    LIKE = 256,
-    SPACING,
-    ORIGIN,
-    SHAPE,
-    LABELS,
-    INTERPOLATION,
-    OUTSIDE,
-    CHANNEL,
-    TIME,
-    LEVEL,
-    INPUT_SPACING
-};
-enum { CHUNK = 300, SHARD, NO_PYRAMID, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
-
-static const struct option longs[] = {{"like", required_argument, NULL, LIKE},
-                                      {"spacing", required_argument, NULL, SPACING},
-                                      {"origin", required_argument, NULL, ORIGIN},
-                                      {"shape", required_argument, NULL, SHAPE},
-                                      {"labels", no_argument, NULL, LABELS},
-                                      {"interpolation", required_argument, NULL, INTERPOLATION},
-                                      {"outside", required_argument, NULL, OUTSIDE},
-                                      {"channel", required_argument, NULL, CHANNEL},
-                                      {"time", required_argument, NULL, TIME},
-                                      {"level", required_argument, NULL, LEVEL},
-                                      {"input-spacing", required_argument, NULL, INPUT_SPACING},
-                                      {"chunk", required_argument, NULL, CHUNK},
-                                      {"shard", required_argument, NULL, SHARD},
-                                      {"no-pyramid", no_argument, NULL, NO_PYRAMID},
-                                      {"threads", required_argument, NULL, THREADS},
-                                      {"local", required_argument, NULL, LOCAL},
-                                      {"task-mib", required_argument, NULL, TASK_MIB},
-                                      {"cache-mib", required_argument, NULL, CACHE_MIB},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"verbose", no_argument, NULL, 'v'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
-
-/* "1,2.5,3" */
-static bool triple(const char *what, const char *text, double least, double out[3], bool *has, clm_err *err) {
-    char part[64];
-    for (int d = 0; d < 3; d++) {
-        size_t n = strcspn(text, ",");
-        bool ok = n > 0 && n < sizeof part && (text[n] == ',') == (d < 2);
-        if (ok) {
-            memcpy(part, text, n);
-            part[n] = 0;
-            ok = clm_text_real(part, &out[d]) && out[d] >= least;
-        }
-        if (!ok)
-            return clm_fail(err, CLM_E_ARG, "--%s: must be three numbers Z,Y,X%s", what,
-                            least > 0 ? " above 0" : "");
-        text += n + (d < 2);
-    }
-    *has = true;
-    return true;
-}
-
-static bool whole(const char *what, const char *text, int64_t least, int64_t most, int64_t *out,
-                  clm_err *err) {
-    return (clm_text_int(text, out) && *out >= least && *out <= most) ||
-           clm_fail(err, CLM_E_ARG, "--%s %s: must be a whole number %lld .. %lld", what, text,
-                    (long long)least, (long long)most);
-}
-
-static bool mebibytes(const char *what, const char *text, double *out, clm_err *err) {
-    return (clm_text_real(text, out) && *out >= 1.0 && *out <= 1048576.0) ||
-           clm_fail(err, CLM_E_ARG, "--%s %s: must be 1 .. 1048576", what, text);
-}
-
-/* PATH or PATH:LEVEL */
-static bool set_like(options *o, const char *text, clm_err *err) {
-    const char *colon = strrchr(text, ':');
-    int64_t level = 0;
-    bool has_level = colon && clm_text_int(colon + 1, &level);
-    if (!clm_path_format(o->like, err, "%s", text)) return false;
-    if (has_level) o->like[colon - text] = 0;
+static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
+    (void)name;
     o->spec.like = o->like;
-    o->spec.like_level = level;
-    return true;
-}
-
-static bool set_grid(options *o, int option, const char *text, clm_err *err) {
-    clm_apply_spec *s = &o->spec;
-    double shape[3];
-    switch (option) {
-    case LIKE: return set_like(o, text, err);
-    case SPACING: return triple("spacing", text, 1e-9, s->spacing_um, &s->has_spacing, err);
-    case ORIGIN: return triple("origin", text, -INFINITY, s->origin_um, &s->has_origin, err);
-    case INPUT_SPACING:
-        return triple("input-spacing", text, 1e-9, s->input_spacing_um, &s->has_input_spacing, err);
-    default: break;
-    }
-    if (!triple("shape", text, 1, shape, &s->has_shape, err)) return false;
-    for (int d = 0; d < 3; d++) {
-        if (shape[d] != floor(shape[d]) || shape[d] > 1e12)
-            return clm_fail(err, CLM_E_ARG, "--shape %s: must be whole numbers", text);
-        s->shape[d] = (int64_t)shape[d];
-    }
-    return true;
-}
-
-static bool set_one(options *o, int option, const char *text, clm_err *err) {
-    clm_apply_spec *s = &o->spec;
-    int64_t n = 0;
-    switch (option) {
-    case LABELS: return s->labels = true;
-    case INTERPOLATION: s->interpolation = text; return true;
-    case OUTSIDE:
-        return clm_text_real(text, &s->outside) ||
-               clm_fail(err, CLM_E_ARG, "--outside %s: must be a number", text);
-    case CHANNEL: return whole("channel", text, 0, 1 << 20, &s->channel, err);
-    case TIME: return whole("time", text, 0, 1 << 30, &s->time, err);
-    case LEVEL: return whole("level", text, 0, CLM_LEVELS_MAX, &s->level, err);
-    case CHUNK: return whole("chunk", text, 8, 1024, &s->chunk_vox, err);
-    case SHARD: return whole("shard", text, 8, 16384, &s->shard_vox, err);
-    case NO_PYRAMID: s->pyramid = false; return true;
-    case THREADS: return whole("threads", text, 0, 1024, &s->threads, err);
-    case TASK_MIB: return mebibytes("task-mib", text, &s->task_mib, err);
-    case CACHE_MIB: return mebibytes("cache-mib", text, &s->cache_mib, err);
-    case LOCAL:
-        if (!whole("local", text, 1, 1024, &n, err)) return false;
-        o->local_ranks = (int)n;
-        return true;
-    case 'q': return o->quiet = true;
-    case 'v': return o->verbose = true;
-    case 'h': return o->help = true;
-    default: return set_grid(o, option, text, err);
-    }
+    o->spec.like_level = 0;
+    return clm_args_level(text, o->like, &o->spec.like_level, err);
 }
 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
-    int c;
-    o->spec = CLM_APPLY_DEFAULTS;
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "hqv", longs, NULL)) != -1) {
-        if (c == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_one(o, c, optarg, err)) return false;
-    }
-    if (o->help) return true;
-    int n = argc - optind;
+    clm_apply_spec *s = &o->spec;
+    *s = CLM_APPLY_DEFAULTS;
+    const clm_arg table[] = {
+        CLM_OPT("like", CALL, o, .set = set_like),
+        CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .given = &s->has_spacing),
+        CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
+        CLM_OPT("shape", SHAPE, s->shape, .given = &s->has_shape),
+        CLM_OPT("labels", ON, &s->labels),
+        CLM_OPT("interpolation", TEXT, &s->interpolation),
+        CLM_OPT("outside", REAL, &s->outside),
+        CLM_OPT("channel", WHOLE, &s->channel, .most = 1 << 20),
+        CLM_OPT("time", WHOLE, &s->time, .most = 1 << 30),
+        CLM_OPT("level", WHOLE, &s->level, .most = CLM_LEVELS_MAX),
+        CLM_OPT("input-spacing", THREE, s->input_spacing_um, .above = true, .given = &s->has_input_spacing),
+        CLM_OPT("chunk", WHOLE, &s->chunk_vox, .least = 8, .most = 1024),
+        CLM_OPT("shard", WHOLE, &s->shard_vox, .least = 8, .most = 16384),
+        CLM_OPT("no-pyramid", OFF, &s->pyramid),
+        CLM_OPT("threads", WHOLE, &s->threads, .most = 1024),
+        CLM_OPT("task-mib", REAL, &s->task_mib, .least = 1, .most = 1048576),
+        CLM_OPT("cache-mib", REAL, &s->cache_mib, .least = 1, .most = 1048576),
+        CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    if (o->args.help) return true;
+    int n = o->args.n_rest;
     if (n < 3)
         return clm_fail(err, CLM_E_ARG, "wants a transform, an input and an output: T IN OUT; see --help");
     if (n - 2 > CLM_APPLY_TRANSFORMS_MAX)
         return clm_fail(err, CLM_E_ARG, "%d transforms; at most %d", n - 2, CLM_APPLY_TRANSFORMS_MAX);
-    for (int i = 0; i < n - 2; i++) o->spec.transforms[o->spec.n_transforms++] = argv[optind + i];
-    o->spec.input = argv[argc - 2];
-    o->spec.output = argv[argc - 1];
+    for (int i = 0; i < n - 2; i++) s->transforms[s->n_transforms++] = o->args.rest[i];
+    s->input = o->args.rest[n - 2];
+    s->output = o->args.rest[n - 1];
     return true;
 }
 
@@ -212,9 +94,7 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
 static bool share(void *ctx, clm_buf *b, clm_err *err) {
     const options *o = ctx;
     clm_json *v = NULL;
-    bool ok = clm_apply_spec_to_json(&o->spec, &v, err) && clm_json_print(v, false, b, err);
-    clm_json_free(v);
-    return ok;
+    return clm_launch_put(clm_apply_spec_to_json(&o->spec, &v, err), &v, b, err);
 }
 
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
@@ -300,14 +180,7 @@ static const clm_launch_body body = {.command = "apply",
 
 int clm_cmd_apply(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    options o = {.local_ranks = 0};
-    if (!parse(argc, argv, &o, &err))
-        return clm_launch_is_first() ? clm_command_fails("apply", &err) : (int)clm_exit_of(err.code);
-    if (o.help) {
-        if (clm_launch_is_first()) (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
-    const clm_launch_options launch = {
-        .ctx = &o, .local_ranks = o.local_ranks, .quiet = o.quiet, .verbose = o.verbose};
-    return clm_launch(&body, &launch);
+    options o;
+    if (!parse(argc, argv, &o, &err)) return clm_launch_refuse("apply", &err);
+    return o.args.help ? clm_launch_help(help) : clm_launch(&body, &o, &o.args);
 }

@@ -4,10 +4,8 @@
 #include "collimate/base/file.h"
 #include "collimate/job/compose.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 #define LATTICE_HELP                                                                                      \
     "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                       \
@@ -68,100 +66,44 @@ static const char help_invert[] =
 typedef struct options {
     clm_compose_spec spec;
     char like[CLM_PATH_MAX];
-    bool help, quiet, verbose;
-    int local_ranks;
+    clm_args args;
 } options;
 
-enum { SPACING = 256, ORIGIN, SHAPE, LIKE, TOLERANCE, CHUNK, FORMAT, THREADS, LOCAL, TASK_MIB, CACHE_MIB };
-static const struct option longs[] = {{"spacing", required_argument, NULL, SPACING},
-                                      {"lattice-um", required_argument, NULL, SPACING},
-                                      {"origin", required_argument, NULL, ORIGIN},
-                                      {"shape", required_argument, NULL, SHAPE},
-                                      {"like", required_argument, NULL, LIKE},
-                                      {"tolerance-um", required_argument, NULL, TOLERANCE},
-                                      {"chunk", required_argument, NULL, CHUNK},
-                                      {"threads", required_argument, NULL, THREADS},
-                                      {"local", required_argument, NULL, LOCAL},
-                                      {"task-mib", required_argument, NULL, TASK_MIB},
-                                      {"cache-mib", required_argument, NULL, CACHE_MIB},
-                                      {"format", required_argument, NULL, FORMAT},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"verbose", no_argument, NULL, 'v'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
-
-static bool whole(const char *text, int64_t least, int64_t most, int64_t *out) {
-    return clm_text_int(text, out) && *out >= least && *out <= most;
-}
-
-static bool set_shape(clm_compose_spec *s, const char *text) {
-    double n[3];
-    if (!clm_text_reals(text, 3, false, n)) return false;
-    for (int d = 0; d < 3; d++) {
-        if (!(n[d] >= 1 && n[d] <= 1e9) || n[d] != floor(n[d])) return false;
-        s->shape[d] = (int64_t)n[d];
-    }
-    return s->has_shape = true;
-}
-
-/* PATH or PATH:LEVEL */
-static bool set_like(options *o, const char *text) {
-    clm_err none = CLM_ERR_NONE;
-    const char *colon = strrchr(text, ':');
-    if (!clm_path_format(o->like, &none, "%s", text)) return false;
-    if (colon && clm_text_int(colon + 1, &o->spec.like_level)) o->like[colon - text] = 0;
+static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
+    (void)name;
     o->spec.like = o->like;
-    return true;
-}
-
-static bool set_option(options *o, int option, const char *text) {
-    clm_compose_spec *s = &o->spec;
-    int64_t n;
-    switch (option) {
-    case SPACING:
-        s->has_spacing = clm_text_reals(text, 3, true, s->spacing_um);
-        return s->has_spacing && s->spacing_um[0] > 0 && s->spacing_um[1] > 0 && s->spacing_um[2] > 0;
-    case ORIGIN: return s->has_origin = clm_text_reals(text, 3, false, s->origin_um);
-    case SHAPE: return set_shape(s, text);
-    case LIKE: return set_like(o, text);
-    case FORMAT: s->format = text; return true;
-    case TOLERANCE: return s->invert && clm_text_real(text, &s->tolerance_um) && s->tolerance_um > 0.0;
-    case CHUNK: return whole(text, 2, 128, &s->chunk_nodes);
-    case THREADS: return whole(text, 0, 1024, &s->threads);
-    case TASK_MIB: return clm_text_real(text, &s->task_mib) && s->task_mib >= 1.0 && s->task_mib <= 1048576.0;
-    case CACHE_MIB:
-        return clm_text_real(text, &s->cache_mib) && s->cache_mib >= 1.0 && s->cache_mib <= 1048576.0;
-    case LOCAL:
-        if (!whole(text, 1, 1024, &n)) return false;
-        o->local_ranks = (int)n;
-        return true;
-    case 'q': return o->quiet = true;
-    case 'v': return o->verbose = true;
-    default: return o->help = true;
-    }
+    return clm_args_level(text, o->like, &o->spec.like_level, err);
 }
 
 static bool parse(int argc, char **argv, bool invert, options *o, clm_err *err) {
-    int c, at = -1;
-    o->spec = CLM_COMPOSE_DEFAULTS;
-    o->spec.invert = invert;
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "hqv", longs, &at)) != -1) {
-        if (c == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_option(o, c, optarg))
-            return clm_fail(err, CLM_E_ARG, "--%s %s is not understood; see --help",
-                            at >= 0 ? longs[at].name : "", optarg ? optarg : "");
-    }
-    if (o->help) return true;
-    int n = argc - optind - 1;
+    clm_compose_spec *s = &o->spec;
+    *s = CLM_COMPOSE_DEFAULTS;
+    s->invert = invert;
+    const clm_arg table[] = {
+        CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
+        CLM_OPT("lattice-um", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
+        CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
+        CLM_OPT("shape", SHAPE, s->shape, .given = &s->has_shape),
+        CLM_OPT("like", CALL, o, .set = set_like),
+        CLM_OPT("format", TEXT, &s->format),
+        CLM_OPT("chunk", WHOLE, &s->chunk_nodes, .least = 2, .most = 128),
+        CLM_OPT("threads", WHOLE, &s->threads, .most = 1024),
+        CLM_OPT("task-mib", REAL, &s->task_mib, .least = 1, .most = 1048576),
+        CLM_OPT("cache-mib", REAL, &s->cache_mib, .least = 1, .most = 1048576),
+        {.name = "tolerance-um",
+         .kind = invert ? CLM_ARG_REAL : CLM_ARG_NONE,
+         .to = &s->tolerance_um,
+         .above = true},
+        CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    if (o->args.help) return true;
+    int n = o->args.n_rest - 1;
     if (n < 1) return clm_fail(err, CLM_E_ARG, "wants a transform and an output: T OUT; see --help");
     if (n > CLM_COMPOSE_TRANSFORMS_MAX)
         return clm_fail(err, CLM_E_ARG, "%d transforms; at most %d", n, CLM_COMPOSE_TRANSFORMS_MAX);
-    for (int i = 0; i < n; i++) o->spec.transforms[o->spec.n_transforms++] = argv[optind + i];
-    o->spec.output = argv[argc - 1];
+    for (int i = 0; i < n; i++) s->transforms[s->n_transforms++] = o->args.rest[i];
+    s->output = o->args.rest[n];
     return true;
 }
 
@@ -170,9 +112,7 @@ static bool parse(int argc, char **argv, bool invert, options *o, clm_err *err) 
 static bool share(void *ctx, clm_buf *b, clm_err *err) {
     const options *o = ctx;
     clm_json *v = NULL;
-    bool ok = clm_compose_spec_to_json(&o->spec, &v, err) && clm_json_print(v, false, b, err);
-    clm_json_free(v);
-    return ok;
+    return clm_launch_put(clm_compose_spec_to_json(&o->spec, &v, err), &v, b, err);
 }
 
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
@@ -186,7 +126,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
                           .folder = run->folder,
                           .threads = run->spec.threads,
                           .task_mib = run->spec.task_mib,
-                          .lease_s = 3600};
+                          .lease_s = CLM_LEASE_S};
     return true;
 }
 
@@ -290,20 +230,13 @@ static int run_command(int argc, char **argv, bool invert) {
                                   .tidy = sweep,
                                   .close = close_run};
     clm_err err = CLM_ERR_NONE;
-    options o = {.local_ranks = 0};
+    options o;
     bool first = clm_launch_is_first(), done = false;
-    if (!parse(argc, argv, invert, &o, &err))
-        return first ? clm_command_fails(name, &err) : (int)clm_exit_of(err.code);
-    if (o.help) {
-        if (first) (void)fputs(invert ? help_invert : help_compose, stdout);
-        return CLM_EXIT_DONE;
-    }
-    if (!write_affine(&o, first, &done, &err))
-        return first ? clm_command_fails(name, &err) : (int)clm_exit_of(err.code);
+    if (!parse(argc, argv, invert, &o, &err)) return clm_launch_refuse(name, &err);
+    if (o.args.help) return clm_launch_help(invert ? help_invert : help_compose);
+    if (!write_affine(&o, first, &done, &err)) return clm_launch_refuse(name, &err);
     if (done) return CLM_EXIT_DONE;
-    const clm_launch_options launch = {
-        .ctx = &o, .local_ranks = o.local_ranks, .quiet = o.quiet, .verbose = o.verbose};
-    int code = clm_launch(&body, &launch);
+    int code = clm_launch(&body, &o, &o.args);
     /* beside a file; what it had to tell is told */
     if ((code == CLM_EXIT_DONE || code == CLM_EXIT_BLOCKS_FAILED) && first && !drop_record(&o, &err))
         return clm_command_fails(name, &err);

@@ -4,7 +4,6 @@
 #include "collimate/base/file.h"
 #include "collimate/job/convert.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -102,176 +101,93 @@ static const clm_launch_body body = {.command = "convert",
 
 /* ---- the command line ---- */
 
-/* "3,4,5" or, when one is enough, "3" */
-static bool three(const char *text, bool one, double out[3]) {
-    char part[64];
-    int n = 0;
-    for (const char *p = text; n < 3; n++) {
-        size_t len = strcspn(p, ",");
-        if (len == 0 || len >= sizeof part) return false;
-        memcpy(part, p, len);
-        part[len] = 0;
-        if (!clm_text_real(part, &out[n])) return false;
-        p += len;
-        if (!*p) break;
-        p++;
-        if (!*p) return false;
-    }
-    if (one && n == 0 && !strchr(text, ','))
-        out[1] = out[2] = out[0];
-    else if (n != 2)
-        return false;
-    return true;
-}
-
-static bool whole(const char *text, bool one, int64_t out[3]) {
-    double x[3];
-    if (!three(text, one, x)) return false;
-    for (int d = 0; d < 3; d++) {
-        if (!(x[d] >= 1 && x[d] <= 1e9) || x[d] != (double)(int64_t)x[d]) return false;
-        out[d] = (int64_t)x[d];
-    }
-    return true;
-}
+typedef struct options {
+    clm_convert_spec spec;
+    clm_args args;
+} options;
 
 /* "0:64,100:612,100:612" */
-static bool region(const char *text, clm_box *out) {
-    char copy[200], *p = copy;
-    if (strlen(text) >= sizeof copy) return false;
-    (void)snprintf(copy, sizeof copy, "%s", text);
-    for (int d = 0; d < 3; d++) {
-        char *comma = strchr(p, ','), *colon;
-        if ((d < 2) != (comma != NULL)) return false;
-        if (comma) *comma = 0;
+static bool region(void *to, const char *name, const char *text, clm_err *err) {
+    clm_box *out = to;
+    char copy[200], *p = copy, *next, *colon;
+    bool ok = strlen(text) < sizeof copy;
+    if (ok) (void)snprintf(copy, sizeof copy, "%s", text);
+    for (int d = 0; ok && d < 3; d++, p = next) {
+        next = strchr(p, ',');
         colon = strchr(p, ':');
-        if (!colon) return false;
+        ok = (d < 2) == (next != NULL) && colon;
+        if (!ok) break;
+        if (next) *next++ = 0;
         *colon = 0;
-        if (!clm_text_int(p, &out->lo[d]) || !clm_text_int(colon + 1, &out->hi[d])) return false;
-        p = comma + 1;
+        ok = clm_text_int(p, &out->lo[d]) && clm_text_int(colon + 1, &out->hi[d]);
     }
-    return true;
+    return ok || clm_fail(err, CLM_E_ARG, "--%s %s is not understood: must be Z:Z,Y:Y,X:X", name, text);
 }
 
-static bool codec(const char *text, clm_convert_spec *s) {
+static bool codec(void *to, const char *name, const char *text, clm_err *err) {
     static const char *const known[] = {"none", "gzip", "zlib", "zstd", "blosc"};
+    clm_convert_spec *s = to;
     size_t n = strcspn(text, ":");
-    if (n >= sizeof s->codec) return false;
-    (void)snprintf(s->codec, sizeof s->codec, "%.*s", (int)n, text);
     bool found = false;
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+    if (n < sizeof s->codec) (void)snprintf(s->codec, sizeof s->codec, "%.*s", (int)n, text);
+    for (size_t i = 0; n < sizeof s->codec && i < sizeof known / sizeof known[0]; i++)
         found = found || strcmp(s->codec, known[i]) == 0;
-    return found && (!text[n] || (clm_text_int(text + n + 1, &s->codec_level) && s->codec_level > 0 &&
-                                  s->codec_level < 23));
+    return (found && (!text[n] || (clm_text_int(text + n + 1, &s->codec_level) && s->codec_level > 0 &&
+                                   s->codec_level < 23))) ||
+           clm_fail(err, CLM_E_ARG,
+                    "--%s %s: must be none, gzip, zlib, zstd or blosc, and :LEVEL 1 .. 22 if any", name,
+                    text);
 }
 
-enum {
-    FORMAT = 256,
-    BIGSTREAM,
-    LEVEL,
-    REGION,
-    CHANNEL,
-    TIME,
-    CHUNK,
-    SHARD,
-    CODEC,
-    NO_PYRAMID,
-    LABELS,
-    SPACING,
-    ORIGIN,
-    THREADS,
-    LOCAL
-};
-
-typedef struct line {
-    clm_convert_spec spec;
-    clm_launch_options launch;
-    int64_t local;
-    bool help;
-} line;
-
-static bool set_option(line *l, int o, const char *value) {
-    clm_convert_spec *s = &l->spec;
-    switch (o) {
-    case FORMAT: return (size_t)snprintf(s->format, sizeof s->format, "%s", value) < sizeof s->format;
-    case BIGSTREAM: return s->bigstream = true;
-    case LEVEL: return clm_text_int(value, &s->level);
-    case REGION: return s->has_region = region(value, &s->region);
-    case CHANNEL: return clm_text_int(value, &s->channel) && s->channel >= 0;
-    case TIME: return clm_text_int(value, &s->time) && s->time >= 0;
-    case CHUNK: return whole(value, true, s->chunk);
-    case SHARD: return whole(value, true, s->shard);
-    case CODEC: return codec(value, s);
-    case NO_PYRAMID: s->pyramid = false; return true;
-    case LABELS: return s->labels = true;
-    case SPACING: return s->has_spacing = three(value, true, s->spacing_um);
-    case ORIGIN: return s->has_origin = three(value, false, s->origin_um);
-    case THREADS: return clm_text_int(value, &s->threads) && s->threads > 0 && s->threads <= 1024;
-    case LOCAL: return clm_text_int(value, &l->local) && l->local > 0 && l->local <= 1024;
-    case 'q': return l->launch.quiet = true;
-    case 'v': return l->launch.verbose = true;
-    case 'h': return l->help = true;
-    default: return false;
-    }
+static bool format(void *to, const char *name, const char *text, clm_err *err) {
+    clm_convert_spec *s = to;
+    return (size_t)snprintf(s->format, sizeof s->format, "%s", text) < sizeof s->format ||
+           clm_fail(err, CLM_E_ARG, "--%s %.80s: no such format; see --help", name, text);
 }
 
-static bool parse(int argc, char **argv, line *l, clm_err *err) {
-    static const struct option longs[] = {{"format", required_argument, NULL, FORMAT},
-                                          {"bigstream", no_argument, NULL, BIGSTREAM},
-                                          {"level", required_argument, NULL, LEVEL},
-                                          {"region", required_argument, NULL, REGION},
-                                          {"channel", required_argument, NULL, CHANNEL},
-                                          {"time", required_argument, NULL, TIME},
-                                          {"chunk", required_argument, NULL, CHUNK},
-                                          {"shard", required_argument, NULL, SHARD},
-                                          {"codec", required_argument, NULL, CODEC},
-                                          {"no-pyramid", no_argument, NULL, NO_PYRAMID},
-                                          {"labels", no_argument, NULL, LABELS},
-                                          {"spacing", required_argument, NULL, SPACING},
-                                          {"origin", required_argument, NULL, ORIGIN},
-                                          {"threads", required_argument, NULL, THREADS},
-                                          {"local", required_argument, NULL, LOCAL},
-                                          {"quiet", no_argument, NULL, 'q'},
-                                          {"verbose", no_argument, NULL, 'v'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
-    int o, at = -1;
-    optind = 0;
-    opterr = 0;
-    while ((o = getopt_long(argc, argv, "qvh", longs, &at)) != -1) {
-        if (o == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_option(l, o, optarg))
-            return clm_fail(err, CLM_E_ARG, "--%s %s is not understood; see --help",
-                            at >= 0 ? longs[at].name : "", optarg ? optarg : "");
-    }
-    if (l->help) return true;
-    if (argc - optind != 2) return clm_fail(err, CLM_E_ARG, "want IN and OUT; see --help");
-    return clm_path_format(l->spec.in, err, "%s", argv[optind]) &&
-           clm_path_format(l->spec.out, err, "%s", argv[optind + 1]);
+static bool parse(int argc, char **argv, options *o, clm_err *err) {
+    clm_convert_spec *s = &o->spec;
+    *s = CLM_CONVERT_DEFAULTS;
+    const clm_arg table[] = {CLM_OPT("format", CALL, s, .set = format),
+                             CLM_OPT("bigstream", ON, &s->bigstream),
+                             CLM_OPT("level", WHOLE, &s->level),
+                             CLM_OPT("region", CALL, &s->region, .set = region, .given = &s->has_region),
+                             CLM_OPT("channel", WHOLE, &s->channel, .most = 1 << 20),
+                             CLM_OPT("time", WHOLE, &s->time, .most = 1 << 30),
+                             CLM_OPT("chunk", SHAPE, s->chunk, .one = true),
+                             CLM_OPT("shard", SHAPE, s->shard, .one = true),
+                             CLM_OPT("codec", CALL, s, .set = codec),
+                             CLM_OPT("no-pyramid", OFF, &s->pyramid),
+                             CLM_OPT("labels", ON, &s->labels),
+                             CLM_OPT("spacing", THREE, s->spacing_um, .one = true, .given = &s->has_spacing),
+                             CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
+                             CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),
+                             CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    if (o->args.help) return true;
+    if (o->args.n_rest != 2) return clm_fail(err, CLM_E_ARG, "want IN and OUT; see --help");
+    return clm_path_format(s->in, err, "%s", o->args.rest[0]) &&
+           clm_path_format(s->out, err, "%s", o->args.rest[1]);
+}
+
+static int run_command(options *o) {
+    clm_err err = CLM_ERR_NONE;
+    char folder[CLM_PATH_MAX];
+    int code = clm_launch(&body, &o->spec, &o->args);
+    /* the journal has told all it had to tell */
+    if (code == CLM_EXIT_DONE && clm_launch_is_first() &&
+        !(clm_convert_folder(o->spec.out, folder, &err) && clm_folder_remove(folder, &err)))
+        return clm_command_fails("convert", &err);
+    return code;
 }
 
 int clm_cmd_convert(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    line *l = clm_heap_new(1, sizeof *l, &err);
-    if (!l) return clm_command_fails("convert", &err);
-    l->spec = CLM_CONVERT_DEFAULTS;
-    l->launch.ctx = &l->spec;
-    int code;
-    char folder[CLM_PATH_MAX];
-    if (!parse(argc, argv, l, &err)) {
-        code = clm_launch_is_first() ? clm_command_fails("convert", &err) : (int)clm_exit_of(err.code);
-    } else if (l->help) {
-        if (clm_launch_is_first()) (void)fputs(help, stdout);
-        code = CLM_EXIT_DONE;
-    } else {
-        l->launch.local_ranks = (int)l->local;
-        code = clm_launch(&body, &l->launch);
-        /* the journal has told all it had to tell */
-        if (code == CLM_EXIT_DONE && clm_launch_is_first() &&
-            !(clm_convert_folder(l->spec.out, folder, &err) && clm_folder_remove(folder, &err)))
-            code = clm_command_fails("convert", &err);
-    }
-    clm_heap_free(l);
+    options *o = clm_heap_new(1, sizeof *o, &err);
+    if (!o) return clm_command_fails("convert", &err);
+    int code = !parse(argc, argv, o, &err) ? clm_launch_refuse("convert", &err)
+               : o->args.help              ? clm_launch_help(help)
+                                           : run_command(o);
+    clm_heap_free(o);
     return code;
 }

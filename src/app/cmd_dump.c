@@ -1,11 +1,10 @@
+#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/each.h"
-#include "collimate/base/text.h"
 #include "collimate/store/array.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static const char help[] =
@@ -21,29 +20,22 @@ static const char help[] =
 
 int clm_cmd_dump(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    if (argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)) {
+    int64_t threads = 0;
+    char path[CLM_PATH_MAX];
+    clm_array *a = NULL;
+    clm_args args;
+    const clm_arg table[] = {CLM_OPT("threads", WHOLE, &threads, .least = 1, .most = 256), CLM_OPT_END};
+    bool ok = clm_args_parse(argc, argv, table, 0, &args, &err);
+    if (ok && args.help) {
         (void)fputs(help, stdout);
         return CLM_EXIT_DONE;
     }
-    const char *names[2] = {NULL, ""};
-    int64_t threads = 0;
-    int n = 0;
-    bool good = true;
-    for (int i = 1; good && i < argc; i++) {
-        if (strcmp(argv[i], "--threads") == 0)
-            good = ++i < argc && clm_text_int(argv[i], &threads) && threads >= 1 && threads <= 256;
-        else if ((good = argv[i][0] != '-' && n < 2))
-            names[n++] = argv[i];
-    }
-    if (!good || n < 1) {
-        (void)fputs(help, stderr);
-        return CLM_EXIT_USAGE;
-    }
-    char path[CLM_PATH_MAX];
-    clm_array *a = NULL;
+    if (ok && (args.n_rest < 1 || args.n_rest > 2))
+        ok = clm_fail(&err, CLM_E_ARG, "wants PATH, and DATASET where PATH holds several; see --help");
     (void)signal(SIGPIPE, SIG_IGN); /* `dump | head` ends with a line, not by a signal */
-    bool ok = clm_path_join(path, names[0], names[1], &err) && clm_array_open(path, &a, &err) &&
-              clm_array_dump(a, STDOUT_FILENO, 0, clm_each_threads((int)threads), &err);
+    ok = ok && clm_path_join(path, args.rest[0], args.n_rest == 2 ? args.rest[1] : "", &err) &&
+         clm_array_open(path, &a, &err) &&
+         clm_array_dump(a, STDOUT_FILENO, 0, clm_each_threads((int)threads), &err);
     clm_array_close(a);
     return ok ? CLM_EXIT_DONE : clm_command_fails("dump", &err);
 }

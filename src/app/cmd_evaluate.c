@@ -6,7 +6,6 @@
 #include "collimate/base/file.h"
 #include "collimate/job/evaluate.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -56,129 +55,22 @@ static const char help[] =
     "  collimate evaluate --fixed fix.n5/s0 --transform affine.txt --transform deform.zarr --block 128\n\n"
     "Exit codes: 0 done; 2 usage; 3 input; 4 output; 5 interrupted, the same command resumes.\n";
 
-enum {
-    FIXED = 256,
-    MOVING,
-    ALIGNED,
-    TRANSFORM,
-    INVERSE,
-    LANDMARKS,
-    FIXED_LABELS,
-    MOVING_LABELS,
-    REACH,
-    SPACING,
-    RADIUS,
-    BLOCK,
-    MAPS,
-    WORK,
-    FIXED_SPACING,
-    MOVING_SPACING,
-    THREADS,
-    LOCAL,
-    CACHE,
-    JSON
-};
-
-static const struct option longs[] = {{"fixed", required_argument, NULL, FIXED},
-                                      {"moving", required_argument, NULL, MOVING},
-                                      {"aligned", required_argument, NULL, ALIGNED},
-                                      {"transform", required_argument, NULL, TRANSFORM},
-                                      {"inverse", required_argument, NULL, INVERSE},
-                                      {"landmarks", required_argument, NULL, LANDMARKS},
-                                      {"fixed-labels", required_argument, NULL, FIXED_LABELS},
-                                      {"moving-labels", required_argument, NULL, MOVING_LABELS},
-                                      {"surface-reach", required_argument, NULL, REACH},
-                                      {"spacing", required_argument, NULL, SPACING},
-                                      {"radius", required_argument, NULL, RADIUS},
-                                      {"block", required_argument, NULL, BLOCK},
-                                      {"maps", required_argument, NULL, MAPS},
-                                      {"work", required_argument, NULL, WORK},
-                                      {"fixed-spacing", required_argument, NULL, FIXED_SPACING},
-                                      {"moving-spacing", required_argument, NULL, MOVING_SPACING},
-                                      {"threads", required_argument, NULL, THREADS},
-                                      {"local", required_argument, NULL, LOCAL},
-                                      {"cache-mib", required_argument, NULL, CACHE},
-                                      {"json", no_argument, NULL, JSON},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"verbose", no_argument, NULL, 'v'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
-
 typedef struct options {
     clm_evaluate_spec spec;
     char folder[CLM_PATH_MAX];
-    int64_t local;
-    bool json, help, quiet, verbose;
+    bool json;
+    clm_args args;
 } options;
 
 /* ---- the command line ---- */
 
-static bool set_real(const char *name, const char *text, double *out, clm_err *err) {
-    return (clm_text_real(text, out) && *out >= 0.0) ||
-           clm_fail(err, CLM_E_ARG, "--%s %s: must be a number from 0", name, text);
-}
-
-static bool set_int(const char *name, const char *text, int64_t *out, clm_err *err) {
-    return (clm_text_int(text, out) && *out >= 1 && *out <= 4096) ||
-           clm_fail(err, CLM_E_ARG, "--%s %s: must be a whole number 1 .. 4096", name, text);
-}
-
-/* "Z,Y,X", or where it may be "N" */
-static bool set_three(const char *name, const char *text, bool or_one, double out[3], clm_err *err) {
-    clm_json *v = NULL;
-    clm_buf b = {0};
-    bool ok = clm_buf_printf(&b, err, "[%s]", text) && clm_json_parse(b.data, b.n, name, &v, err);
-    if (ok && or_one && clm_json_numbers(v, 1, out))
-        out[1] = out[2] = out[0];
-    else
-        ok = ok && clm_json_numbers(v, 3, out);
-    ok = ok && out[0] > 0 && out[1] > 0 && out[2] > 0;
-    clm_json_free(v);
-    clm_buf_free(&b);
-    return ok || clm_fail(err, CLM_E_ARG, "--%s %s: must be Z,Y,X above 0", name, text);
-}
-
-static bool set_path(clm_evaluate_spec *s, int option, const char *text, clm_err *err) {
-    switch (option) {
-    case FIXED: s->fixed = text; return true;
-    case MOVING: s->moving = text; return true;
-    case ALIGNED: s->aligned = text; return true;
-    case INVERSE: s->inverse = text; return true;
-    case LANDMARKS: s->landmarks = text; return true;
-    case FIXED_LABELS: s->fixed_labels = text; return true;
-    case MOVING_LABELS: s->moving_labels = text; return true;
-    case MAPS: s->maps = text; return true;
-    case WORK: s->folder = text; return true;
-    default: break;
-    }
+static bool add_transform(void *to, const char *name, const char *text, clm_err *err) {
+    clm_evaluate_spec *s = to;
+    (void)name;
     if (s->n_transforms == CLM_EVALUATE_TRANSFORMS_MAX)
         return clm_fail(err, CLM_E_ARG, "more than %d transforms", CLM_EVALUATE_TRANSFORMS_MAX);
     s->transforms[s->n_transforms++] = text;
     return true;
-}
-
-static bool set_one(options *o, int option, const char *name, const char *text, clm_err *err) {
-    clm_evaluate_spec *s = &o->spec;
-    switch (option) {
-    case REACH: return set_real(name, text, &s->surface_reach_um, err);
-    case SPACING: return set_real(name, text, &s->spacing_um, err);
-    case CACHE: return set_real(name, text, &s->cache_mib, err);
-    case RADIUS: return set_int(name, text, &s->radius_vox, err);
-    case THREADS: return set_int(name, text, &s->threads, err);
-    case LOCAL: return set_int(name, text, &o->local, err);
-    case BLOCK: s->has_block = true; return set_three(name, text, true, s->block_vox, err);
-    case FIXED_SPACING:
-        s->has_fixed_spacing = true;
-        return set_three(name, text, false, s->fixed_spacing_um, err);
-    case MOVING_SPACING:
-        s->has_moving_spacing = true;
-        return set_three(name, text, false, s->moving_spacing_um, err);
-    case JSON: return o->json = true;
-    case 'q': return o->quiet = true;
-    case 'v': return o->verbose = true;
-    case 'h': return o->help = true;
-    default: return set_path(s, option, text, err);
-    }
 }
 
 /* the same on all ranks, and for the same command again */
@@ -202,18 +94,34 @@ static bool set_folder(options *o, clm_err *err) {
 }
 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
-    int c, at = 0;
     *o = (options){.spec = CLM_EVALUATE_DEFAULTS};
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "hqv", longs, &at)) != -1) {
-        if (c == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_one(o, c, longs[at].name, optarg, err)) return false;
-    }
-    if (optind < argc) o->spec.run = argv[optind++];
-    if (optind < argc) return clm_fail(err, CLM_E_ARG, "\"%s\" is one argument too many", argv[optind]);
+    clm_evaluate_spec *s = &o->spec;
+    const clm_arg table[] = {
+        CLM_OPT("fixed", TEXT, &s->fixed),
+        CLM_OPT("moving", TEXT, &s->moving),
+        CLM_OPT("aligned", TEXT, &s->aligned),
+        CLM_OPT("transform", CALL, s, .set = add_transform),
+        CLM_OPT("inverse", TEXT, &s->inverse),
+        CLM_OPT("landmarks", TEXT, &s->landmarks),
+        CLM_OPT("fixed-labels", TEXT, &s->fixed_labels),
+        CLM_OPT("moving-labels", TEXT, &s->moving_labels),
+        CLM_OPT("surface-reach", REAL, &s->surface_reach_um, .most = 1e12),
+        CLM_OPT("spacing", REAL, &s->spacing_um, .most = 1e12),
+        CLM_OPT("radius", WHOLE, &s->radius_vox, .least = 1, .most = 4096),
+        CLM_OPT("block", THREE, s->block_vox, .above = true, .one = true, .given = &s->has_block),
+        CLM_OPT("maps", TEXT, &s->maps),
+        CLM_OPT("work", TEXT, &s->folder),
+        CLM_OPT("fixed-spacing", THREE, s->fixed_spacing_um, .above = true, .given = &s->has_fixed_spacing),
+        CLM_OPT("moving-spacing", THREE, s->moving_spacing_um, .above = true,
+                .given = &s->has_moving_spacing),
+        CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 4096),
+        CLM_OPT("cache-mib", REAL, &s->cache_mib, .most = 1048576),
+        CLM_OPT("json", ON, &o->json),
+        CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    if (o->args.n_rest) s->run = o->args.rest[0];
+    if (o->args.n_rest > 1)
+        return clm_fail(err, CLM_E_ARG, "\"%s\" is one argument too many", o->args.rest[1]);
     return set_folder(o, err);
 }
 
@@ -225,9 +133,7 @@ static bool as_json;
 static bool share(void *ctx, clm_buf *b, clm_err *err) {
     const options *o = ctx;
     clm_json *v = NULL;
-    bool ok = clm_evaluate_spec_to_json(&o->spec, &v, err) && clm_json_print(v, false, b, err);
-    clm_json_free(v);
-    return ok;
+    return clm_launch_put(clm_evaluate_spec_to_json(&o->spec, &v, err), &v, b, err);
 }
 
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
@@ -241,7 +147,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
                           .folder = e->spec.folder,
                           .threads = e->spec.threads,
                           .task_mib = e->task_mib,
-                          .lease_s = 3600};
+                          .lease_s = CLM_LEASE_S};
     return true;
 }
 
@@ -281,16 +187,10 @@ static const clm_launch_body body = {.command = "evaluate",
 int clm_cmd_evaluate(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     options o;
-    if (!parse(argc, argv, &o, &err))
-        return clm_launch_is_first() ? clm_command_fails("evaluate", &err) : (int)clm_exit_of(err.code);
-    if (o.help) {
-        if (clm_launch_is_first()) (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (!parse(argc, argv, &o, &err)) return clm_launch_refuse("evaluate", &err);
+    if (o.args.help) return clm_launch_help(help);
     as_json = o.json;
-    const clm_launch_options launch = {
-        .ctx = &o, .local_ranks = (int)o.local, .quiet = o.quiet, .verbose = o.verbose};
-    int code = clm_launch(&body, &launch);
+    int code = clm_launch(&body, &o, &o.args);
     /* nothing to go on with, but where the same command may end otherwise */
     if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
     return clm_folder_remove(o.folder, &err) ? code : clm_command_fails("evaluate", &err);

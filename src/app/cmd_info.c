@@ -1,9 +1,8 @@
+#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
-#include "collimate/base/text.h"
 #include "collimate/store/describe.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const char help[] =
     "Usage: collimate info PATH [DATASET] [--json]\n\n"
@@ -27,26 +26,17 @@ static bool show(const char *path, bool json, clm_err *err) {
 int clm_cmd_info(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     bool json = false;
-    const char *names[2] = {NULL, NULL};
-    int n = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            (void)fputs(help, stdout);
-            return CLM_EXIT_DONE;
-        } else if (argv[i][0] == '-' || n == 2) {
-            (void)fputs(help, stderr);
-            return CLM_EXIT_USAGE;
-        } else {
-            names[n++] = argv[i];
-        }
-    }
-    if (!n) {
-        (void)fputs(help, stderr);
-        return CLM_EXIT_USAGE;
-    }
     char path[CLM_PATH_MAX];
-    bool ok = clm_path_join(path, names[0], n == 2 ? names[1] : "", &err) && show(path, json, &err);
+    clm_args args;
+    const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT_END};
+    bool ok = clm_args_parse(argc, argv, table, 0, &args, &err);
+    if (ok && args.help) {
+        (void)fputs(help, stdout);
+        return CLM_EXIT_DONE;
+    }
+    if (ok && (args.n_rest < 1 || args.n_rest > 2))
+        ok = clm_fail(&err, CLM_E_ARG, "wants PATH, and DATASET where PATH holds several; see --help");
+    ok = ok && clm_path_join(path, args.rest[0], args.n_rest == 2 ? args.rest[1] : "", &err) &&
+         show(path, json, &err);
     return ok ? CLM_EXIT_DONE : clm_command_fails("info", &err);
 }

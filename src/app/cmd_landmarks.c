@@ -4,7 +4,6 @@
 #include "collimate/job/landmark_files.h"
 #include "collimate/job/transform_out.h"
 
-#include <getopt.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,19 +35,6 @@ static const char help[] =
     "  collimate landmarks fixed.txt moving.txt rigid.txt --model rigid --unit mm --json >quality.json\n\n"
     "Exit codes: 0 done; 2 usage; 3 input, or points that do not determine the model; 4 output.\n";
 
-enum { MODEL = 256, SMOOTHING, PLANAR, UNIT, LIKE, SPACING, JSON, WORST };
-static const struct option longs[] = {{"model", required_argument, NULL, MODEL},
-                                      {"smoothing", required_argument, NULL, SMOOTHING},
-                                      {"planar", no_argument, NULL, PLANAR},
-                                      {"unit", required_argument, NULL, UNIT},
-                                      {"like", required_argument, NULL, LIKE},
-                                      {"spacing", required_argument, NULL, SPACING},
-                                      {"json", no_argument, NULL, JSON},
-                                      {"worst", required_argument, NULL, WORST},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
-
 typedef struct options {
     clm_landmark_fit_params fit;
     clm_landmark_lattice lattice;
@@ -56,73 +42,58 @@ typedef struct options {
     const char *in[2], *out;
     double unit_um;
     int64_t worst;
-    bool json, quiet, help;
+    bool json;
+    clm_args args;
 } options;
 
 /* ---- the command line ---- */
 
-static bool set_model(options *o, const char *text) {
+static bool set_model(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
     for (o->fit.model = 0; o->fit.model <= CLM_LANDMARKS_TPS; o->fit.model++)
         if (strcmp(text, clm_landmark_model_name(o->fit.model)) == 0) return true;
-    return false;
+    return clm_fail(err, CLM_E_ARG, "--%s %s: must be translation, rigid, similarity, affine or tps", name,
+                    text);
 }
 
-static bool set_unit(options *o, const char *text) {
-    o->unit_um = strcmp(text, "um") == 0   ? 1.0
-                 : strcmp(text, "nm") == 0 ? 1e-3
-                 : strcmp(text, "mm") == 0 ? 1e3
-                                           : 0.0;
-    return o->unit_um > 0.0;
+static bool set_unit(void *to, const char *name, const char *text, clm_err *err) {
+    double *unit_um = to;
+    *unit_um = strcmp(text, "um") == 0   ? 1.0
+               : strcmp(text, "nm") == 0 ? 1e-3
+               : strcmp(text, "mm") == 0 ? 1e3
+                                         : 0.0;
+    return *unit_um > 0.0 || clm_fail(err, CLM_E_ARG, "--%s %s: must be um, nm or mm", name, text);
 }
 
-/* PATH or PATH:LEVEL */
-static bool set_like(options *o, const char *text) {
-    clm_err none = CLM_ERR_NONE;
-    const char *colon = strrchr(text, ':');
-    if (!clm_path_format(o->like, &none, "%s", text)) return false;
-    if (colon && clm_text_int(colon + 1, &o->lattice.like_level)) o->like[colon - text] = 0;
+static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
+    (void)name;
     o->lattice.like = o->like;
-    return true;
-}
-
-static bool set_option(options *o, int option, const char *text) {
-    double *s = o->lattice.spacing_um;
-    switch (option) {
-    case MODEL: return set_model(o, text);
-    case SMOOTHING: return clm_text_real(text, &o->fit.smoothing) && o->fit.smoothing >= 0.0;
-    case PLANAR: return o->fit.planar = true;
-    case UNIT: return set_unit(o, text);
-    case LIKE: return set_like(o, text);
-    case SPACING: return clm_text_reals(text, 3, true, s) && s[0] > 0.0 && s[1] > 0.0 && s[2] > 0.0;
-    case WORST: return clm_text_int(text, &o->worst) && o->worst >= 0;
-    case JSON: return o->json = true;
-    case 'q': return o->quiet = true;
-    default: return o->help = true;
-    }
+    return clm_args_level(text, o->like, &o->lattice.like_level, err);
 }
 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
-    int c, at = -1;
     *o = (options){.fit = {.model = -1}, .unit_um = 1.0, .worst = 5};
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "hq", longs, &at)) != -1) {
-        if (c == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_option(o, c, optarg))
-            return clm_fail(err, CLM_E_ARG, "--%s %s is not understood; see --help", longs[at].name, optarg);
-    }
-    if (o->help) return true;
-    int n = argc - optind;
+    const clm_arg table[] = {CLM_OPT("model", CALL, o, .set = set_model),
+                             CLM_OPT("smoothing", REAL, &o->fit.smoothing, .most = 1e300),
+                             CLM_OPT("planar", ON, &o->fit.planar),
+                             CLM_OPT("unit", CALL, &o->unit_um, .set = set_unit),
+                             CLM_OPT("like", CALL, o, .set = set_like),
+                             CLM_OPT("spacing", THREE, o->lattice.spacing_um, .above = true, .one = true),
+                             CLM_OPT("json", ON, &o->json),
+                             CLM_OPT("worst", WHOLE, &o->worst, .most = 1e15),
+                             CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK, &o->args, err)) return false;
+    if (o->args.help) return true;
+    int n = o->args.n_rest;
     if (n < 2 || n > 3)
         return clm_fail(err, CLM_E_ARG, "wants a table, or two lists, of points, and an output; see --help");
     if (o->fit.model < 0)
         return clm_fail(err, CLM_E_ARG, "--model is missing: translation, rigid, similarity, affine or tps");
     if (o->fit.smoothing > 0.0 && o->fit.model != CLM_LANDMARKS_TPS)
         return clm_fail(err, CLM_E_ARG, "--smoothing is for --model tps");
-    for (int i = 0; i + 1 < n; i++) o->in[i] = argv[optind + i];
-    o->out = argv[argc - 1];
+    for (int i = 0; i + 1 < n; i++) o->in[i] = o->args.rest[i];
+    o->out = o->args.rest[n - 1];
     return true;
 }
 
@@ -253,7 +224,7 @@ static void print_table(const result *r, double *scratch) {
 static bool tell(const result *r, double *scratch, clm_err *err) {
     clm_buf b = {0};
     if (!r->o->json) {
-        if (!r->o->quiet) print_table(r, scratch);
+        if (!r->o->args.quiet) print_table(r, scratch);
         return true;
     }
     clm_json *v = clm_json_new_object(err);
@@ -302,10 +273,7 @@ int clm_cmd_landmarks(int argc, char **argv) {
     clm_work w = {.keep = NULL};
     if (!clm_launch_is_first()) return CLM_EXIT_DONE; /* one process is enough, however it is started */
     if (!parse(argc, argv, &o, &err)) return clm_command_fails("landmarks", &err);
-    if (o.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (o.args.help) return clm_launch_help(help);
     bool ok = clm_arena_open_pair((size_t)8 << 30, &w.keep, &w.temp, &err) && run(&w, &o, &err);
     clm_arena_close(w.keep);
     clm_arena_close(w.temp);

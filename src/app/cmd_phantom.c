@@ -1,13 +1,12 @@
+#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/demo.h"
+#include "collimate/app/each.h"
 #include "collimate/app/slices.h"
 #include "collimate/base/text.h"
 
-#include <getopt.h>
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
-#include <string.h>
 
 static const char help[] =
     "Usage: collimate phantom [OPTIONS] DIR\n"
@@ -40,138 +39,13 @@ static const char help[] =
     "  mpirun -n 2 collimate align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --out demo/out\n"
     "  collimate phantom --check demo demo/out\n";
 
-enum {
-    SIZE = 256,
-    MOVING_SIZE,
-    SPACING,
-    MOVING_SPACING,
-    SEED,
-    WARP,
-    WARP_PITCH,
-    SHIFT,
-    ROTATION,
-    NOISE,
-    CELL,
-    DENSITY,
-    GAMMA,
-    CHUNK,
-    THREADS,
-    CHECK,
-    JSON
-};
-
-static const struct option longs[] = {
-    {"size", required_argument, NULL, SIZE},
-    {"moving-size", required_argument, NULL, MOVING_SIZE},
-    {"spacing", required_argument, NULL, SPACING},
-    {"moving-spacing", required_argument, NULL, MOVING_SPACING},
-    {"seed", required_argument, NULL, SEED},
-    {"warp", required_argument, NULL, WARP},
-    {"warp-pitch", required_argument, NULL, WARP_PITCH},
-    {"shift", required_argument, NULL, SHIFT},
-    {"rotation", required_argument, NULL, ROTATION},
-    {"noise", required_argument, NULL, NOISE},
-    {"cell", required_argument, NULL, CELL},
-    {"density", required_argument, NULL, DENSITY},
-    {"gamma", required_argument, NULL, GAMMA},
-    {"chunk", required_argument, NULL, CHUNK},
-    {"threads", required_argument, NULL, THREADS},
-    {"check", no_argument, NULL, CHECK},
-    {"json", no_argument, NULL, JSON},
-    {"quiet", no_argument, NULL, 'q'},
-    {"help", no_argument, NULL, 'h'},
-    {NULL, 0, NULL, 0},
-};
-
 typedef struct request {
     clm_phantom_params params;
     clm_demo_options demo;
-    bool help, check, json, quiet, moving_size;
+    bool check, json, moving_size;
     const char *path[2];
+    clm_args args;
 } request;
-
-static bool parse_real(const char *name, const char *text, double *out, clm_err *err) {
-    return clm_text_real(text, out) || clm_fail(err, CLM_E_ARG, "--%s %s: must be a number", name, text);
-}
-
-static bool parse_int(const char *name, const char *text, int64_t least, int64_t *out, clm_err *err) {
-    return (clm_text_int(text, out) && *out >= least && *out <= (int64_t)1 << 53) ||
-           clm_fail(err, CLM_E_ARG, "--%s %s: must be a whole number from %lld", name, text,
-                    (long long)least);
-}
-
-/* "Z,Y,X" */
-static bool parse_three(const char *name, const char *text, double out[3], clm_err *err) {
-    char part[64];
-    const char *at = text;
-    for (int d = 0; d < 3; d++) {
-        size_t n = strcspn(at, ",");
-        bool ok = n < sizeof part && (at[n] == ',') == (d < 2);
-        if (ok) {
-            memcpy(part, at, n);
-            part[n] = 0;
-            ok = clm_text_real(part, &out[d]) && out[d] > 0.0;
-        }
-        if (!ok)
-            return clm_fail(err, CLM_E_ARG, "--%s %s: must be three numbers above 0, as in 64,128,128", name,
-                            text);
-        at += n + 1;
-    }
-    return true;
-}
-
-static bool parse_shape(const char *name, const char *text, int64_t out[3], clm_err *err) {
-    double v[3];
-    if (!parse_three(name, text, v, err)) return false;
-    for (int d = 0; d < 3; d++) {
-        if (v[d] != rint(v[d]) || v[d] > 1e9)
-            return clm_fail(err, CLM_E_ARG, "--%s %s: must be whole numbers of voxels", name, text);
-        out[d] = (int64_t)v[d];
-    }
-    return true;
-}
-
-static bool take_option(request *r, int option, const char *name, const char *text, clm_err *err) {
-    clm_phantom_params *q = &r->params;
-    const clm_phantom_params usual = CLM_PHANTOM_DEFAULTS;
-    double x;
-    int64_t n;
-    switch (option) {
-    case SIZE: return parse_shape(name, text, q->side[CLM_PHANTOM_FIXED].shape, err);
-    case MOVING_SIZE:
-        r->moving_size = true;
-        return parse_shape(name, text, q->side[CLM_PHANTOM_MOVING].shape, err);
-    case SPACING: return parse_three(name, text, q->side[CLM_PHANTOM_FIXED].spacing, err);
-    case MOVING_SPACING: return parse_three(name, text, q->side[CLM_PHANTOM_MOVING].spacing, err);
-    case WARP: /* both layers keep their proportion */
-        if (!parse_real(name, text, &x, err)) return false;
-        for (int i = 0; i < 2; i++) q->warp_um[i] = usual.warp_um[i] * x / usual.warp_um[0];
-        return true;
-    case WARP_PITCH:
-        if (!parse_real(name, text, &x, err)) return false;
-        for (int i = 0; i < 2; i++) q->warp_pitch_um[i] = usual.warp_pitch_um[i] * x / usual.warp_pitch_um[0];
-        return true;
-    case SHIFT: return parse_real(name, text, &q->shift_um, err);
-    case ROTATION: return parse_real(name, text, &q->rotation_deg, err);
-    case NOISE: return parse_real(name, text, &q->noise, err);
-    case CELL: return parse_real(name, text, &q->cell_um, err);
-    case DENSITY: return parse_real(name, text, &q->density, err);
-    case GAMMA: return parse_real(name, text, &q->side[CLM_PHANTOM_MOVING].gamma, err);
-    case CHUNK: return parse_int(name, text, 1, &r->demo.chunk, err);
-    case SEED:
-        if (!parse_int(name, text, 0, &n, err)) return false;
-        q->seed = (uint64_t)n;
-        return true;
-    case THREADS:
-        if (!parse_int(name, text, 1, &n, err)) return false;
-        r->demo.threads = n < 256 ? (int)n : 256;
-        return true;
-    case CHECK: r->check = true; return true;
-    case JSON: r->json = true; return true;
-    case 'q': r->quiet = true; return true;
-    default: r->help = true; return true;
-    }
-}
 
 /* a moving volume that was not asked for covers the same part of the fixed one as the usual one does */
 static void fit_moving(clm_phantom_params *q) {
@@ -186,30 +60,51 @@ static void fit_moving(clm_phantom_params *q) {
     }
 }
 
-static bool parse(int argc, char **argv, request *r, clm_err *err) {
-    int option, at = 0;
-    optind = 0; /* getopt begins anew */
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "hq", longs, &at)) != -1) {
-        if (option == '?')
-            return clm_fail(err, CLM_E_ARG, "%s: unknown option, or its value is missing; see --help",
-                            argv[optind - 1]);
-        if (!take_option(r, option, longs[at].name, optarg, err)) return false;
+/* both layers keep their proportion */
+static void scale_warp(clm_phantom_params *q, double warp_um, double pitch_um) {
+    const clm_phantom_params usual = CLM_PHANTOM_DEFAULTS;
+    for (int i = 0; i < 2; i++) {
+        q->warp_um[i] = usual.warp_um[i] * warp_um / usual.warp_um[0];
+        q->warp_pitch_um[i] = usual.warp_pitch_um[i] * pitch_um / usual.warp_pitch_um[0];
     }
-    if (r->help) return true;
+}
+
+static bool parse(int argc, char **argv, request *r, clm_err *err) {
+    clm_phantom_params *q = &r->params;
+    clm_phantom_side *fixed = &q->side[CLM_PHANTOM_FIXED], *moving = &q->side[CLM_PHANTOM_MOVING];
+    double warp_um = q->warp_um[0], pitch_um = q->warp_pitch_um[0];
+    int64_t threads = r->demo.threads, seed = (int64_t)q->seed;
+    const clm_arg table[] = {CLM_OPT("size", SHAPE, fixed->shape),
+                             CLM_OPT("moving-size", SHAPE, moving->shape, .given = &r->moving_size),
+                             CLM_OPT("spacing", THREE, fixed->spacing, .above = true),
+                             CLM_OPT("moving-spacing", THREE, moving->spacing, .above = true),
+                             CLM_OPT("seed", WHOLE, &seed, .most = 9007199254740992.0),
+                             CLM_OPT("warp", REAL, &warp_um),
+                             CLM_OPT("warp-pitch", REAL, &pitch_um),
+                             CLM_OPT("shift", REAL, &q->shift_um),
+                             CLM_OPT("rotation", REAL, &q->rotation_deg),
+                             CLM_OPT("noise", REAL, &q->noise),
+                             CLM_OPT("cell", REAL, &q->cell_um),
+                             CLM_OPT("density", REAL, &q->density),
+                             CLM_OPT("gamma", REAL, &moving->gamma),
+                             CLM_OPT("chunk", WHOLE, &r->demo.chunk, .least = 1, .most = 1e6),
+                             CLM_OPT("threads", WHOLE, &threads, .least = 1, .most = 256),
+                             CLM_OPT("check", ON, &r->check),
+                             CLM_OPT("json", ON, &r->json),
+                             CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK, &r->args, err)) return false;
+    if (r->args.help) return true;
+    scale_warp(q, warp_um, pitch_um);
+    r->demo.threads = (int)threads;
+    q->seed = (uint64_t)seed;
     int want = r->check ? 2 : 1;
-    if (argc - optind != want)
+    if (r->args.n_rest != want)
         return clm_fail(err, CLM_E_ARG, "%s; see --help",
                         r->check ? "--check needs the phantom's folder and the run's"
                                  : "which folder to make?");
-    for (int i = 0; i < want; i++) r->path[i] = argv[optind + i];
+    for (int i = 0; i < want; i++) r->path[i] = r->args.rest[i];
     if (!r->moving_size) fit_moving(&r->params);
     return true;
-}
-
-static int core_count(void) {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
 }
 
 static void tell(void *ctx, const char *line) {
@@ -231,7 +126,7 @@ static bool draw_slices(const request *r, clm_err *err) {
     ok = ok && clm_path_join(errors, path, "errors.png", err) &&
          clm_demo_draw_errors(r->path[0], r->path[1], errors, err);
     for (int i = 0; i < 3; i++) clm_image_close(im[i]);
-    if (ok && !r->quiet && !r->json)
+    if (ok && !r->args.quiet && !r->json)
         (void)printf("\npictures: %s/slice_z.png, slice_y.png, slice_x.png, errors.png\n", path);
     return ok;
 }
@@ -245,7 +140,7 @@ static bool check(const request *r, clm_err *err) {
         ok = clm_demo_errors_to_json(&e, &v, err) && clm_json_print(v, true, &text, err);
     else if (ok)
         ok = clm_demo_errors_print(&e, &text, err);
-    if (ok && (r->json || !r->quiet)) (void)fwrite(text.data, 1, text.n, stdout);
+    if (ok && (r->json || !r->args.quiet)) (void)fwrite(text.data, 1, text.n, stdout);
     clm_json_free(v);
     clm_buf_free(&text);
     return ok && draw_slices(r, err);
@@ -253,13 +148,13 @@ static bool check(const request *r, clm_err *err) {
 
 int clm_cmd_phantom(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
-    request r = {.params = CLM_PHANTOM_DEFAULTS, .demo = {.chunk = 64, .threads = core_count()}};
+    request r = {.params = CLM_PHANTOM_DEFAULTS, .demo = {.chunk = 64, .threads = clm_each_threads(0)}};
     if (!parse(argc, argv, &r, &err)) return clm_command_fails("phantom", &err);
-    if (r.help) {
+    if (r.args.help) {
         (void)fputs(help, stdout);
         return CLM_EXIT_DONE;
     }
-    if (!r.quiet) r.demo.tell = tell;
+    if (!r.args.quiet) r.demo.tell = tell;
     bool ok = r.check ? check(&r, &err) : clm_demo_write(r.path[0], &r.params, &r.demo, &err);
     return ok ? CLM_EXIT_DONE : clm_command_fails("phantom", &err);
 }

@@ -87,7 +87,7 @@ int clm_cmd_plan(int argc, char **argv) {
     clm_options o;
     clm_run *run = NULL;
     bool ok = clm_options_parse(argc, argv, &o, &err);
-    if (ok && o.help) {
+    if (ok && o.args.help) {
         (void)printf("%s%s", help, clm_options_help());
     } else {
         /* a plan needs no folder; the name only stands in for one */

@@ -4,7 +4,6 @@
 #include "collimate/base/file.h"
 #include "collimate/job/points_run.h"
 
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -38,27 +37,13 @@ static const char help[] =
 
 typedef struct options {
     clm_points_spec spec;
-    int64_t local;
     char columns[300];
-    bool help, quiet, verbose;
+    clm_args args;
 } options;
 
-enum { DIRECTION = 256, TOLERANCE, COLUMNS, CACHE, BATCH, THREADS, LOCAL, PART };
-static const struct option longs[] = {{"direction", required_argument, NULL, DIRECTION},
-                                      {"tolerance-um", required_argument, NULL, TOLERANCE},
-                                      {"columns", required_argument, NULL, COLUMNS},
-                                      {"cache-mib", required_argument, NULL, CACHE},
-                                      {"batch", required_argument, NULL, BATCH},
-                                      {"threads", required_argument, NULL, THREADS},
-                                      {"local", required_argument, NULL, LOCAL},
-                                      {"part-mib", required_argument, NULL, PART},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"verbose", no_argument, NULL, 'v'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
-
 /* "Z,Y,X" into three texts */
-static bool set_columns(options *o, const char *text, clm_err *err) {
+static bool set_columns(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
     if (strlen(text) < sizeof o->columns) {
         (void)snprintf(o->columns, sizeof o->columns, "%s", text);
         char *y = strchr(o->columns, ','), *x = y ? strchr(y + 1, ',') : NULL;
@@ -70,64 +55,38 @@ static bool set_columns(options *o, const char *text, clm_err *err) {
             return true;
         }
     }
-    return clm_fail(err, CLM_E_ARG, "--columns %.80s: must be three names Z,Y,X", text);
+    return clm_fail(err, CLM_E_ARG, "--%s %.80s: must be three names Z,Y,X", name, text);
 }
 
-static bool set_one(options *o, int option, const char *text, clm_err *err) {
-    switch (option) {
-    case DIRECTION:
-        o->spec.table.inverse = strcmp(text, "inverse") == 0;
-        return o->spec.table.inverse || strcmp(text, "forward") == 0 ||
-               clm_fail(err, CLM_E_ARG, "--direction %s: must be forward or inverse", text);
-    case TOLERANCE:
-        return (clm_text_real(text, &o->spec.table.tolerance_um) && o->spec.table.tolerance_um > 0.0) ||
-               clm_fail(err, CLM_E_ARG, "--tolerance-um %s: must be a number above 0", text);
-    case COLUMNS: return set_columns(o, text, err);
-    case CACHE:
-        return (clm_text_int(text, &o->spec.cache_mib) && o->spec.cache_mib >= 1 &&
-                o->spec.cache_mib <= 1 << 20) ||
-               clm_fail(err, CLM_E_ARG, "--cache-mib %s: must be 1 .. 1048576", text);
-    case BATCH:
-        return (clm_text_int(text, &o->spec.table.batch) && o->spec.table.batch >= 1 &&
-                o->spec.table.batch <= 1 << 24) ||
-               clm_fail(err, CLM_E_ARG, "--batch %s: must be 1 .. 16777216", text);
-    case THREADS:
-        return (clm_text_int(text, &o->spec.threads) && o->spec.threads >= 1 && o->spec.threads <= 1024) ||
-               clm_fail(err, CLM_E_ARG, "--threads %s: must be 1 .. 1024", text);
-    case LOCAL:
-        return (clm_text_int(text, &o->local) && o->local >= 1 && o->local <= 1024) ||
-               clm_fail(err, CLM_E_ARG, "--local %s: must be 1 .. 1024", text);
-    case PART:
-        if (!clm_text_int(text, &o->spec.part_bytes) || o->spec.part_bytes < 1 ||
-            o->spec.part_bytes > 1 << 20)
-            return clm_fail(err, CLM_E_ARG, "--part-mib %s: must be 1 .. 1048576", text);
-        o->spec.part_bytes <<= 20;
-        return true;
-    case 'q': return o->quiet = true;
-    case 'v': return o->verbose = true;
-    default: return o->help = true;
-    }
+static bool set_direction(void *to, const char *name, const char *text, clm_err *err) {
+    bool *inverse = to;
+    *inverse = strcmp(text, "inverse") == 0;
+    return *inverse || strcmp(text, "forward") == 0 ||
+           clm_fail(err, CLM_E_ARG, "--%s %s: must be forward or inverse", name, text);
 }
 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
-    int c;
-    optind = 0;
-    opterr = 0;
-    while ((c = getopt_long(argc, argv, "hqv", longs, NULL)) != -1) {
-        if (c == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (!set_one(o, c, optarg, err)) return false;
-    }
-    if (!o->help && argc - optind < 3)
+    clm_points_spec *s = &o->spec;
+    int64_t part_mib = 0;
+    const clm_arg table[] = {CLM_OPT("direction", CALL, &s->table.inverse, .set = set_direction),
+                             CLM_OPT("tolerance-um", REAL, &s->table.tolerance_um, .above = true),
+                             CLM_OPT("columns", CALL, o, .set = set_columns),
+                             CLM_OPT("cache-mib", WHOLE, &s->cache_mib, .least = 1, .most = 1 << 20),
+                             CLM_OPT("batch", WHOLE, &s->table.batch, .least = 1, .most = 1 << 24),
+                             CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),
+                             CLM_OPT("part-mib", WHOLE, &part_mib, .least = 1, .most = 1 << 20),
+                             CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    if (o->args.help) return true;
+    if (part_mib) s->part_bytes = part_mib << 20;
+    int n = o->args.n_rest - 2;
+    if (n < 1)
         return clm_fail(err, CLM_E_ARG, "wants a transform and two tables: T IN.csv OUT.csv; see --help");
-    if (o->help) return true;
-    int n = argc - optind - 2;
     if (n > CLM_POINTS_TRANSFORMS_MAX)
         return clm_fail(err, CLM_E_ARG, "%d transforms; at most %d", n, CLM_POINTS_TRANSFORMS_MAX);
-    for (int i = 0; i < n; i++) o->spec.transforms[o->spec.n_transforms++] = argv[optind + i];
-    o->spec.table.in = argv[argc - 2];
-    o->spec.table.out = argv[argc - 1];
+    for (int i = 0; i < n; i++) s->transforms[s->n_transforms++] = o->args.rest[i];
+    s->table.in = o->args.rest[n];
+    s->table.out = o->args.rest[n + 1];
     return true;
 }
 
@@ -162,10 +121,7 @@ static int64_t unsolved; /* of rank 0's count, once the run is closed */
 
 static bool share(void *ctx, clm_buf *b, clm_err *err) {
     clm_json *v = NULL;
-    bool ok =
-        clm_points_spec_to_json(&((const options *)ctx)->spec, &v, err) && clm_json_print(v, false, b, err);
-    clm_json_free(v);
-    return ok;
+    return clm_launch_put(clm_points_spec_to_json(&((const options *)ctx)->spec, &v, err), &v, b, err);
 }
 
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
@@ -179,7 +135,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
                           .folder = run->folder,
                           .threads = run->spec.threads,
                           .task_mib = (double)arena_bytes(&run->spec) / 1048576.0,
-                          .lease_s = 3600};
+                          .lease_s = CLM_LEASE_S};
     return true;
 }
 
@@ -215,9 +171,7 @@ static const clm_launch_body body = {.command = "points",
 
 static int run_shared(options *o, clm_err *err) {
     char folder[CLM_PATH_MAX];
-    const clm_launch_options launch = {
-        .ctx = o, .local_ranks = (int)o->local, .quiet = o->quiet, .verbose = o->verbose};
-    int code = clm_launch(&body, &launch);
+    int code = clm_launch(&body, o, &o->args);
     /* nothing to go on with, but where the same command may end otherwise */
     if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
     if (!clm_points_folder(o->spec.table.out, folder, err) || !clm_folder_remove(folder, err))
@@ -229,15 +183,11 @@ int clm_cmd_points(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     options o = {.spec = CLM_POINTS_DEFAULTS};
     clm_point_count n;
-    if (!parse(argc, argv, &o, &err))
-        return clm_launch_is_first() ? clm_command_fails("points", &err) : (int)clm_exit_of(err.code);
-    if (o.help) {
-        if (clm_launch_is_first()) (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
-    if (clm_launch_ranks() > 1 || o.local || o.spec.threads > 1) return run_shared(&o, &err);
+    if (!parse(argc, argv, &o, &err)) return clm_launch_refuse("points", &err);
+    if (o.args.help) return clm_launch_help(help);
+    if (clm_launch_ranks() > 1 || o.args.local_ranks || o.spec.threads > 1) return run_shared(&o, &err);
     double begin = clm_clock_s();
     if (!run_alone(&o.spec, &n, &err)) return clm_command_fails("points", &err);
-    if (!o.quiet) tell_count(&o.spec, &n, clm_clock_s() - begin);
+    if (!o.args.quiet) tell_count(&o.spec, &n, clm_clock_s() - begin);
     return n.unsolved ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE;
 }

@@ -1,10 +1,9 @@
+#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/base/json.h"
-#include "collimate/base/text.h"
 #include "collimate/cluster/journal.h"
 
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #define REASONS_TOLD 10
@@ -94,24 +93,18 @@ static void print_text(const seen *s, const clm_stage *stages, int n, bool done)
 int clm_cmd_status(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     bool json = false;
-    const char *folder = NULL;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0) {
-            json = true;
-        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            (void)fputs(help, stdout);
-            return CLM_EXIT_DONE;
-        } else if (argv[i][0] == '-' || folder) {
-            (void)fputs(help, stderr);
-            return CLM_EXIT_USAGE;
-        } else {
-            folder = argv[i];
-        }
+    clm_args args;
+    const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, 0, &args, &err)) return clm_command_fails("status", &err);
+    if (args.help) {
+        (void)fputs(help, stdout);
+        return CLM_EXIT_DONE;
     }
-    if (!folder) {
-        (void)fputs(help, stderr);
-        return CLM_EXIT_USAGE;
+    if (args.n_rest != 1) {
+        (void)clm_fail(&err, CLM_E_ARG, "wants one run folder, and nothing else; see --help");
+        return clm_command_fails("status", &err);
     }
+    const char *folder = args.rest[0];
     static seen s;
     static clm_stage stages[64];
     int n = 0;

@@ -1,10 +1,9 @@
+#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/each.h"
-#include "collimate/base/text.h"
 #include "collimate/store/validate.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const char help[] =
     "Usage: collimate validate [--json] [--chunks [--threads N]] PATH\n\n"
@@ -39,34 +38,22 @@ int clm_cmd_validate(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     clm_validate_options options = {0};
     bool json = false;
-    const char *path = NULL;
     int64_t threads = 0;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            (void)fputs(help, stdout);
-            return CLM_EXIT_DONE;
-        }
-        if (strcmp(argv[i], "--json") == 0)
-            json = true;
-        else if (strcmp(argv[i], "--chunks") == 0)
-            options.chunks = true;
-        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && clm_text_int(argv[i + 1], &threads) &&
-                 threads >= 1 && threads <= 256)
-            i++;
-        else if (!path && argv[i][0] && argv[i][0] != '-')
-            path = argv[i];
-        else {
-            (void)clm_fail(&err, CLM_E_ARG, "unexpected argument \"%s\"; see --help", argv[i]);
-            return clm_command_fails("validate", &err);
-        }
+    clm_args args;
+    const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT("chunks", ON, &options.chunks),
+                             CLM_OPT("threads", WHOLE, &threads, .least = 1, .most = 256), CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, 0, &args, &err)) return clm_command_fails("validate", &err);
+    if (args.help) {
+        (void)fputs(help, stdout);
+        return CLM_EXIT_DONE;
     }
-    if (!path) {
-        (void)fputs(help, stderr);
-        return CLM_EXIT_USAGE;
+    if (args.n_rest != 1 || !args.rest[0][0]) {
+        (void)clm_fail(&err, CLM_E_ARG, "wants one PATH, and nothing else; see --help");
+        return clm_command_fails("validate", &err);
     }
     clm_buf found = {0};
     options.threads = clm_each_threads((int)threads);
-    bool ok = clm_validate(path, &options, &found, &err);
+    bool ok = clm_validate(args.rest[0], &options, &found, &err);
     int code = verdict(json, ok, ok ? (const char *)found.data : err.text, &err);
     clm_buf_free(&found);
     return code;

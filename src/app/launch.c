@@ -31,7 +31,8 @@ static void catch_signals(void) {
 typedef struct rank {
     clm_comm *comm;
     const clm_launch_body *body;
-    const clm_launch_options *options;
+    void *ctx;
+    const clm_args *args;
     clm_launched l;
     clm_work *work; /* [slots] */
     int slots;
@@ -55,7 +56,7 @@ static bool stage_begin(void *ctx, int stage, int64_t remaining, clm_err *err) {
 static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
     rank *r = ctx;
     if (r->body->outcome) r->body->outcome(r->l.run, o);
-    if (replayed || !r->options->verbose) return;
+    if (replayed || !r->args->verbose) return;
     clm_log(CLM_LOG_BLOCK, "%s %lld: %s%s%s (%.2f s, %s)", r->l.plan->stage[o->task.stage].name,
             (long long)o->task.index, clm_code_name(o->err.code), o->err.code ? ": " : "",
             o->err.code ? o->err.text : "", o->seconds, clm_text_bytes(o->peak_bytes).s);
@@ -66,7 +67,7 @@ static void on_progress(void *ctx, const clm_progress *p) {
     rank *r = ctx;
     bool terminal = isatty(STDERR_FILENO) != 0;
     double now = clm_clock_s();
-    if (r->options->quiet || (!terminal && !p->over && now - r->last_line < 5.0)) return;
+    if (r->args->quiet || (!terminal && !p->over && now - r->last_line < 5.0)) return;
     if (!terminal && p->over && p->total == 1 && now - r->last_line < 5.0) return;
     r->last_line = now;
     char eta[48] = "";
@@ -103,7 +104,7 @@ static bool open_slots(rank *r, clm_err *err) {
 static bool open_rank(rank *r, clm_err *err) {
     clm_buf b = {0};
     r->l.share = 1;
-    bool ok = r->comm->rank != 0 || r->body->share(r->options->ctx, &b, err);
+    bool ok = r->comm->rank != 0 || r->body->share(r->ctx, &b, err);
     ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
          (r->comm->rank != 0 || (r->body->prepare(r->l.run, err) && clm_seal_begin(r->l.folder, err)));
     if (ok && r->server && r->l.isolate)
@@ -155,7 +156,7 @@ static bool run_plan(rank *r, clm_err *err) {
     if (r->comm->rank != 0) return ok;
     if (!ok && !r->summary.clean && !clm_seal_stop(r->l.folder, (int)clm_exit_of(err->code), &other))
         clm_log(CLM_LOG_ERROR, "%s", other.text);
-    if (!r->body->tell(r->l.run, ok, r->options->quiet, &r->summary, &other) && ok) ok = false, *err = other;
+    if (!r->body->tell(r->l.run, ok, r->args->quiet, &r->summary, &other) && ok) ok = false, *err = other;
     if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
     return ok && clm_seal_put(r->l.folder, done_code(r), err);
 }
@@ -182,9 +183,9 @@ static void *rank_thread(void *arg) {
     return NULL;
 }
 
-static int run_local(const clm_launch_body *body, const clm_launch_options *options) {
+static int run_local(const clm_launch_body *body, void *ctx, const clm_args *args) {
     clm_err err = CLM_ERR_NONE;
-    int n = options->local_ranks;
+    int n = (int)args->local_ranks;
     clm_comm_hub *hub = NULL;
     clm_comm *comms[1024];
     pthread_t threads[1024];
@@ -193,7 +194,7 @@ static int run_local(const clm_launch_body *body, const clm_launch_options *opti
         clm_heap_free(ranks);
         return clm_command_fails(body->command, &err);
     }
-    for (int r = 0; r < n; r++) ranks[r] = (rank){.comm = comms[r], .body = body, .options = options};
+    for (int r = 0; r < n; r++) ranks[r] = (rank){.comm = comms[r], .body = body, .ctx = ctx, .args = args};
     for (int r = 1; r < n; r++)
         if (pthread_create(&threads[r], NULL, rank_thread, &ranks[r]) != 0) /* allow: ranks in one process */
             abort();                                                        /* allow: no thread, no rank */
@@ -206,12 +207,12 @@ static int run_local(const clm_launch_body *body, const clm_launch_options *opti
     return code;
 }
 
-static int run_mpi(const clm_launch_body *body, const clm_launch_options *options) {
+static int run_mpi(const clm_launch_body *body, void *ctx, const clm_args *args) {
     clm_err err = CLM_ERR_NONE;
-    rank r = {.body = body, .options = options};
+    rank r = {.body = body, .ctx = ctx, .args = args};
     if (!clm_isolate_begin(body, &r.server, &err)) return clm_command_fails(body->command, &err);
     if (!clm_comm_mpi_open(&r.comm, &err)) return clm_command_fails(body->command, &err);
-    clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, r.comm->size > 1 ? r.comm->rank : -1);
+    clm_log_setup(args->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, r.comm->size > 1 ? r.comm->rank : -1);
     run_rank(&r);
     bool clean = r.summary.clean || !r.summary.tasks;
     clm_server_close(r.server);
@@ -240,8 +241,23 @@ int clm_launch_ranks(void) {
     return 1;
 }
 
-int clm_launch(const clm_launch_body *body, const clm_launch_options *options) {
+int clm_launch(const clm_launch_body *body, void *ctx, const clm_args *args) {
     catch_signals();
-    clm_log_setup(options->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, -1);
-    return options->local_ranks ? run_local(body, options) : run_mpi(body, options);
+    clm_log_setup(args->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, -1);
+    return args->local_ranks ? run_local(body, ctx, args) : run_mpi(body, ctx, args);
+}
+
+bool clm_launch_put(bool made, clm_json **v, clm_buf *b, clm_err *err) {
+    bool ok = made && clm_json_print(*v, false, b, err);
+    clm_json_free(*v);
+    return ok;
+}
+
+int clm_launch_refuse(const char *command, const clm_err *err) {
+    return clm_launch_is_first() ? clm_command_fails(command, err) : (int)clm_exit_of(err->code);
+}
+
+int clm_launch_help(const char *text) {
+    if (clm_launch_is_first()) (void)fputs(text, stdout);
+    return CLM_EXIT_DONE;
 }

@@ -1,38 +1,7 @@
 #include "collimate/app/options.h"
-#include "collimate/base/text.h"
+#include "collimate/base/json.h"
 
-#include <getopt.h>
-#include <string.h>
-
-enum {
-    FIXED = 256,
-    ANY_ROTATION,
-    MOVING,
-    OUT,
-    PRESET,
-    SET,
-    THREADS,
-    LOCAL,
-    JSON,
-    FIXED_SPACING,
-    MOVING_SPACING
-};
-
-static const struct option longs[] = {{"fixed", required_argument, NULL, FIXED},
-                                      {"moving", required_argument, NULL, MOVING},
-                                      {"out", required_argument, NULL, OUT},
-                                      {"any-rotation", no_argument, NULL, ANY_ROTATION},
-                                      {"preset", required_argument, NULL, PRESET},
-                                      {"set", required_argument, NULL, SET},
-                                      {"fixed-spacing", required_argument, NULL, FIXED_SPACING},
-                                      {"moving-spacing", required_argument, NULL, MOVING_SPACING},
-                                      {"threads", required_argument, NULL, THREADS},
-                                      {"local", required_argument, NULL, LOCAL},
-                                      {"json", no_argument, NULL, JSON},
-                                      {"quiet", no_argument, NULL, 'q'},
-                                      {"verbose", no_argument, NULL, 'v'},
-                                      {"help", no_argument, NULL, 'h'},
-                                      {NULL, 0, NULL, 0}};
+#include <stdio.h>
 
 const char *clm_options_help(void) {
     return "  --fixed PATH           the fixed image: volume.n5/group/s0, volume.ome.zarr, ...\n"
@@ -51,85 +20,62 @@ const char *clm_options_help(void) {
 }
 
 /* "1,2,3" -> "KEY=[1,2,3]" */
-static bool set_spacing(clm_config *c, const char *key, const char *value, clm_err *err) {
-    char text[200];
-    if (strlen(value) > 100) return clm_fail(err, CLM_E_ARG, "%s: must be Z,Y,X in micrometres", key);
-    clm_buf b = {0};
-    bool ok = clm_buf_printf(&b, err, "%s=[%s]", key, value);
-    if (ok) {
-        memcpy(text, b.data, b.n + 1);
-        ok = clm_config_set(c, text, err);
-    }
-    clm_buf_free(&b);
-    return ok;
+static bool set_spacing(void *config, const char *name, const char *text, clm_err *err) {
+    char line[200];
+    int n = snprintf(line, sizeof line, "%s_spacing_um=[%s]", name[0] == 'f' ? "fixed" : "moving", text);
+    if (n < 0 || (size_t)n >= sizeof line)
+        return clm_fail(err, CLM_E_ARG, "--%s: must be Z,Y,X in micrometres", name);
+    return clm_config_set(config, line, err);
 }
 
-/* A preset and a job file lie below what the rest of the command line says, wherever they stand in it. */
-static bool put_below(int argc, char **argv, clm_config *c, clm_err *err) {
-    const char *preset = NULL, *job = NULL;
-    int o;
-    optind = 0;
-    opterr = 0;
-    while ((o = getopt_long(argc, argv, "hqv", longs, NULL)) != -1) {
-        if (o == '?')
-            return clm_fail(err, CLM_E_ARG, "%s is no option here, or lacks its value; see --help",
-                            argv[optind - 1]);
-        if (o == PRESET) preset = optarg;
-    }
-    if (optind < argc) job = argv[optind++];
-    if (optind < argc)
-        return clm_fail(err, CLM_E_ARG, "\"%s\" is one argument too many; a job file is all that goes here",
-                        argv[optind]);
-    if (preset && !clm_config_put_preset(c, preset, err)) return false;
-    if (!job) return true;
-    clm_json *v;
-    if (!clm_json_read(job, &v, err)) return err->code = CLM_E_ARG, false;
-    bool ok = clm_config_put(c, v, job, err);
-    clm_json_free(v);
-    return ok;
+static bool set_key(void *config, const char *name, const char *text, clm_err *err) {
+    (void)name;
+    return clm_config_set(config, text, err);
 }
 
-static bool small_int(const char *text, const char *what, int least, int *out, clm_err *err) {
-    int64_t v;
-    if (!clm_text_int(text, &v) || v < least || v > 1024)
-        return clm_fail(err, CLM_E_ARG, "%s %s: must be a whole number %d .. 1024", what, text, least);
-    *out = (int)v;
+static bool put_text(void *config, const char *name, const char *text, clm_err *err) {
+    return clm_config_put_text(config, name, text, err);
+}
+
+static bool ignore(void *config, const char *name, const char *text, clm_err *err) {
+    (void)config, (void)name, (void)text, (void)err;
     return true;
 }
 
-static bool put_above(int argc, char **argv, clm_options *out, clm_err *err) {
-    clm_config *c = out->config;
-    bool ok = true;
-    int o, n = 0;
-    optind = 0;
-    while (ok && (o = getopt_long(argc, argv, "hqv", longs, NULL)) != -1) {
-        switch (o) {
-        case FIXED: ok = clm_config_put_text(c, "fixed", optarg, err); break;
-        case MOVING: ok = clm_config_put_text(c, "moving", optarg, err); break;
-        case OUT: ok = clm_config_put_text(c, "out", optarg, err); break;
-        case SET: ok = clm_config_set(c, optarg, err); break;
-        case FIXED_SPACING: ok = set_spacing(c, "fixed_spacing_um", optarg, err); break;
-        case MOVING_SPACING: ok = set_spacing(c, "moving_spacing_um", optarg, err); break;
-        case THREADS:
-            ok = small_int(optarg, "--threads", 0, &n, err);
-            if (ok) c->threads = n;
-            break;
-        case LOCAL: ok = small_int(optarg, "--local", 1, &out->local_ranks, err); break;
-        case ANY_ROTATION: c->global_any_rotation = true; break;
-        case JSON: out->json = true; break;
-        case 'q': out->quiet = true; break;
-        case 'v': out->verbose = true; break;
-        case 'h': out->help = true; break;
-        default: break;
-        }
-    }
-    return ok;
+/* Once to learn what lies below: the preset and the job file; and above them for what it says itself. */
+static bool parse(int argc, char **argv, clm_options *o, bool above, const char **preset, clm_err *err) {
+    clm_config *c = o->config;
+    const clm_arg table[] = {CLM_OPT("fixed", CALL, c, .set = above ? put_text : ignore),
+                             CLM_OPT("moving", CALL, c, .set = above ? put_text : ignore),
+                             CLM_OPT("out", CALL, c, .set = above ? put_text : ignore),
+                             CLM_OPT("set", CALL, c, .set = above ? set_key : ignore),
+                             CLM_OPT("fixed-spacing", CALL, c, .set = above ? set_spacing : ignore),
+                             CLM_OPT("moving-spacing", CALL, c, .set = above ? set_spacing : ignore),
+                             CLM_OPT("preset", TEXT, preset),
+                             CLM_OPT("any-rotation", ON, &c->global_any_rotation),
+                             CLM_OPT("threads", WHOLE, &c->threads, .most = 1024),
+                             CLM_OPT("json", ON, &o->json),
+                             CLM_OPT_END};
+    if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
+    return o->args.n_rest < 2 ||
+           clm_fail(err, CLM_E_ARG, "\"%s\" is one argument too many; a job file is all that goes here",
+                    o->args.rest[1]);
 }
 
+/* A preset and a job file lie below what the rest of the command line says, wherever they stand in it. */
 bool clm_options_parse(int argc, char **argv, clm_options *out, clm_err *err) {
-    *out = (clm_options){0};
-    return clm_config_new(&out->config, err) && put_below(argc, argv, out->config, err) &&
-           put_above(argc, argv, out, err);
+    const char *preset = NULL;
+    clm_json *v = NULL;
+    *out = (clm_options){.json = false};
+    if (!clm_config_new(&out->config, err) || !parse(argc, argv, out, false, &preset, err) ||
+        (preset && !clm_config_put_preset(out->config, preset, err)))
+        return false;
+    const char *job = out->args.n_rest ? out->args.rest[0] : NULL;
+    if (job && !clm_json_read(job, &v, err)) return err->code = CLM_E_ARG, false;
+    bool ok =
+        (!job || clm_config_put(out->config, v, job, err)) && parse(argc, argv, out, true, &preset, err);
+    clm_json_free(v);
+    return ok;
 }
 
 void clm_options_free(clm_options *o) {

@@ -67,7 +67,7 @@ wrong 3 '(overlap|outside)' --fixed $f --moving $m --set global.method=given \
 wrong 2 'deform.radius_vox' --fixed $f --moving $m --set deform.radius=3
 wrong 2 'expansion' --fixed $f --moving $m --preset expanson
 wrong 2 '1 .. 64' --fixed $f --moving $m --set deform.radius_vox=65
-wrong 2 'no option' --fixed $f --moving $m --fast
+wrong 2 'unknown option --fast' --fixed $f --moving $m --fast
 echo '{"deform": {"radius_vox": 4,}}' >job.json
 wrong 2 'job.json:1' job.json --fixed $f --moving $m
 expect 2 'align' "$COLLIMATE" algin

@@ -27,7 +27,7 @@ if cmp -s one two; then fail "another seed, the same volume"; fi
 expect 0 '' "$COLLIMATE" phantom --help
 contains stdout '^Examples:'
 expect 2 'which folder' "$COLLIMATE" phantom
-expect 2 'three numbers' "$COLLIMATE" phantom --size 24,40 e
+expect 2 'three whole numbers Z,Y,X' "$COLLIMATE" phantom --size 24,40 e
 expect 2 'whole number' "$COLLIMATE" phantom --seed x e
 expect 2 'unknown option' "$COLLIMATE" phantom --sedd 1 e
 expect 2 'might fold' "$COLLIMATE" phantom --warp 60 e

@@ -3,6 +3,8 @@
 #ifndef CLM_APP_LAUNCH_H
 #define CLM_APP_LAUNCH_H
 
+#include "collimate/app/args.h"
+#include "collimate/base/json.h"
 #include "collimate/base/work.h"
 #include "collimate/cluster/run.h"
 
@@ -50,15 +52,16 @@ typedef struct clm_launch_body {
     void (*close)(void *run);
 } clm_launch_body;
 
-typedef struct clm_launch_options {
-    void *ctx;       /* goes to share */
-    int local_ranks; /* so many ranks as threads of this process; 0: MPI, or alone */
-    bool quiet, verbose;
-} clm_launch_options;
+/** Run it; the exit code of the process. ctx goes to share; of args: quiet, verbose, local_ranks (0: MPI, or alone).
+ *  Ends the process itself where a lost rank or a stuck task leaves no other way. */
+int clm_launch(const clm_launch_body *body, void *ctx, const clm_args *args);
 
-/** Run it; the exit code of the process. Ends the process itself where a lost rank or a stuck task leaves no
- *  other way. */
-int clm_launch(const clm_launch_body *body, const clm_launch_options *options);
+/** For share: *v as text, and it is freed; where making it has failed (made false) freed only. */
+CLM_MUST bool clm_launch_put(bool made, clm_json **v, clm_buf *b, clm_err *err);
+
+/** Before anything runs, of N ranks the first alone speaks: an error of the command line, or --help. The exit code. */
+int clm_launch_refuse(const char *command, const clm_err *err);
+int clm_launch_help(const char *text);
 
 /** Is this the rank to complain on the command line? Known before MPI is. */
 bool clm_launch_is_first(void);

@@ -2,12 +2,13 @@
 #ifndef CLM_APP_OPTIONS_H
 #define CLM_APP_OPTIONS_H
 
+#include "collimate/app/args.h"
 #include "collimate/job/config.h"
 
 typedef struct clm_options {
     clm_config *config; /* defaults, preset, job file, command line: the later wins */
-    bool help, json, quiet, verbose;
-    int local_ranks; /* --local N: so many ranks as threads of this process; 0 not asked */
+    clm_args args;
+    bool json;
 } clm_options;
 
 /** Parse; free with clm_options_free in any case. CLM_E_ARG with one line to show. */
