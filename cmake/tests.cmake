@@ -83,6 +83,7 @@ clm_style(size check_size)
 clm_style(paths check_paths)
 clm_style(checks ../tests/style/test_checks.sh) # the checks themselves
 clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
+clm_style(peers_bugs ../tests/style/test_peers_bugs.sh)
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
@@ -104,7 +105,7 @@ if(TARGET test_mpi_run)
 endif()
 
 clm_unit(base csv)
-clm_unit(job apply evaluate foreign map transform_out)
+clm_unit(job apply evaluate foreign map properties transform_out)
 
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)

@@ -139,10 +139,21 @@ static bool plan_hash(clm_apply_run *run, clm_err *err) {
     return ok;
 }
 
+/* a name that promises another format is not given to a folder of OME-Zarr */
+static bool check_name(const char *path, clm_err *err) {
+    static const char *const others[] = {".n5", ".nii", ".nii.gz", ".nrrd", ".tif", ".tiff", ".h5", ".hdf5"};
+    bool other = strstr(path, ".n5/") != NULL;
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) other |= clm_text_ends(path, others[i]);
+    return !other || clm_fail(err, CLM_E_ARG,
+                              "%s: OME-Zarr is written: give a name that ends in .ome.zarr, and collimate "
+                              "convert makes another format of it",
+                              path);
+}
+
 static bool open_all(clm_apply_run *run, int share, clm_err *err) {
     clm_apply_spec *s = &run->spec;
     clm_image_frame grid;
-    if (!clm_apply_spec_of_json(run->json, s, err)) return false;
+    if (!clm_apply_spec_of_json(run->json, s, err) || !check_name(s->output, err)) return false;
     size_t cache = (size_t)(s->cache_mib / share * 1048576.0);
     if (!clm_path_join(run->folder, s->output, CLM_RECORD_FOLDER, err) ||
         !clm_map_open(s->transforms, s->n_transforms, cache / 4, &run->map, err) ||

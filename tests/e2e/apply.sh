@@ -34,6 +34,9 @@ expect 0 '' "$COLLIMATE" apply out demo/moving.n5 whole.zarr --chunk 32 -q
 expect 2 'another command' "$COLLIMATE" apply out demo/moving.n5 whole.zarr --chunk 32 --outside 7 -q
 mkdir letters && echo dear >letters/friend
 expect 2 'not empty' "$COLLIMATE" apply out demo/moving.n5 letters -q
+for name in other.n5 other.n5/s0 other.nii.gz; do
+    expect 2 'collimate convert' "$COLLIMATE" apply out demo/moving.n5 $name -q
+done
 
 # killed again and again, then finished
 for pause in 0.02 0.05 0.08 0.11 0.14 0.17; do

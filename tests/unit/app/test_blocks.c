@@ -1,5 +1,6 @@
 /* What a plan says a task takes against what it took; and blocks that do not fit, or hold nothing to align. */
 #include "collimate/app/demo.h"
+#include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "collimate/job/job.h"
 #include "collimate/store/ome.h"
@@ -98,6 +99,50 @@ static void the_plan_tells_the_peak(void **state) {
         missed += !ok;
     }
     assert_int_equal(missed, 0);
+    clm_test_work_drop(&w);
+    clm_run_close(run);
+    clm_config_free(c);
+}
+
+static int files_below(const char *path) {
+    clm_err err = CLM_ERR_NONE;
+    clm_names names;
+    int n = 0;
+    if (clm_path_kind_of(path) != CLM_PATH_FOLDER) return clm_path_kind_of(path) == CLM_PATH_FILE;
+    assert_ok(clm_folder_list(path, &names, &err), err);
+    for (int64_t i = 0; i < names.n; i++) {
+        char below[CLM_PATH_MAX];
+        assert_ok(clm_path_join(below, path, names.name[i], &err), err);
+        n += files_below(below);
+    }
+    clm_names_free(&names);
+    return n;
+}
+
+/* The chunks of an array gone, each task makes one of them, whole and with all its components, and no other: nothing
+ * is read, added to and written again for every block that meets it. */
+static void a_chunk_is_written_by_one_task_alone(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_err err = CLM_ERR_NONE;
+    clm_run *run = open_run("chunks", &c);
+    clm_work w = open_work((size_t)512 << 20);
+    int stages[2] = {clm_run_stage_of(run, CLM_JOB_STITCH, 1), clm_run_stage_of(run, CLM_JOB_APPLY, 0)};
+    for (int s = 0; s < run->plan.n_stages; s++) (void)run_stage(run, &w, s);
+    for (int k = 0; k < 2; k++) {
+        char chunks[CLM_PATH_MAX];
+        clm_outcome o;
+        assert_ok(clm_run_stage_begin(run, stages[k], &err), err);
+        const clm_array *a = k ? run->aligned.array[0] : run->pass[1].field;
+        assert_ok(clm_path_format(chunks, &err, "%s/c", clm_array_path_of(a)), err);
+        int all = files_below(chunks);
+        assert_int_equal(all, run->stage[stages[k]].n);
+        assert_ok(clm_folder_remove(chunks, &err), err);
+        for (int i = all - 1, n = 1; i >= 0; i--, n++) {
+            assert_ok(run_task(run, &w, stages[k], i, &o, &err), err);
+            assert_int_equal(files_below(chunks), n);
+        }
+    }
     clm_test_work_drop(&w);
     clm_run_close(run);
     clm_config_free(c);
@@ -249,6 +294,7 @@ static void bad_blocks_are_covered(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_plan_tells_the_peak),
                                        cmocka_unit_test(a_block_that_does_not_fit_is_done_coarser),
-                                       cmocka_unit_test(bad_blocks_are_covered)};
+                                       cmocka_unit_test(bad_blocks_are_covered),
+                                       cmocka_unit_test(a_chunk_is_written_by_one_task_alone)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
 }

@@ -53,7 +53,7 @@ static void write_side(clm_phantom_view view, const char *name, clm_box zero, bo
 
 static const clm_box hole = {{12, 24, 36}, {24, 40, 60}}, half = {{0, 0, 50}, {34, 60, 92}};
 
-/* 1 outside the box, at half the moving image's resolution: each voxel stands for eight of the image */
+/* Not 0 outside the box, at half the moving image's resolution: each voxel stands for eight of the image */
 static void write_mask(const char *name, clm_box zero) {
     clm_err err = CLM_ERR_NONE;
     char path[CLM_PATH_MAX];
@@ -70,7 +70,8 @@ static void write_mask(const char *name, clm_box zero) {
     }
     for (int64_t z = 0; z < 17; z++)
         for (int64_t y = 0; y < 30; y++)
-            for (int64_t x = 0; x < 46; x++) in[i++] = !clm_box_has(zero, 2 * z, 2 * y, 2 * x);
+            for (int64_t x = 0; x < 46; x++, i++)
+                in[i] = (uint8_t)(clm_box_has(zero, 2 * z, 2 * y, 2 * x) ? 0 : 1 + i % 255);
     clm_json *attributes = clm_n5_level_attributes(&level, &level, false, &err);
     spec.attributes = attributes;
     assert_ok(clm_path_join(path, folder, name, &err) && clm_array_create(path, &spec, &a, &err), err);

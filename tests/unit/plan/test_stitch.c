@@ -15,21 +15,23 @@ static clm_lattice_plan plan_of(int64_t z, int64_t y, int64_t x, int64_t block, 
 
 static void weights_sum_to_one(void **state) {
     (void)state;
-    clm_lattice_plan p = plan_of(149, 60, 201, 64, 16);
-    for (int64_t z = 0; z < p.shape[0]; z += 3) {
-        for (int64_t y = 0; y < p.shape[1]; y += 2) {
-            for (int64_t x = 0; x < p.shape[2]; x++) {
-                double sum = 0;
-                for (int64_t b = 0; b < p.blocks.n; b++) {
-                    double w = clm_lattice_weight(&p, b, (const int64_t[3]){z, y, x});
-                    clm_box nodes = clm_lattice_nodes(&p, clm_grid_padded(&p.blocks, b));
-                    if (w > 0)
-                        assert_true(clm_box_has(nodes, z, y, x)); /* a block holds what it is weighed for */
-                    sum += w;
+    static const int64_t sizes[][2] = {
+        {64, 16}, {64, 0}, {24, 20}}; /* no overlap, and more than half a block */
+    for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+        clm_lattice_plan p = plan_of(149, 60, 201, sizes[k][0], sizes[k][1]);
+        for (int64_t z = 0; z < p.shape[0]; z += 3)
+            for (int64_t y = 0; y < p.shape[1]; y += 2)
+                for (int64_t x = 0; x < p.shape[2]; x++) {
+                    double sum = 0;
+                    for (int64_t b = 0; b < p.blocks.n; b++) {
+                        double w = clm_lattice_weight(&p, b, (const int64_t[3]){z, y, x});
+                        clm_box nodes = clm_lattice_nodes(&p, clm_grid_padded(&p.blocks, b));
+                        if (w > 0)
+                            assert_true(clm_box_has(nodes, z, y, x)); /* it holds what it is weighed for */
+                        sum += w;
+                    }
+                    assert_near(sum, 1.0, 1e-12);
                 }
-                assert_near(sum, 1.0, 1e-12);
-            }
-        }
     }
 }
 
