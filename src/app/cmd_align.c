@@ -74,8 +74,8 @@ static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_out
     return clm_job_run(((align *)run)->run, w, task, out, err);
 }
 
-static void on_lost(void *run, const clm_task *task, clm_err *why) {
-    clm_job_lost(((align *)run)->run, task, why);
+static bool on_failed(void *run, const clm_task *task, const clm_err *why, clm_err *err) {
+    return clm_job_failed(((align *)run)->run, task, why, err);
 }
 
 static void on_outcome(void *run, const clm_outcome *o) { clm_tally_add(((align *)run)->tally, o); }
@@ -131,7 +131,7 @@ static const clm_launch_body body = {.command = "align",
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,
-                                     .lost = on_lost,
+                                     .failed = on_failed,
                                      .outcome = on_outcome,
                                      .spent = on_spent,
                                      .tell = tell,

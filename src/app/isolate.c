@@ -51,7 +51,7 @@ bool clm_isolate_begin(const clm_launch_body *body, clm_server **out, clm_err *e
 }
 
 bool clm_isolate_open(clm_server *server, const clm_launched *l, int slots, int rank, const clm_buf *shared,
-                      void (*lost)(void *ctx, clm_outcome *o), void *ctx, clm_exec **out, clm_err *err) {
+                      clm_exec **out, clm_err *err) {
     int32_t share = slots;
     clm_buf setup = {0};
     if (!clm_buf_reserve(&setup, sizeof share + shared->n, err)) return false;
@@ -63,9 +63,7 @@ bool clm_isolate_open(clm_server *server, const clm_launched *l, int slots, int 
         .setup = &setup,
         /* two tries within a lease; beside arenas and cache, what codecs and libraries take */
         .limits = {.task_s = 0.45 * l->lease_s,
-                   .memory_bytes = (l->task_mib + l->cache_mib + 512.0) * 1048576.0},
-        .lost = lost,
-        .ctx = ctx};
+                   .memory_bytes = (l->task_mib + l->cache_mib + 512.0) * 1048576.0}};
     bool ok = clm_exec_children(&c, slots, rank, out, err);
     clm_buf_free(&setup);
     return ok;

@@ -53,13 +53,15 @@ static bool stage_begin(void *ctx, int stage, int64_t remaining, clm_err *err) {
     return remaining == 0 || r->body->stage_begin(r->l.run, stage, err);
 }
 
-static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
+static bool on_outcome(void *ctx, const clm_outcome *o, bool replayed, clm_err *err) {
     rank *r = ctx;
+    if (o->err.code && r->body->failed && !r->body->failed(r->l.run, &o->task, &o->err, err)) return false;
     if (r->body->outcome) r->body->outcome(r->l.run, o);
-    if (replayed || !r->args->verbose) return;
+    if (replayed || !r->args->verbose) return true;
     clm_log(CLM_LOG_BLOCK, "%s %lld: %s%s%s (%.2f s, %s)", r->l.plan->stage[o->task.stage].name,
             (long long)o->task.index, clm_code_name(o->err.code), o->err.code ? ": " : "",
             o->err.code ? o->err.text : "", o->seconds, clm_text_bytes(o->peak_bytes).s);
+    return true;
 }
 
 /* "deform.2  12/16 blocks, 1 failed, 3.1/s, 2 s left": one line that moves on a terminal, lines when not */
@@ -85,11 +87,6 @@ static void on_spent(void *ctx, int stage, int64_t index) {
     if (r->body->spent) r->body->spent(r->l.run, stage, index);
 }
 
-static void on_lost(void *ctx, clm_outcome *o) {
-    rank *r = ctx;
-    if (r->body->lost) r->body->lost(r->l.run, &o->task, &o->err);
-}
-
 static bool open_slots(rank *r, clm_err *err) {
     size_t budget = (size_t)(r->l.task_mib * 1048576.0);
     r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
@@ -108,7 +105,7 @@ static bool open_rank(rank *r, clm_err *err) {
     ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
          (r->comm->rank != 0 || (r->body->prepare(r->l.run, err) && clm_seal_begin(r->l.folder, err)));
     if (ok && r->server && r->l.isolate)
-        ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, on_lost, r, &r->exec, err);
+        ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, &r->exec, err);
     clm_buf_free(&b);
     return ok;
 }

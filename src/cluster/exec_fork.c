@@ -115,7 +115,6 @@ static void bury(children *e, slot *s) {
         } else {
             tell_why(e, s, status, &n->outcome.err);
             n->outcome.seconds = clm_clock_s() - s->begun_s;
-            if (e->c.lost) e->c.lost(e->c.ctx, &n->outcome);
             finish(e, n);
         }
     }

@@ -64,7 +64,7 @@ static bool replay(void *ctx, const clm_outcome *o, clm_err *err) {
     clm_master *m = ctx;
     if (!clm_sched_replay(m->sched, o, err)) return false;
     m->sum.replayed++;
-    if (m->o.on_outcome) m->o.on_outcome(m->o.ctx, o, true);
+    if (m->o.on_outcome && !m->o.on_outcome(m->o.ctx, o, true, err)) return false;
     clm_spent_durable(&m->spent, o);
     return true;
 }
@@ -289,8 +289,11 @@ static void outcome(clm_master *m, int from, const clm_outcome *o, double now_s)
     m->sum.busy_seconds += o->seconds;
     if (v != CLM_VERDICT_FINAL) return;
     if (from >= 0) m->rank[m->rank[from].host].dirty = true;
+    if (m->o.on_outcome && !m->o.on_outcome(m->o.ctx, o, false, &err)) {
+        end_run(m, &err, now_s);
+        return;
+    }
     if (!clm_epoch_hold(m->epoch, o, &err)) break_off(m, &err, now_s);
-    if (m->o.on_outcome) m->o.on_outcome(m->o.ctx, o, false);
 }
 
 void clm_master_take(clm_master *m, int from, const clm_msg *msg, double now_s) {

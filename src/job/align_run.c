@@ -28,6 +28,11 @@ bool clm_run_spill_path(const clm_run *run, int stage, int64_t index, char out[C
                         (long long)(index / 1000), (long long)(index % 1000));
 }
 
+bool clm_run_failed_path(const clm_run *run, int stage, int64_t index, char out[CLM_PATH_MAX], clm_err *err) {
+    return clm_run_path(run, out, err, CLM_RUN_FAILED "/%s/%lld/%lld", run->stage[stage].name,
+                        (long long)(index / 1000), (long long)(index % 1000));
+}
+
 int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part) {
     for (int s = 0; s < run->plan.n_stages; s++)
         if (run->kind[s] == kind && run->part[s] == part) return s;

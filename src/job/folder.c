@@ -125,9 +125,10 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
 
 bool clm_run_prepare(clm_run *run, clm_err *err) {
     bool fresh;
-    if (!accept_folder(run, &fresh, err)) return false;
-    if (!fresh) return true;
     char path[CLM_PATH_MAX];
+    if (!accept_folder(run, &fresh, err)) return false;
+    /* marks of failures that no journal knows; of those it does they are made again */
+    if (!fresh) return clm_run_path(run, path, err, CLM_RUN_FAILED) && clm_folder_remove(path, err);
     if (!clm_folder_make(run->folder, err) || !clm_run_path(run, path, err, "spill") ||
         !clm_folder_make(path, err))
         return false;

@@ -1,12 +1,14 @@
 #include "collimate/job/job.h"
+#include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "jobs.h"
 
+#include <string.h>
 #include <sys/resource.h>
 
 typedef struct job {
     clm_job_fn *run;
-    bool marks_failure; /* a failed task leaves a marker for the stage that reads its result */
+    bool marks_failure; /* a later stage asks whether its task failed */
     clm_figure figure[CLM_FIGURE_RSS];
 } job;
 
@@ -45,10 +47,11 @@ clm_figure clm_job_figure(clm_job_kind kind, int i) {
     return i >= 0 && i < CLM_FIGURE_RSS ? jobs[kind].figure[i] : (clm_figure){0};
 }
 
-void clm_job_lost(const clm_run *run, const clm_task *task, clm_err *why) {
-    clm_err second = CLM_ERR_NONE;
-    if (jobs[run->kind[task->stage]].marks_failure && !clm_job_mark_failed(run, task, why, &second))
-        *why = second;
+bool clm_job_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    return !jobs[run->kind[task->stage]].marks_failure ||
+           (clm_run_failed_path(run, task->stage, task->index, path, err) &&
+            clm_file_publish(path, why->text, strlen(why->text), false, err));
 }
 
 bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
@@ -60,8 +63,6 @@ bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, cl
     mine.seed =
         clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
     bool ok = j->run(run, &mine, task, out->figure, err);
-    /* one that is tried again replaces its marker */
-    if (!ok && err->code != CLM_E_WRITE) clm_job_lost(run, task, err);
     out->peak_bytes = (double)clm_arena_peak(w->keep);
     struct rusage use;
     if (getrusage(RUSAGE_SELF, &use) == 0) out->figure[CLM_FIGURE_RSS] = (double)use.ru_maxrss * 1024.0;

@@ -21,10 +21,8 @@ clm_deform_params clm_job_deform_params(const clm_run *run, int pass);
 /** Publish a task's sections where later stages find them. */
 CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n,
                           clm_err *err);
-/** The marker of a task that failed for good. */
-CLM_MUST bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err);
-/** Read a task's sections into `a`. *failed: it left the marker only (true is returned, nothing is read).
- *  CLM_E_IO when it left nothing at all. */
+/** Read a task's sections into `a`. *failed: it has the mark of clm_job_failed (true is returned, nothing is
+ *  read, whatever else may stand there). CLM_E_IO when it left nothing at all. */
 CLM_MUST bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out,
                           bool *failed, clm_err *err);
 

@@ -1,7 +1,8 @@
-#include "jobs.h"
 #include "collimate/align/spots.h"
+#include "collimate/base/file.h"
 #include "collimate/image/holes.h"
 #include "collimate/image/warp.h"
+#include "jobs.h"
 
 #include <math.h>
 #include <string.h>
@@ -12,23 +13,17 @@ bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *se
            clm_spill_put(path, run->plan.hash, task->stage, task->index, sections, n, err);
 }
 
-bool clm_job_mark_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err) {
-    const clm_section s = {.name = "failed",
-                           .dtype = CLM_U8,
-                           .shape = {1, 1, 1, (int64_t)strlen(why->text) + 1},
-                           .data = why->text};
-    return clm_job_put(run, task, &s, 1, err);
-}
-
 bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out, bool *failed,
                  clm_err *err) {
     char path[CLM_PATH_MAX];
+    if (!clm_run_failed_path(run, stage, index, path, err)) return false;
+    *failed = clm_path_kind_of(path) != CLM_PATH_NONE;
+    if (*failed) return true;
     if (!clm_run_spill_path(run, stage, index, path, err)) return false;
     if (!clm_spill_read(path, run->plan.hash, a, out, err)) {
         if (err->code == CLM_E_NOTFOUND) err->code = CLM_E_IO;
         return false;
     }
-    *failed = clm_spill_find(out, "failed") != NULL;
     return true;
 }
 

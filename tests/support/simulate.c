@@ -414,13 +414,13 @@ static double turn_time(const world *w) {
 
 /* ---- launches ---- */
 
-static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
+static bool on_outcome(void *ctx, const clm_outcome *o, bool replayed, clm_err *err) {
     world *w = ctx;
-    clm_err err;
     int k = o->task.stage;
     if (clm_bits_has(&w->ended[k], o->task.index)) {
-        clm_fail(&err, CLM_E_ARG, "%s %lld ended twice", w->plan->stage[k].name, (long long)o->task.index);
-        failed(w, &err);
+        clm_fail(err, CLM_E_ARG, "%s %lld ended twice", w->plan->stage[k].name, (long long)o->task.index);
+        failed(w, err);
+        return false;
     }
     clm_bits_set(&w->ended[k], o->task.index);
     w->n_ended++;
@@ -430,6 +430,7 @@ static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
         clm_bits_set(&w->seen[k], o->task.index);
         w->assigned[k]++;
     }
+    return true;
 }
 
 static void on_spent(void *ctx, int stage, int64_t index) {

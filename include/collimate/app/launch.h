@@ -38,8 +38,9 @@ typedef struct clm_launch_body {
     /** Before a task of the stage runs; in a fresh child without the stages before. */
     bool (*stage_begin)(void *run, int stage, clm_err *err);
     bool (*task)(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err);
-    /** The process of a task has died, for good; leave what a failed task leaves. May change why. NULL. */
-    void (*lost)(void *run, const clm_task *task, clm_err *why);
+    /** Rank 0: a task has failed for good, in this launch or an earlier one; before a task that rests on it begins.
+     *  NULL. */
+    bool (*failed)(void *run, const clm_task *task, const clm_err *why, clm_err *err);
     void (*outcome)(void *run, const clm_outcome *o);   /* rank 0; NULL */
     void (*spent)(void *run, int stage, int64_t index); /* rank 0; NULL */
     /** Rank 0, at the end of the launch, whatever came of it (ok): tables and records; quiet: records only. */

@@ -78,9 +78,6 @@ typedef struct clm_children {
     clm_server *server; /* outlives the executor */
     const clm_buf *setup;
     clm_child_limits limits;
-    /** In this process, when a task has died for good: leave its marker; may change o->err. NULL is fine. */
-    void (*lost)(void *ctx, clm_outcome *o);
-    void *ctx;
 } clm_children;
 
 /** `slots` children. clm_exec_close kills what still runs after its timeout: it always ends (true). */

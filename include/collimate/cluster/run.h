@@ -49,8 +49,9 @@ typedef struct clm_cluster_options {
     /* Rank 0 only, may be NULL; ctx first. */
     void *ctx;
     void (*on_progress)(void *ctx, const clm_progress *p); /* about once a second, at begin and end    */
-    /** A task has ended for good; replayed: in an earlier launch (all of those come first). */
-    void (*on_outcome)(void *ctx, const clm_outcome *o, bool replayed);
+    /** A task has ended for good; replayed: in an earlier launch (all of those come first). Once a task and launch,
+     *  before any task that rests on it begins. false ends the run with err: the task will be done again. */
+    bool (*on_outcome)(void *ctx, const clm_outcome *o, bool replayed, clm_err *err);
     /** Every task of the FOLLOWS stage after `stage` that needs this one is done and will stay done
      *  after any crash: a file only they read may go. Comes again in later launches. */
     void (*on_spent)(void *ctx, int stage, int64_t index);

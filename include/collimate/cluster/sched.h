@@ -18,7 +18,7 @@ typedef struct clm_sched_params {
 } clm_sched_params;
 #define CLM_SCHED_DEFAULTS \
     ((clm_sched_params){   \
-        .lease_s = 3600, .prefetch = 1, .most_copies = 3, .retry_pause_s = 0.5, .backup_times = 8})
+        .lease_s = 3600, .prefetch = 1, .most_copies = 3, .retry_pause_s = 0.5, .backup_times = 4})
 
 /** What became of an outcome that was told. */
 typedef enum clm_verdict {

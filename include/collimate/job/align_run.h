@@ -17,6 +17,7 @@
 /* in the run folder */
 #define CLM_RUN_TRANSFORM "transform.ome.zarr"
 #define CLM_RUN_ALIGNED "aligned.ome.zarr"
+#define CLM_RUN_FAILED "spill/failed"
 
 typedef enum clm_job_kind {
     CLM_JOB_COARSE,  /* a block of the coarse images, where no stored level is coarse enough   */
@@ -93,6 +94,9 @@ CLM_MUST bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *
 /** Where a task of a stage leaves its result for later stages. */
 CLM_MUST bool clm_run_spill_path(const clm_run *run, int stage, int64_t index, char out[CLM_PATH_MAX],
                                  clm_err *err);
+/** What marks a task as failed (clm_job_failed). */
+CLM_MUST bool clm_run_failed_path(const clm_run *run, int stage, int64_t index, char out[CLM_PATH_MAX],
+                                  clm_err *err);
 /** The stage of a kind and part; -1 when the plan has none. */
 int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
 

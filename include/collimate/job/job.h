@@ -5,14 +5,14 @@
 #include "collimate/base/work.h"
 #include "collimate/job/align_run.h"
 
-/** Run a task: fills out->figure and out->peak_bytes, also on failure. A task whose failure is data leaves a
- *  marker where its result would stand, so that later stages tell "failed" from "lost". */
+/** Run a task: fills out->figure and out->peak_bytes, also on failure. */
 CLM_MUST bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
                           clm_err *err);
 
-/** A task's process has died and will not be tried again: leave its marker, as clm_job_run does for a failure
- *  that is data. When that fails, *why says so instead. */
-void clm_job_lost(const clm_run *run, const clm_task *task, clm_err *why);
+/** A task has ended for good, and failed: mark it, so that later stages tell "failed" from "lost". Only who decides
+ *  which of several tries counts (rank 0) may call this, in each launch for every failure of the journal: the task
+ *  itself, or a late second try of it, can neither make nor undo the mark. */
+CLM_MUST bool clm_job_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err);
 
 /** How the figures of a stage's tasks are told in one number. */
 typedef enum clm_figure_how {

@@ -21,7 +21,7 @@ enum { SOUND = 0, DIE_ONCE = 1000, DIE, SEGV, LEAVE, HANG, HANG_ONCE, TAKE_MEMOR
 /* Seen by all processes. */
 typedef struct board {
     atomic_int tries[2 * MOST];
-    atomic_int opens, lost;
+    atomic_int opens;
     atomic_int pid; /* of the child that hangs */
 } board;
 static board *shared;
@@ -77,12 +77,6 @@ static bool run_in_child(void *state, const clm_task *task, clm_outcome *out, cl
     return task->index % 5 != 2; /* 2: and does not say why */
 }
 
-static void on_lost(void *ctx, clm_outcome *o) {
-    assert_ptr_equal(ctx, shared);
-    assert_int_not_equal(o->err.code, CLM_OK);
-    atomic_fetch_add(&shared->lost, 1);
-}
-
 typedef struct fixture {
     clm_server *server;
     clm_exec *exec;
@@ -96,11 +90,8 @@ static fixture open_both(int slots, double task_s) {
     memset(shared, 0, sizeof *shared);
     const clm_child_ops ops = {.ctx = shared, .open = open_child, .run = run_in_child};
     assert_ok(clm_server_open(&ops, &f.server, &err), err);
-    const clm_children c = {.server = f.server,
-                            .setup = &setup,
-                            .limits = {.task_s = task_s, .memory_bytes = 64.0 * 1048576.0},
-                            .lost = on_lost,
-                            .ctx = shared};
+    const clm_children c = {
+        .server = f.server, .setup = &setup, .limits = {.task_s = task_s, .memory_bytes = 64.0 * 1048576.0}};
     assert_ok(clm_exec_children(&c, slots, 7, &f.exec, &err), err);
     return f;
 }
@@ -177,7 +168,6 @@ static void test_a_crash_is_an_outcome_and_costs_nobody_else(void **state) {
             assert_int_equal(atomic_load(&shared->tries[o.task.index]), rows[k].tries);
         }
     }
-    assert_int_equal(atomic_load(&shared->lost), 4);
     close_both(&f);
 }
 

@@ -30,13 +30,16 @@ typedef struct play {
     sent sent[MOST_SENT];
     int n_sent;
     int replayed, ended;
+    bool refuse; /* on_outcome cannot do what it must */
 } play;
 
-static void on_outcome(void *ctx, const clm_outcome *o, bool replayed) {
+static bool on_outcome(void *ctx, const clm_outcome *o, bool replayed, clm_err *err) {
     play *p = ctx;
     (void)o;
+    if (p->refuse) return clm_fail(err, CLM_E_WRITE, "no room for a mark");
     p->replayed += replayed;
     p->ended += !replayed;
+    return true;
 }
 
 static void nothing(void *ctx) { (void)ctx; }
@@ -322,6 +325,38 @@ static void test_a_sync_that_fails_ends_the_run(void **state) {
     end(p);
 }
 
+/* Of several tries of a task the first outcome counts, whatever the later ones say. One that could not be acted
+ * upon is as if it had not come: it is in no journal. */
+static void test_the_first_outcome_counts(void **state) {
+    play *p = *state;
+    clm_err err = CLM_ERR_NONE;
+    sent s = {0};
+    begin(p);
+    greet(p);
+    first_epoch(p);
+    assert_true(took(p, CLM_MSG_TASK, 1, &s));
+    clm_msg good = {.kind = CLM_MSG_OUTCOME, .outcome = {.task = s.msg.task}}, bad = good;
+    clm_fail(&bad.outcome.err, CLM_E_NUMERIC, "killed by signal 11");
+    say(p, 1, good);
+    say(p, 2, bad);
+    assert_int_equal(p->ended, 1);
+    assert_true(took(p, CLM_MSG_TASK, 3, &s));
+    good.outcome.task = bad.outcome.task = s.msg.task;
+    p->refuse = true;
+    say(p, 3, bad);
+    p->refuse = false;
+    assert_fails(CLM_E_WRITE, finish(p, &err), err);
+    assert_int_equal(recorded(p), 1);
+    end(p);
+    p->refuse = true;
+    assert_fails(CLM_E_WRITE, clm_master_open(&p->comm, &p->plan, &p->o, &p->ops, nothing, NULL, &p->m, &err),
+                 err);
+    p->refuse = false;
+    begin(p);
+    assert_int_equal(p->replayed, 1);
+    end(p);
+}
+
 /* a rank that never answers STOP does not keep the others */
 static void test_stop_has_a_time_limit(void **state) {
     play *p = *state;
@@ -356,6 +391,7 @@ int main(void) {
         PLAY(test_a_lost_host_ends_the_run),
         PLAY(test_a_lost_host_without_unsynced_data_costs_nothing),
         PLAY(test_a_sync_that_fails_ends_the_run),
+        PLAY(test_the_first_outcome_counts),
         PLAY(test_stop_has_a_time_limit),
     };
     return cmocka_run_group_tests_name("cluster.master", tests, NULL, NULL);

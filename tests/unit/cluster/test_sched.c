@@ -460,9 +460,9 @@ static void test_what_a_stage_waits_for_is_backed_up(void **state) {
     assert_int_equal(clm_sched_outcome(s, second.worker, &o), CLM_VERDICT_FINAL);
     o.task = third.task;
     assert_int_equal(clm_sched_outcome(s, third.worker, &o), CLM_VERDICT_FINAL);
-    clm_sched_tick(s, 3.9);
+    clm_sched_tick(s, 1.9);
     assert_false(clm_sched_next(s, &a));
-    clm_sched_tick(s, 4.1);
+    clm_sched_tick(s, 2.1);
     a = assignment(s);
     assert_true(a.worker != first.worker && a.task.index == first.task.index);
     clm_action none;

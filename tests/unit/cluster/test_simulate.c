@@ -65,13 +65,13 @@ static void test_whatever_happens_the_end_is_the_same(void **state) {
     }
 }
 
-/* nothing is the matter: nobody waits but at the end of stages */
+/* nothing is the matter: nobody waits but at the end of stages, where idle slots may try the longest tasks, too */
 static void test_a_calm_cluster_is_busy(void **state) {
     (void)state;
     sim_params p = calm(50, 4);
     sim_report r = simulate(&p, 45);
     double all_s = r.seconds * p.ranks * p.slots;
-    assert_true(r.idle_s < 0.005 * all_s && r.wasted_s < 1e-5 * all_s && r.tail_s < 0.05 * all_s);
+    assert_true(r.idle_s < 0.005 * all_s && r.wasted_s < 5e-4 * all_s && r.tail_s < 0.05 * all_s);
     assert_true(r.useful_s > 0.93 * all_s);
 }
 
