@@ -16,7 +16,21 @@
 enum { TASKS = 200, MOST = 1000 };
 
 /* What a task does is in its index. */
-enum { SOUND = 0, DIE_ONCE = 1000, DIE, SEGV, LEAVE, HANG, HANG_ONCE, TAKE_MEMORY, END_SERVER };
+enum {
+    SOUND = 0,
+    DIE_ONCE = 1000,
+    DIE,
+    SEGV,
+    ABORT,
+    OVERFLOW_STACK,
+    LEAVE,
+    LEAVE_WELL,
+    STOP,
+    HANG,
+    HANG_ONCE,
+    TAKE_MEMORY,
+    END_SERVER
+};
 
 /* Seen by all processes. */
 typedef struct board {
@@ -47,6 +61,14 @@ static void hang(void) {
     for (;;) clm_nap_us(10000);
 }
 
+/* frames of 4 KiB without end */
+static int overflow_stack(int depth) {
+    volatile char frame[4096];
+    frame[0] = (char)depth;
+    if (atomic_load(&shared->pid) != -1) frame[1] = (char)overflow_stack(depth + 1);
+    return frame[0] + frame[1];
+}
+
 static bool run_in_child(void *state, const clm_task *task, clm_outcome *out, clm_err *err) {
     int *local = state, try = atomic_fetch_add(&shared->tries[task->index], 1);
     out->figure[1] = (double)++*local; /* the child lives on between tasks */
@@ -61,7 +83,11 @@ static bool run_in_child(void *state, const clm_task *task, clm_outcome *out, cl
         (void)signal(SIGSEGV, SIG_DFL); /* a sanitizer's own would end it otherwise */
         (void)raise(SIGSEGV);
         return true;
+    case ABORT: abort();
+    case OVERFLOW_STACK: (void)signal(SIGSEGV, SIG_DFL); return overflow_stack(0) != 0;
     case LEAVE: _exit(7);
+    case LEAVE_WELL: _exit(0);
+    case STOP: (void)raise(SIGSTOP); return true;
     case HANG_ONCE:
         if (try == 0) hang();
         return true;
@@ -148,7 +174,11 @@ static void test_a_crash_is_an_outcome_and_costs_nobody_else(void **state) {
     } rows[] = {{DIE_ONCE, CLM_OK, "", 2},
                 {DIE, CLM_E_NOMEM, "signal 9", 2},
                 {SEGV, CLM_E_NUMERIC, "signal 11", 2},
+                {ABORT, CLM_E_NUMERIC, "signal 6 (Aborted)", 2},
+                {OVERFLOW_STACK, CLM_E_NUMERIC, "signal 11", 2},
                 {LEAVE, CLM_E_NUMERIC, "code 7", 2},
+                {LEAVE_WELL, CLM_E_NUMERIC, "code 0", 2}, /* without an outcome */
+                {STOP, CLM_E_NUMERIC, "no end within", 2},
                 {HANG_ONCE, CLM_OK, "", 2},
                 {HANG, CLM_E_NUMERIC, "no end within", 2}};
     const int n_rows = sizeof rows / sizeof rows[0];
