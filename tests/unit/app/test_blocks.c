@@ -334,10 +334,9 @@ static void bad_blocks_are_covered(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_plan_tells_the_peak),
-                                       cmocka_unit_test(a_late_second_try_changes_nothing),
-                                       cmocka_unit_test(a_block_that_does_not_fit_is_done_coarser),
-                                       cmocka_unit_test(bad_blocks_are_covered),
-                                       cmocka_unit_test(a_chunk_is_written_by_one_task_alone)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_plan_tells_the_peak), cmocka_unit_test(a_late_second_try_changes_nothing),
+        cmocka_unit_test(a_block_that_does_not_fit_is_done_coarser), cmocka_unit_test(bad_blocks_are_covered),
+        cmocka_unit_test(a_chunk_is_written_by_one_task_alone)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
 }
