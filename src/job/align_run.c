@@ -1,16 +1,20 @@
 #include "collimate/job/align_run.h"
 #include "collimate/base/crc.h"
+#include "collimate/image/reduce.h"
 
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#define SPOTS_BLOCK 128   /* voxels of the coarse level */
-#define FIELD_CHUNK 32    /* nodes */
-#define COARSE_FACTOR 4   /* a larger reduction is a stage of its own */
-#define COARSE_EDGE 256   /* stored voxels an axis that one of its tasks reads */
-#define MEASURE_BLOCK 128 /* voxels */
+#define SPOTS_BLOCK 128 /* voxels of the coarse level */
+#define FIELD_CHUNK 32  /* nodes */
+#define COARSE_FACTOR 4 /* a larger reduction is a stage of its own */
+#define COARSE_EDGE 256 /* stored voxels an axis that one of its tasks reads */
+#define FOREGROUND_CHUNK 128
+#define FOREGROUND_VOXELS 262144 /* that the foreground is looked for on, at most */
+#define FOREGROUND_LEAST 16      /* voxels that an axis of them keeps             */
+#define MEASURE_BLOCK 128        /* voxels */
 
 bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...) {
     char name[CLM_PATH_MAX];
@@ -78,6 +82,8 @@ static double count_at(const clm_image *image, double spacing_um) {
 static clm_view view_of(const clm_run *run, bool is_fixed, double spacing_um) {
     clm_view v = clm_view_make(is_fixed ? run->fixed : run->moving, spacing_um);
     v.mask = is_fixed ? run->fixed_mask : run->moving_mask;
+    if (is_fixed ? run->config->mask_fixed_foreground : run->config->mask_moving_foreground)
+        v.foreground = &run->foreground_mask[is_fixed ? 0 : 1];
     return v;
 }
 
@@ -126,6 +132,25 @@ static void lay_output(clm_run *run) {
     if (run->config->apply_enabled) clm_output_lay(&run->aligned, &fixed, run->config->apply_chunk_vox, true);
 }
 
+/* tissue, not cells: on so few voxels that what lies between them does not show */
+static void lay_foreground(const clm_view *v, clm_output *out, int64_t factor[3]) {
+    clm_vol voxels = clm_view_grid(v);
+    clm_image_frame grid;
+    for (int level = 0; clm_reduce_factor(&voxels, level, FOREGROUND_LEAST, factor); level++) {
+        double n = 1.0;
+        for (int d = 0; d < 3; d++) n *= (double)(v->shape[d] / factor[d]);
+        if (n <= FOREGROUND_VOXELS) break;
+    }
+    for (int d = 0; d < 3; d++) {
+        grid.shape[d] = v->shape[d] / factor[d];
+        grid.spacing_um[d] = v->spacing[d] * (double)factor[d];
+        grid.origin_um[d] = v->origin[d] + 0.5 * (double)(factor[d] - 1) * v->spacing[d];
+    }
+    out->times = out->channels = 1;
+    out->dtype = CLM_U8;
+    clm_output_lay(out, &grid, FOREGROUND_CHUNK, false);
+}
+
 static void lay_geometry(clm_run *run) {
     const clm_config *c = run->config;
     double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
@@ -138,6 +163,10 @@ static void lay_geometry(clm_run *run) {
     run->measure_moving = view_of(run, false, base_um);
     run->measure_blocks = clm_grid_even(run->measure_fixed.shape, MEASURE_BLOCK, 0, 1);
     lay_output(run);
+    if (c->mask_fixed_foreground)
+        lay_foreground(&run->coarse_fixed, &run->foreground[0], run->foreground_factor[0]);
+    if (c->mask_moving_foreground)
+        lay_foreground(&run->coarse_moving, &run->foreground[1], run->foreground_factor[1]);
 }
 
 /* ---- the order of the stages ---- */
@@ -160,9 +189,14 @@ static clm_stage *add_stage(clm_run *run, clm_job_kind kind, int part, const int
 static void lay_stages(clm_run *run) {
     static const int64_t one[3] = {1, 1, 1};
     const clm_config *c = run->config;
-    if (strcmp(c->global_method, "given") != 0) {
+    const int64_t sides[3] = {1, 1, c->mask_fixed_foreground + c->mask_moving_foreground};
+    const bool given = strcmp(c->global_method, "given") == 0;
+    if (run->makes_coarse && (!given || sides[2])) {
         int64_t blocks[3] = {1, 1, run->coarse_blocks[0].n + run->coarse_blocks[1].n};
-        if (run->makes_coarse) add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
+        add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
+    }
+    if (sides[2]) add_stage(run, CLM_JOB_FOREGROUND, 0, sides, true, "foreground");
+    if (!given) {
         int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
         add_stage(run, CLM_JOB_SPOTS, 0, n, true, "spots"); /* the global stage needs every block */
     }
@@ -253,6 +287,8 @@ bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
     run->config = config;
     bool ok = clm_path_format(run->folder, err, "%s", config->out) &&
               clm_path_join(run->aligned.path, run->folder, CLM_RUN_ALIGNED, err) &&
+              clm_path_join(run->foreground[0].path, run->folder, CLM_RUN_FIXED_FOREGROUND, err) &&
+              clm_path_join(run->foreground[1].path, run->folder, CLM_RUN_MOVING_FOREGROUND, err) &&
               clm_cache_open((size_t)(config->memory_cache_mib * 1048576.0), &run->cache, err) &&
               open_image(config, true, run->cache, &run->fixed, err) &&
               open_image(config, false, run->cache, &run->moving, err) && open_masks(config, run, err);
@@ -279,6 +315,8 @@ void clm_run_close(clm_run *run) {
     for (int side = 0; side < 2; side++) {
         clm_array_close(run->coarse[side]);
         clm_image_close(run->coarse_image[side]);
+        clm_output_close(&run->foreground[side]);
+        clm_mask_close(run->foreground_mask[side]);
     }
     clm_mask_close(run->fixed_mask);
     clm_mask_close(run->moving_mask);

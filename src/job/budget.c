@@ -2,6 +2,7 @@
  * most is. What depends on the data is taken at its limit (spots) or left out where it is small. */
 #include "collimate/align/deform.h"
 #include "collimate/align/lattice.h"
+#include "collimate/image/quantile.h"
 #include "collimate/image/warp.h"
 #include "feature_params.h"
 #include "jobs.h"
@@ -27,15 +28,17 @@ static int64_t largest(const clm_grid *g) {
     return clm_grid_index(g, at);
 }
 
+static bool masked(const clm_view *v) { return v->mask || v->foreground; }
+
 /* beyond the box itself, while it is read: a tile of stored voxels and what it is reduced to; or its mask */
 static double reading(const clm_view *v, clm_box box) {
-    double fine = 4.0, tile = 1.0, mask = v->mask ? box_count(box) : 0.0;
+    double fine = 4.0, tile = 1.0, mask = masked(v) ? box_count(box) : 0.0;
     for (int d = 0; d < 3; d++) {
         int64_t edge = clm_view_tile(v, d), n = box.hi[d] - box.lo[d];
         tile *= (double)(edge < n ? edge : n);
         fine *= (double)v->factor[d];
     }
-    return fine > 4.0 ? tile * (fine + 4.0 + (v->mask ? fine / 4.0 : 0.0)) : mask;
+    return fine > 4.0 ? tile * (fine + 4.0 + (masked(v) ? fine / 4.0 : 0.0)) : mask;
 }
 
 /* The moving voxels behind a box of the fixed view. Before the affine is known: as if the images lay on each
@@ -82,11 +85,16 @@ static double spots_bytes(const clm_run *run) {
         clm_box padded = clm_box_meet(clm_box_grow(core, halo), clm_box_of(v->shape));
         double held = 4.0 * box_count(padded), copy = 4.0 * box_count(core);
         double spots = patches_of(run, v, run->config->global_max_spots / g->n);
-        double bridged = v->mask ? held : 0.0;
+        double bridged = masked(v) ? held : 0.0;
         bytes = most(
             bytes, held + most(reading(v, padded), copy + bridged + spots + finding(run, v, false, padded)));
     }
     return bytes;
+}
+
+static double foreground_bytes(const clm_view *v) {
+    clm_box all = clm_box_of(v->shape);
+    return 4.0 * box_count(all) + most(reading(v, all), 14.0 * box_count(all) + 8.0 * CLM_QUANTILE_BINS);
 }
 
 static double global_bytes(const clm_run *run) {
@@ -111,8 +119,8 @@ static double local_bytes(const clm_run *run) {
     clm_box box = clm_grid_padded(&run->local_blocks, largest(&run->local_blocks));
     clm_box need = moving_box(run, f, box, m, clm_job_local_margin(run));
     double spots = patches_of(run, f, c->local_max_spots), bridged = 0.0;
-    if (f->mask) bridged += 4.0 * box_count(box);
-    if (m->mask) bridged += 4.0 * box_count(need);
+    if (masked(f)) bridged += 4.0 * box_count(box);
+    if (masked(m)) bridged += 4.0 * box_count(need);
     double held = 4.0 * (box_count(box) + box_count(need)) + bridged;
     double looking = most(spots + finding(run, f, true, box), 2.0 * spots + finding(run, f, true, need));
     return held + most(most(reading(f, box), reading(m, need)), looking);
@@ -200,6 +208,8 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
         clm_box box = clm_grid_core(coarse, largest(coarse));
         return 4.0 * box_count(box) + reading(&run->coarse_fixed, box);
     }
+    case CLM_JOB_FOREGROUND:
+        return most(foreground_bytes(&run->coarse_fixed), foreground_bytes(&run->coarse_moving));
     case CLM_JOB_SPOTS: return spots_bytes(run);
     case CLM_JOB_GLOBAL: return global_bytes(run);
     case CLM_JOB_LOCAL: return local_bytes(run);

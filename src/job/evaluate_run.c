@@ -72,9 +72,12 @@ static bool open_images(clm_evaluate *e, clm_err *err) {
     double um = fmax(least_spacing(e->fixed), s->spacing_um);
     if (r && s->spacing_um <= 0.0) um = fmax(um, e->config->align_spacing_um);
     e->fixed_view = clm_view_make(e->fixed, um);
-    if (r && e->fixed == r->fixed) e->fixed_view.mask = r->fixed_mask;
+    if (r && !clm_run_open_foreground(e->run, err)) return false;
+    if (r && e->fixed == r->fixed)
+        e->fixed_view.mask = r->fixed_mask, e->fixed_view.foreground = r->coarse_fixed.foreground;
     if (e->moving) e->moving_view = clm_view_make(e->moving, um);
-    if (r && e->moving == r->moving) e->moving_view.mask = r->moving_mask;
+    if (r && e->moving == r->moving)
+        e->moving_view.mask = r->moving_mask, e->moving_view.foreground = r->coarse_moving.foreground;
     if (e->aligned) e->aligned_view = clm_view_make(e->aligned, um);
     return true;
 }

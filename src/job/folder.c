@@ -75,11 +75,12 @@ static bool create_coarse(const clm_run *run, clm_err *err) {
 /* A launch that was killed while it prepared the folder left some of what clm_run_prepare makes, spill first,
  * and nothing else. */
 static bool half_made(const clm_names *names) {
-    static const char *const ours[] = {"spill", CLM_RUN_TRANSFORM, CLM_RUN_ALIGNED};
+    static const char *const ours[] = {"spill", CLM_RUN_TRANSFORM, CLM_RUN_ALIGNED, CLM_RUN_FIXED_FOREGROUND,
+                                       CLM_RUN_MOVING_FOREGROUND};
     bool spill = false;
     for (int64_t i = 0; i < names->n; i++) {
         bool known = strncmp(names->name[i], ".job.json.tmp.", 14) == 0;
-        for (int k = 0; k < 3; k++) known |= strcmp(names->name[i], ours[k]) == 0;
+        for (int k = 0; k < 5; k++) known |= strcmp(names->name[i], ours[k]) == 0;
         if (!known) return false;
         spill |= strcmp(names->name[i], ours[0]) == 0;
     }
@@ -136,6 +137,7 @@ bool clm_run_prepare(clm_run *run, clm_err *err) {
         if (!create_field(run, k, err)) return false;
     /* job.json last: a folder with it is complete, after a power cut, too */
     return create_coarse(run, err) && clm_output_create(&run->aligned, err) &&
+           clm_output_create(&run->foreground[0], err) && clm_output_create(&run->foreground[1], err) &&
            clm_file_sync_tree(run->folder, err) && write_job(run, err);
 }
 
@@ -192,16 +194,31 @@ static bool open_coarse(clm_run *run, bool finished, clm_err *err) {
         memcpy(o.spacing_um, v->spacing, sizeof o.spacing_um);
         memcpy(o.origin_um, v->origin, sizeof o.origin_um);
         if (!clm_image_open(path, &o, &run->coarse_image[side], err)) return false;
+        clm_mask *const *foreground = v->foreground; /* other masks have been applied */
         *v = clm_view_level(run->coarse_image[side], 0);
+        v->foreground = foreground;
+    }
+    return true;
+}
+
+bool clm_run_open_foreground(clm_run *run, clm_err *err) {
+    const clm_image *images[2] = {run->fixed, run->moving};
+    static const clm_list none = {0};
+    for (int side = 0; side < 2; side++) {
+        const clm_mask_params p = {.path = run->foreground[side].path, .goes_on = true, .background = &none};
+        if (!run->foreground[side].n_levels || run->foreground_mask[side]) continue;
+        if (!clm_mask_open(images[side], &p, run->cache, &run->foreground_mask[side], err)) return false;
     }
     return true;
 }
 
 bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     clm_job_kind kind = run->kind[stage];
-    if (run->makes_coarse && (kind == CLM_JOB_COARSE || kind == CLM_JOB_SPOTS) &&
-        !open_coarse(run, kind == CLM_JOB_SPOTS, err))
+    if (run->makes_coarse && kind <= CLM_JOB_SPOTS && !open_coarse(run, kind > CLM_JOB_COARSE, err))
         return false;
+    if (kind == CLM_JOB_FOREGROUND)
+        return clm_output_open(&run->foreground[0], err) && clm_output_open(&run->foreground[1], err);
+    if (kind > CLM_JOB_FOREGROUND && !clm_run_open_foreground(run, err)) return false;
     if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
     if (kind > CLM_JOB_LATTICE && !load_lattice(run, err)) return false;
     int passes = kind == CLM_JOB_DEFORM   ? run->part[stage]

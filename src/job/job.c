@@ -19,6 +19,7 @@ typedef struct job {
 /* clang-format off */
 static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_COARSE] = {clm_job_coarse, false, {{NULL, SUM}}},
+    [CLM_JOB_FOREGROUND] = {clm_job_foreground, false, {{"share", MEAN}, {"apart", MEAN}}},
     [CLM_JOB_SPOTS] = {clm_job_spots, false, {{"spots", SUM}}},
     [CLM_JOB_GLOBAL] = {clm_job_global, false, {
         {"fixed_spots", SUM}, {"moving_spots", SUM}, {"matches", SUM}, {"inliers", SUM}, {"rms_um", MEAN},

@@ -61,6 +61,7 @@ static attempt coarser(const attempt *fine, int times) {
     for (int side = 0; side < 2; side++) {
         *to[side] = clm_view_make(from[side]->image, clm_view_voxel_um(from[side]) * (double)times);
         to[side]->mask = from[side]->mask;
+        to[side]->foreground = from[side]->foreground;
         to[side]->negative = from[side]->negative;
     }
     for (int d = 0; d < 3;

@@ -10,8 +10,8 @@
 /** figure: CLM_FIGURE_COUNT, NaN on entry; filled also on failure as far as known. */
 typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                         clm_err *err);
-clm_job_fn clm_job_coarse, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice, clm_job_deform,
-    clm_job_stitch, clm_job_measure, clm_job_apply, clm_job_pyramid, clm_job_finish;
+clm_job_fn clm_job_coarse, clm_job_foreground, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice,
+    clm_job_deform, clm_job_stitch, clm_job_measure, clm_job_apply, clm_job_pyramid, clm_job_finish;
 
 /** Moving voxels around what a block maps to that its task reads. */
 int64_t clm_job_local_margin(const clm_run *run);

@@ -6,6 +6,7 @@
 
 struct clm_mask {
     clm_image *image; /* NULL: none */
+    bool goes_on;
     const clm_list *background;
 };
 
@@ -38,6 +39,7 @@ bool clm_mask_open(const clm_image *image, const clm_mask_params *p, clm_cache *
     clm_mask *m = clm_heap_new(1, sizeof *m, err);
     if (!m) return false;
     m->background = p->background;
+    m->goes_on = p->goes_on;
     if (p->path[0]) {
         if (!open_array(image, p->path, &m->image, err)) {
             clm_heap_free(m);
@@ -68,10 +70,12 @@ static int level_for(const clm_image *image, const double spacing[3]) {
 }
 
 /* nearest mask voxel of every plane, row or column of v along axis d; -1 beyond the mask */
-static void nearest(const clm_image_level *l, const clm_vol *v, int d, int64_t *at, clm_box *box) {
+static void nearest(const clm_mask *m, const clm_image_level *l, const clm_vol *v, int d, int64_t *at,
+                    clm_box *box) {
     for (int64_t i = 0; i < v->shape[d]; i++) {
         double world = v->origin[d] + (double)i * v->spacing[d];
         int64_t k = (int64_t)floor((world - l->origin_um[d]) / l->spacing_um[d] + 0.5);
+        if (m->goes_on) k = k < 0 ? 0 : k < l->shape[d] ? k : l->shape[d] - 1;
         at[i] = k < 0 || k >= l->shape[d] ? -1 : k;
         if (at[i] < 0) continue;
         if (k < box->lo[d]) box->lo[d] = k;
@@ -79,7 +83,7 @@ static void nearest(const clm_image_level *l, const clm_vol *v, int d, int64_t *
     }
 }
 
-static int64_t fill(const clm_vol *v, const clm_vol *mask, clm_box box, int64_t *const at[3], uint8_t *in) {
+static int64_t narrow(const clm_vol *v, const clm_vol *mask, clm_box box, int64_t *const at[3], uint8_t *in) {
     int64_t count = 0;
     for (int64_t z = 0; z < v->shape[0]; z++)
         for (int64_t y = 0; y < v->shape[1]; y++) {
@@ -87,7 +91,7 @@ static int64_t fill(const clm_vol *v, const clm_vol *mask, clm_box box, int64_t 
                                    ? NULL
                                    : clm_vol_row(mask, at[0][z] - box.lo[0], at[1][y] - box.lo[1]);
             for (int64_t x = 0; x < v->shape[2]; x++, in++) {
-                *in = row && at[2][x] >= 0 && row[at[2][x] - box.lo[2]] > 0.0f;
+                *in = *in && row && at[2][x] >= 0 && row[at[2][x] - box.lo[2]] > 0.0f;
                 count += *in;
             }
         }
@@ -96,11 +100,13 @@ static int64_t fill(const clm_vol *v, const clm_vol *mask, clm_box box, int64_t 
 
 bool clm_mask_look(const clm_work *w, const clm_mask *m, const clm_vol *v, uint8_t **in, int64_t *count,
                    clm_err *err) {
-    *in = NULL;
-    *count = clm_vol_count(v);
-    if (!m->image) return true;
-    *in = clm_take_zero(w->temp, uint8_t, *count, err);
-    if (!*in) return false;
+    int64_t n = clm_vol_count(v);
+    if (!m->image) return *count = n, true;
+    if (!*in) {
+        *in = clm_take(w->temp, uint8_t, n, err);
+        if (!*in) return false;
+        memset(*in, 1, (size_t)n);
+    }
     clm_mark mark = clm_arena_mark(w->temp);
     int level = level_for(m->image, v->spacing);
     const clm_image_level *l = &clm_image_info_of(m->image)->level[level];
@@ -110,15 +116,17 @@ bool clm_mask_look(const clm_work *w, const clm_mask *m, const clm_vol *v, uint8
     for (int d = 0; d < 3; d++) {
         at[d] = clm_take(w->temp, int64_t, v->shape[d], err);
         if (!at[d]) return false;
-        nearest(l, v, d, at[d], &box);
+        nearest(m, l, v, d, at[d], &box);
         shape[d] = box.hi[d] - box.lo[d];
     }
     *count = 0;
     bool ok = true;
-    if (!clm_box_is_empty(box)) {
+    if (clm_box_is_empty(box)) {
+        memset(*in, 0, (size_t)n);
+    } else {
         ok = clm_vol_new(w->temp, shape, l->spacing_um, l->origin_um, &mask, err) &&
              clm_image_read(m->image, level, box, &mask, err);
-        if (ok) *count = fill(v, &mask, box, at, *in);
+        if (ok) *count = narrow(v, &mask, box, at, *in);
     }
     clm_arena_rewind(w->temp, mark);
     return ok ? true : clm_err_in(err, "mask");

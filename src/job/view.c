@@ -104,9 +104,13 @@ static bool read_stored(const clm_work *w, const clm_view *v, clm_box box, clm_a
     clm_mark m = clm_arena_mark(w->temp);
     uint8_t *in = NULL;
     int64_t inside = 1;
-    bool ok = (!v->mask || clm_mask_look(w, v->mask, out, &in, &inside, err)) &&
-              (!inside || clm_image_read(v->image, v->level, fine, out, err));
-    if (ok && v->mask) clm_mask_apply(v->mask, in, out);
+    const clm_mask *masks[2] = {v->mask, v->foreground ? *v->foreground : NULL};
+    bool ok = true;
+    for (int k = 0; ok && inside && k < 2; k++)
+        ok = !masks[k] || clm_mask_look(w, masks[k], out, &in, &inside, err);
+    ok = ok && (!inside || clm_image_read(v->image, v->level, fine, out, err));
+    for (int k = 0; ok && k < 2; k++)
+        if (masks[k]) clm_mask_apply(masks[k], in, out);
     for (int64_t i = 0; ok && v->negative && i < clm_vol_count(out); i++) out->data[i] = -out->data[i];
     clm_arena_rewind(w->temp, m);
     return ok;

@@ -18,19 +18,22 @@
 #define CLM_RUN_TRANSFORM "transform.ome.zarr"
 #define CLM_RUN_ALIGNED "aligned.ome.zarr"
 #define CLM_RUN_FAILED "spill/failed"
+#define CLM_RUN_FIXED_FOREGROUND "fixed_foreground.ome.zarr"
+#define CLM_RUN_MOVING_FOREGROUND "moving_foreground.ome.zarr"
 
 typedef enum clm_job_kind {
-    CLM_JOB_COARSE,  /* a block of the coarse images, where no stored level is coarse enough   */
-    CLM_JOB_SPOTS,   /* blobs, their patches and the coarse volume, per block of both images   */
-    CLM_JOB_GLOBAL,  /* one task: matches, RANSAC, intensity refinement -> affine.json         */
-    CLM_JOB_LOCAL,   /* matches per block under the global affine                              */
-    CLM_JOB_LATTICE, /* one task: the block affines solved together                            */
-    CLM_JOB_DEFORM,  /* a block's displacement field at one pass                               */
-    CLM_JOB_STITCH,  /* one chunk of a pass's field, by the collector's word                   */
-    CLM_JOB_MEASURE, /* metrics of every stage's transform on one block                        */
-    CLM_JOB_APPLY,   /* one chunk of the aligned volume                                        */
-    CLM_JOB_PYRAMID, /* one chunk of a coarser level of it                                     */
-    CLM_JOB_FINISH,  /* one task: metrics summed, the transform's metadata                     */
+    CLM_JOB_COARSE,     /* a block of the coarse images, where no stored level is coarse enough   */
+    CLM_JOB_FOREGROUND, /* the foreground of one of the images, where it is asked for           */
+    CLM_JOB_SPOTS,      /* blobs, their patches and the coarse volume, per block of both images   */
+    CLM_JOB_GLOBAL,     /* one task: matches, RANSAC, intensity refinement -> affine.json         */
+    CLM_JOB_LOCAL,      /* matches per block under the global affine                              */
+    CLM_JOB_LATTICE,    /* one task: the block affines solved together                            */
+    CLM_JOB_DEFORM,     /* a block's displacement field at one pass                               */
+    CLM_JOB_STITCH,     /* one chunk of a pass's field, by the collector's word                   */
+    CLM_JOB_MEASURE,    /* metrics of every stage's transform on one block                        */
+    CLM_JOB_APPLY,      /* one chunk of the aligned volume                                        */
+    CLM_JOB_PYRAMID,    /* one chunk of a coarser level of it                                     */
+    CLM_JOB_FINISH,     /* one task: metrics summed, the transform's metadata                     */
     CLM_JOB_KINDS
 } clm_job_kind;
 
@@ -48,7 +51,10 @@ typedef struct clm_run {
     char folder[CLM_PATH_MAX];
     clm_cache *cache;
     clm_image *fixed, *moving;
-    clm_mask *fixed_mask, *moving_mask; /* NULL: none */
+    clm_mask *fixed_mask, *moving_mask; /* as told; NULL: none */
+    clm_output foreground[2];           /* of fixed and moving, as found; no levels when not asked for */
+    int64_t foreground_factor[2][3];    /* reduction of the coarse views that it is looked for at      */
+    clm_mask *foreground_mask[2];       /* open from the stage after it */
 
     clm_view coarse_fixed, coarse_moving; /* what the global stage works on */
     bool makes_coarse;                    /* they are made first, by a stage of their own */
@@ -87,6 +93,9 @@ CLM_MUST bool clm_run_prepare(clm_run *run, clm_err *err);
 
 /** Every rank, before it runs the first task of a stage: open what earlier stages made. */
 CLM_MUST bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err);
+
+/** Of a run whose foreground stage has ended, or that has none: open what it found. Again is fine. */
+CLM_MUST bool clm_run_open_foreground(clm_run *run, clm_err *err);
 
 /** "FOLDER/NAME" of a file of the run. */
 CLM_MUST bool clm_run_path(const clm_run *run, char out[CLM_PATH_MAX], clm_err *err, const char *fmt, ...)

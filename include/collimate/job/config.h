@@ -45,6 +45,10 @@ typedef struct clm_list {
       "fixed voxels of exactly these values take no part")                                                   \
     K(LIST, clm_list, mask_moving_background, "mask.moving_background", "[]", -1e30, 1e30, "",               \
       "moving voxels of exactly these values take no part")                                                  \
+    K(BOOL, bool, mask_fixed_foreground, "mask.fixed_foreground", "false", 0, 0, "",                         \
+      "of the fixed image only the foreground takes part, found by the program; written to the run folder")  \
+    K(BOOL, bool, mask_moving_foreground, "mask.moving_foreground", "false", 0, 0, "",                       \
+      "the same of the moving image")                                                                        \
     K(REAL, double, align_spacing_um, "align.spacing_um", "0", 0, 1e6, "",                                   \
       "finest voxel spacing the alignment works at; 0: the fixed image's own")                               \
     K(TEXT, char *, global_method, "global.method", "\"auto\"", 0, 0, "auto|blobs|centre|identity|given",    \

@@ -13,6 +13,7 @@ typedef struct clm_mask_params {
     const char *path;           /* an array or pyramid, above zero inside, laid over the image by its own
                                    spacing and origin, or by the image's when it has none and the same shape;
                                    beyond it is outside. "": none                                      */
+    bool goes_on;               /* beyond the array is what its border says                            */
     const clm_list *background; /* voxels of exactly these values are outside                          */
 } clm_mask_params;
 
@@ -23,7 +24,8 @@ CLM_MUST bool clm_mask_open(const clm_image *image, const clm_mask_params *p, cl
 void clm_mask_close(clm_mask *m); /* NULL is fine */
 
 /** Before the voxels of v (packed, placed, data not looked at) are read: which of them the mask's array has
- *  inside. *in is made in w->temp, 1 inside, or NULL when all are; *count how many. */
+ *  inside. *in is NULL (all), then made in w->temp where not all are, 1 inside; or what another mask has left, then
+ *  narrowed. *count how many. */
 CLM_MUST bool clm_mask_look(const clm_work *w, const clm_mask *m, const clm_vol *v, uint8_t **in,
                             int64_t *count, clm_err *err);
 /** After: NaN to what is not in `in` (NULL: all is) or has a background value. */

@@ -10,14 +10,15 @@
 #include "collimate/store/ome.h"
 
 typedef struct clm_view {
-    const clm_image *image; /* not owned */
-    const clm_mask *mask;   /* not owned; NULL: every voxel counts */
-    bool negative;          /* intensities times -1: what is dark is looked at as bright */
-    int level;              /* of the stored pyramid */
-    int64_t factor[3];      /* block mean of so many voxels of that level */
-    int64_t shape[3];       /* working voxels */
-    double spacing[3];      /* micrometres */
-    double origin[3];       /* world micrometres of working voxel (0,0,0) */
+    const clm_image *image;      /* not owned */
+    const clm_mask *mask;        /* not owned; NULL: every voxel counts */
+    clm_mask *const *foreground; /* another, of both the narrower counts; *foreground NULL: not known yet */
+    bool negative;               /* intensities times -1: what is dark is looked at as bright */
+    int level;                   /* of the stored pyramid */
+    int64_t factor[3];           /* block mean of so many voxels of that level */
+    int64_t shape[3];            /* working voxels */
+    double spacing[3];           /* micrometres */
+    double origin[3];            /* world micrometres of working voxel (0,0,0) */
 } clm_view;
 
 /** The view whose voxels are nearest to `spacing_um` on every axis, never finer than stored, from the
