@@ -159,6 +159,9 @@ bool clm_codec_of_n5(const clm_json *v, const char *type, clm_stored element, cl
         c.kind = CLM_CODEC_BZ2;
     else if (strcmp(type, "xz") == 0)
         c.kind = CLM_CODEC_LZMA, c.lzma_format = 1;
+    else if (strcmp(type, "lzma") ==
+             0) /* what zarr-python 2 calls xz with another check, and the other kinds */
+        return lzma_of(v, &c, err) && (*out = c, true);
     else if (strcmp(type, "lz4") == 0)
         c.kind = CLM_CODEC_LZ4_N5;
     else if (strcmp(type, "zstd") == 0)

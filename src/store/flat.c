@@ -94,6 +94,7 @@ bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int6
     bool ok = data->data || (f->fd >= 0 && fstat(f->fd, &st) == 0) || clm_fail_os(err, CLM_E_IO, "open");
     if (ok && !data->data) have = (int64_t)st.st_size;
     n *= (int64_t)clm_dtype_size(i.dtype);
+    if (offset < 0) f->offset = offset = have - n;
     if (ok && (offset < 0 || have < offset || have - offset < n))
         ok = clm_fail(err, CLM_E_FORMAT, "%lld bytes of voxels, the header promises %lld: cut short",
                       (long long)(have - offset), (long long)n);
@@ -112,10 +113,12 @@ bool clm_gunzip(clm_buf *b, clm_err *err) {
     clm_codec gzip = {.kind = CLM_CODEC_GZIP};
     clm_buf out = {0};
     if (b->n < 18) return clm_fail(err, CLM_E_FORMAT, "gzip: %zu bytes", b->n);
-    const unsigned char *p = b->data + b->n - 4; /* the size modulo 2^32; deflate packs 1 : 1032 at best */
+    /* the last member's size modulo 2^32; there may be several members. Deflate packs 1 : 1032 at best */
+    const unsigned char *p = b->data + b->n - 4;
     size_t cap = (size_t)p[0] | (size_t)p[1] << 8 | (size_t)p[2] << 16 | (size_t)p[3] << 24, made = 0;
     bool ok = false;
-    for (; !ok && cap <= b->n * 1040 + 65536; cap += (size_t)1 << 32) {
+    size_t step = b->n >> 26 ? (size_t)1 << 32 : 0;
+    for (; !ok && cap <= b->n * 1040 + 65536; cap += step ? step : cap + 65536) {
         if (!clm_buf_reserve(&out, cap + 1, err)) break;
         ok = clm_codec_decode(&gzip, b->data, b->n, out.data, cap, &made, err);
         if (!ok && !strstr(err->text, "more than")) break;

@@ -250,18 +250,37 @@ static bool stays(const h5 *f, clm_err *err) {
                           "HDF5: its voxels are in a file that does not stand beside this one (%s)", name);
 }
 
+static bool knows_filters(const h5 *f, clm_err *err) {
+    hid_t list = H5Dget_create_plist(f->data);
+    int n = list > 0 ? H5Pget_nfilters(list) : 0;
+    bool ok = true;
+    for (int i = 0; ok && i < n; i++) {
+        char name[64] = "";
+        unsigned flags, config;
+        size_t values = 0;
+        H5Z_filter_t id =
+            H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, sizeof name, name, &config);
+        ok = H5Zfilter_avail(id) > 0 ||
+             clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: filter %d (%s) is not known here", (int)id, name);
+    }
+    if (list > 0) (void)H5Pclose(list);
+    return ok;
+}
+
 static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i, clm_place *p,
                     clm_err *err) {
     hsize_t shape[H5S_MAX_RANK];
     hid_t beside = H5Pcreate(H5P_DATASET_ACCESS); /* not in the folder we happen to be in */
     (void)H5Pset_efile_prefix(beside, "${ORIGIN}");
     (void)H5Pset_virtual_prefix(beside, "${ORIGIN}");
-    f->data = H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0 || H5Lexists(f->file, path, H5P_DEFAULT) > 0
-                  ? H5Dopen2(f->file, path, beside)
-                  : -1;
+    bool there =
+        H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0 || H5Lexists(f->file, path, H5P_DEFAULT) > 0;
+    f->data = there ? H5Dopen2(f->file, path, beside) : -1;
+    if (f->data < 0) /* said before another call forgets why */
+        (void)(there ? h5_fail(err, CLM_E_UNSUPPORTED, "cannot be opened as a dataset")
+                     : clm_fail(err, CLM_E_NOTFOUND, "HDF5: no dataset of this name"));
     (void)H5Pclose(beside);
-    if (f->data < 0) return h5_fail(err, CLM_E_NOTFOUND, "no dataset of this name");
-    if (!stays(f, err)) return false;
+    if (f->data < 0 || !stays(f, err) || !knows_filters(f, err)) return false;
     hid_t space = H5Dget_space(f->data), type = H5Dget_type(f->data);
     int ndim = space > 0 ? H5Sget_simple_extent_ndims(space) : -1;
     bool ok = ndim >= 0 && ndim <= CLM_DIMS_MAX && H5Sget_simple_extent_dims(space, shape, NULL) >= 0;

@@ -1,4 +1,5 @@
 #include "collimate/base/file.h"
+#include "collimate/store/codec_json.h"
 #include "collimate/store/format.h"
 #include "collimate/store/scale.h"
 
@@ -6,8 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* NRRD, http://teem.sourceforge.net/nrrd/format.html: attached headers and single detached files, raw or
- * gzip. Axes are listed fastest first. World x left, y posterior, z superior, as ITK has it; a space
+/* NRRD, http://teem.sourceforge.net/nrrd/format.html: attached headers and single detached files, raw, gzip,
+ * bzip2 or text. Axes are listed fastest first. World x left, y posterior, z superior, as ITK has it; a space
  * that is not anatomical is taken as it is. */
 
 #define HEADER_MOST ((size_t)1 << 20)
@@ -16,7 +17,9 @@ typedef struct nrrd {
     int ndim;
     int64_t size[CLM_DIMS_MAX]; /* fastest first */
     clm_dtype type;
-    bool big, gzip, typed, encoded;
+    bool big, typed;
+    const char *encoding; /* raw, gzip, bzip2 or ascii; NULL: not told */
+    int space_dimension;
     int64_t skip;
     double direction[CLM_DIMS_MAX][3], origin[3], spacing[CLM_DIMS_MAX];
     bool is_space[CLM_DIMS_MAX], has_directions, has_spacings;
@@ -24,51 +27,32 @@ typedef struct nrrd {
     char unit[24], space[64], data_file[256];
 } nrrd;
 
+/* Every spelling of the format: "signed" and " int" may be said or not, and the widths have names with and without _t. */
 static bool type_of(const char *name, clm_dtype *out) {
     static const struct {
-        const char *name;
+        const char *name[4];
         clm_dtype type;
-    } table[] = {{"signed char", CLM_I8},
-                 {"int8", CLM_I8},
-                 {"int8_t", CLM_I8},
-                 {"uchar", CLM_U8},
-                 {"unsigned char", CLM_U8},
-                 {"uint8", CLM_U8},
-                 {"uint8_t", CLM_U8},
-                 {"short", CLM_I16},
-                 {"short int", CLM_I16},
-                 {"signed short", CLM_I16},
-                 {"signed short int", CLM_I16},
-                 {"int16", CLM_I16},
-                 {"int16_t", CLM_I16},
-                 {"ushort", CLM_U16},
-                 {"unsigned short", CLM_U16},
-                 {"unsigned short int", CLM_U16},
-                 {"uint16", CLM_U16},
-                 {"uint16_t", CLM_U16},
-                 {"int", CLM_I32},
-                 {"signed int", CLM_I32},
-                 {"int32", CLM_I32},
-                 {"int32_t", CLM_I32},
-                 {"uint", CLM_U32},
-                 {"unsigned int", CLM_U32},
-                 {"uint32", CLM_U32},
-                 {"uint32_t", CLM_U32},
-                 {"longlong", CLM_I64},
-                 {"long long", CLM_I64},
-                 {"int64", CLM_I64},
-                 {"int64_t", CLM_I64},
-                 {"ulonglong", CLM_U64},
-                 {"unsigned long long", CLM_U64},
-                 {"uint64", CLM_U64},
-                 {"uint64_t", CLM_U64},
-                 {"float", CLM_F32},
-                 {"double", CLM_F64}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (strcmp(name, table[i].name) != 0) continue;
-        *out = table[i].type;
-        return true;
-    }
+    } table[] = {{{"char", "int8", "int8_t"}, CLM_I8},
+                 {{"uchar", "unsigned char", "uint8", "uint8_t"}, CLM_U8},
+                 {{"short", "int16", "int16_t"}, CLM_I16},
+                 {{"ushort", "unsigned short", "uint16", "uint16_t"}, CLM_U16},
+                 {{"int", "int32", "int32_t"}, CLM_I32},
+                 {{"uint", "unsigned int", "uint32", "uint32_t"}, CLM_U32},
+                 {{"longlong", "long long", "int64", "int64_t"}, CLM_I64},
+                 {{"ulonglong", "unsigned long long", "uint64", "uint64_t"}, CLM_U64},
+                 {{"float"}, CLM_F32},
+                 {{"double"}, CLM_F64}};
+    bool with_sign = strncmp(name, "signed ", 7) == 0;
+    char plain[32];
+    (void)snprintf(plain, sizeof plain, "%s", name + (with_sign ? 7 : 0));
+    size_t n = strlen(plain);
+    if (clm_text_ends(plain, "short int") || clm_text_ends(plain, "long long int")) plain[n - 4] = 0;
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++)
+        for (int k = 0; k < 4 && table[i].name[k]; k++)
+            if (strcmp(plain, table[i].name[k]) == 0) {
+                *out = table[i].type;
+                return *out != CLM_I8 || with_sign || strcmp(plain, "char") != 0; /* char alone is no type */
+            }
     return false;
 }
 
@@ -83,8 +67,8 @@ static bool word(const char **p, char out[64]) {
     return true;
 }
 
-/* "(x,y,z)" or "none" */
-static bool vector(const char **p, double v[3], bool *none) {
+/* "(x,y,z)", or as many as the space has, or "none" */
+static bool vector(const char **p, int ndim, double v[3], bool *none) {
     while (**p == ' ') (*p)++;
     *none = strncmp(*p, "none", 4) == 0;
     if (*none) {
@@ -98,7 +82,7 @@ static bool vector(const char **p, double v[3], bool *none) {
     inner[end - *p - 1] = 0;
     const char *q = inner;
     *p = end + 1;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < ndim; i++)
         if (!word(&q, item) || !clm_text_real(item, &v[i])) return false;
     return true;
 }
@@ -106,7 +90,7 @@ static bool vector(const char **p, double v[3], bool *none) {
 static bool directions(nrrd *n, const char *value) {
     for (int i = 0; i < n->ndim; i++) {
         bool none;
-        if (!vector(&value, n->direction[i], &none)) return false;
+        if (!vector(&value, n->space_dimension, n->direction[i], &none)) return false;
         n->is_space[i] = !none;
     }
     return n->has_directions = true;
@@ -130,7 +114,7 @@ static bool sizes(nrrd *n, const char *value) {
 
 /* Quoted units, one for each space axis: "mm" "mm" "mm" */
 static bool units(nrrd *n, const char *value) {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < n->space_dimension; i++) {
         const char *a = strchr(value, '"'), *b = a ? strchr(a + 1, '"') : NULL;
         if (!b) return false;
         (void)snprintf(n->unit, sizeof n->unit, "%.*s", (int)(b - a - 1), a + 1);
@@ -150,6 +134,15 @@ static bool space(nrrd *n, const char *value) {
     return true;
 }
 
+static const char *encoding_of(const char *name) {
+    static const char *const known[][2] = {{"raw", "raw"},     {"gzip", "gzip"}, {"gz", "gzip"},
+                                           {"bzip2", "bzip2"}, {"bz2", "bzip2"}, {"ascii", "ascii"},
+                                           {"text", "ascii"},  {"txt", "ascii"}};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (strcmp(name, known[i][0]) == 0) return known[i][1];
+    return NULL;
+}
+
 static bool field(nrrd *n, const char *key, const char *value, clm_err *err) {
     bool ok = true, none;
     int64_t x = 0;
@@ -163,22 +156,24 @@ static bool field(nrrd *n, const char *key, const char *value, clm_err *err) {
     } else if (strcmp(key, "endian") == 0) {
         n->big = strcmp(value, "big") == 0;
     } else if (strcmp(key, "encoding") == 0) {
-        n->gzip = strcmp(value, "gzip") == 0 || strcmp(value, "gz") == 0;
-        n->encoded = true;
-        if (!n->gzip && strcmp(value, "raw") != 0)
-            return clm_fail(err, CLM_E_UNSUPPORTED, "NRRD: encoding %s; raw or gzip", value);
+        n->encoding = encoding_of(value);
+        if (!n->encoding)
+            return clm_fail(err, CLM_E_UNSUPPORTED, "NRRD: encoding %s; raw, gzip, bzip2 or ascii", value);
     } else if (strcmp(key, "space directions") == 0) {
         ok = n->ndim && directions(n, value);
     } else if (strcmp(key, "space origin") == 0) {
-        ok = vector(&value, n->origin, &none) && !none;
+        ok = vector(&value, n->space_dimension, n->origin, &none) && !none;
     } else if (strcmp(key, "spacings") == 0) {
         ok = n->ndim && reals(n, value);
     } else if (strcmp(key, "space units") == 0) {
         ok = units(n, value);
     } else if (strcmp(key, "space") == 0) {
         ok = space(n, value);
+    } else if (strcmp(key, "space dimension") == 0) {
+        ok = clm_text_int(value, &x) && (x == 2 || x == 3);
+        n->space_dimension = (int)x;
     } else if (strcmp(key, "byte skip") == 0) {
-        ok = clm_text_int(value, &n->skip) && n->skip >= 0;
+        ok = clm_text_int(value, &n->skip) && n->skip >= -1; /* -1: the voxels are the file's end */
     } else if (strcmp(key, "line skip") == 0) {
         ok = clm_text_int(value, &x) && x == 0;
     } else if (strcmp(key, "data file") == 0 || strcmp(key, "datafile") == 0) {
@@ -252,14 +247,70 @@ static bool set_place(clm_array *a, const nrrd *n, clm_err *err) {
     return true;
 }
 
+/* Numbers between blanks, as native elements. */
+static bool numbers(const clm_buf *text, clm_dtype type, int64_t count, unsigned char *out, clm_err *err) {
+    const double most =
+        clm_dtype_is_integer(type) ? 9007199254740992.0 : HUGE_VAL; /* what a double holds exactly */
+    size_t size = clm_dtype_size(type), at = 0;
+    for (int64_t i = 0; i < count; i++) {
+        char item[64];
+        unsigned char element[16];
+        size_t len = 0;
+        double x;
+        while (at < text->n && memchr(" \t\r\n,", text->data[at], 5)) at++;
+        while (at < text->n && len < sizeof item - 1 && !memchr(" \t\r\n,", text->data[at], 5))
+            item[len++] = (char)text->data[at++];
+        item[len] = 0;
+        bool known = clm_text_real(item, &x) && fabs(x) <= most;
+        if (!known && !clm_dtype_is_integer(type)) { /* the format's own words */
+            known = strcmp(item, "nan") == 0 || strcmp(item, "inf") == 0 || strcmp(item, "-inf") == 0;
+            x = item[0] == 'n' ? (double)NAN : item[0] == '-' ? -HUGE_VAL : HUGE_VAL;
+        }
+        if (!known || !clm_fill_of_double(x, type, element, err))
+            return clm_fail(err, CLM_E_FORMAT, "NRRD: value %lld of %lld, \"%s\", is no %s", (long long)i,
+                            (long long)count, item, clm_dtype_name(type));
+        memcpy(out + (size_t)i * size, element, size);
+    }
+    return true;
+}
+
+/* The file's voxels from `offset` on, undone, replacing *data. */
+static bool unpack(const nrrd *n, const char *file, int64_t offset, const clm_array_info *info, clm_buf *data,
+                   clm_err *err) {
+    clm_codec bzip2 = {.kind = CLM_CODEC_BZ2};
+    clm_buf out = {0};
+    size_t size = clm_dtype_size(info->dtype);
+    int64_t count;
+    if (!clm_product(info->ndim, info->shape, INT64_MAX / 32, &count, err) ||
+        !clm_file_read(file, (size_t)1 << 36, data, err))
+        return false;
+    if (data->n < (size_t)offset) return clm_fail(err, CLM_E_FORMAT, "NRRD: cut short");
+    memmove(data->data, data->data + offset, data->n - (size_t)offset);
+    data->n -= (size_t)offset;
+    if (n->encoding[0] == 'g') return clm_gunzip(data, err);
+    /* two letters a value; bzip2 packs runs of 51 : 1 into blocks of 900 kB, of 40 bytes at the least */
+    bool text = n->encoding[0] == 'a';
+    size_t want = (size_t)count * size;
+    if (text ? (size_t)count > data->n / 2 + 1 : want / 1200000 > data->n)
+        return clm_fail(err, CLM_E_FORMAT, "NRRD: %zu bytes cannot hold %lld values", data->n,
+                        (long long)count);
+    bool ok = clm_buf_reserve(&out, want + 1, err) &&
+              (text ? numbers(data, info->dtype, count, out.data, err)
+                    : clm_codec_decode(&bzip2, data->data, data->n, out.data, want, &out.n, err));
+    if (text) out.n = want;
+    clm_buf_free(ok ? data : &out);
+    if (ok) *data = out;
+    return ok;
+}
+
 static bool open_parsed(const char *file, nrrd *n, size_t header, clm_array **out, clm_err *err) {
     char other[CLM_PATH_MAX];
     clm_array_info info = {.ndim = n->ndim, .dtype = n->type, .format = "nrrd"};
     clm_buf data = {0};
     int64_t offset = (int64_t)header + n->skip;
-    (void)snprintf(info.codec, sizeof info.codec, "%s", n->gzip ? "gzip" : "none");
-    if (!n->ndim || !n->typed || !n->encoded)
+    if (!n->ndim || !n->typed || !n->encoding)
         return clm_fail(err, CLM_E_FORMAT, "NRRD: type, dimension or encoding is missing");
+    (void)snprintf(info.codec, sizeof info.codec, "%s", n->encoding[0] == 'r' ? "none" : n->encoding);
     for (int i = 0; i < n->ndim; i++) info.shape[n->ndim - 1 - i] = n->size[i];
     if (n->data_file[0]) {
         size_t folder = (size_t)(clm_path_name(file) - file);
@@ -269,18 +320,15 @@ static bool open_parsed(const char *file, nrrd *n, size_t header, clm_array **ou
         file = other;
         offset = n->skip;
     }
-    bool ok = true;
-    if (n->gzip) {
-        ok = clm_file_read(file, (size_t)1 << 36, &data, err);
-        if (ok && data.n < (size_t)offset) ok = clm_fail(err, CLM_E_FORMAT, "NRRD: cut short");
-        if (ok) {
-            memmove(data.data, data.data + offset, data.n - (size_t)offset);
-            data.n -= (size_t)offset;
-            offset = 0;
-            ok = clm_gunzip(&data, err);
-        }
+    bool ok = true, raw = n->encoding[0] == 'r';
+    if (n->skip < 0) offset = -1;
+    if (n->skip < 0 && !raw) ok = clm_fail(err, CLM_E_FORMAT, "NRRD: byte skip -1 is of raw voxels only");
+    if (ok && !raw) {
+        ok = unpack(n, file, offset, &info, &data, err);
+        offset = 0;
     }
-    ok = ok && clm_flat_open(file, &info, n->big != clm_host_is_big(), offset, &data, out, err);
+    ok = ok && clm_flat_open(file, &info, n->encoding[0] != 'a' && n->big != clm_host_is_big(), offset, &data,
+                             out, err);
     clm_buf_free(&data);
     if (!ok || set_place(*out, n, err)) return ok;
     clm_array_close(*out);
@@ -290,7 +338,7 @@ static bool open_parsed(const char *file, nrrd *n, size_t header, clm_array **ou
 bool clm_nrrd_open(const char *file, clm_array **out, clm_err *err) {
     clm_buf head = {0};
     size_t end = 0;
-    nrrd n = {.sign = {1, 1, 1}, .um = {1e3, 1e3, 1e3}, .unit = "mm (not said)"};
+    nrrd n = {.space_dimension = 3, .sign = {1, 1, 1}, .um = {1e3, 1e3, 1e3}, .unit = "mm (not said)"};
     bool ok = clm_file_head(file, HEADER_MOST, &head, err) &&
               parse(&n, (const char *)head.data, head.n, &end, err) && open_parsed(file, &n, end, out, err);
     clm_buf_free(&head);

@@ -294,6 +294,8 @@ static bool make_array(const char *file, tiff **f, const page_kind *k, stack *s,
     uint16_t compression = 0;
     (void)TIFFSetSubDirectory((*f)->t, (*f)->page[0]);
     (void)TIFFGetFieldDefaulted((*f)->t, TIFFTAG_COMPRESSION, &compression);
+    if (!TIFFIsCODECConfigured(compression))
+        return clm_fail(err, CLM_E_UNSUPPORTED, "TIFF: compression %u is not known here", compression);
     /* ImageJ beyond 4 GiB: one directory, all planes behind its first strip */
     bool giant = (*f)->pages == 1 && s->images > 1 && compression == COMPRESSION_NONE;
     int64_t pages = giant ? s->images : (*f)->pages, n;

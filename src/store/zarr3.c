@@ -61,13 +61,35 @@ static bool parse_transpose(const clm_json *conf, clm_pipe *p, clm_err *err) {
     return true;
 }
 
+/* numcodecs' filters are codecs of arrays here: their elements get their byte order from "bytes" behind them. */
+static bool is_filter(const char *name) {
+    static const char *const filter[] = {"delta",    "fixedscaleoffset", "quantize",
+                                         "bitround", "astype",           "packbits"};
+    for (size_t i = 0; i < sizeof filter / sizeof filter[0]; i++)
+        if (strncmp(name, "numcodecs.", 10) == 0 && strcmp(name + 10, filter[i]) == 0) return true;
+    return false;
+}
+
+/* What the filters so far make of an element. */
+static clm_stored filtered(const clm_pipe *p) {
+    clm_stored s = {p->dtype, p->big};
+    for (int i = 0; i < p->chain.n; i++) {
+        const clm_codec *c = &p->chain.codec[i];
+        if (c->kind == CLM_CODEC_PACKBITS) s.type = CLM_U8;
+        if (c->kind == CLM_CODEC_DELTA || c->kind == CLM_CODEC_SCALE_OFFSET || c->kind == CLM_CODEC_ASTYPE)
+            s.type = c->to.type;
+    }
+    return s;
+}
+
 static bool parse_bytes(const clm_json *conf, clm_pipe *p, clm_err *err) {
     const char *endian = clm_json_text(clm_json_get(conf, "endian"));
-    if (clm_dtype_size(p->dtype) > 1 && !endian)
+    if (clm_dtype_size(filtered(p).type) > 1 && !endian)
         return clm_fail(err, CLM_E_FORMAT, "bytes: endian is missing");
     if (endian && strcmp(endian, "little") != 0 && strcmp(endian, "big") != 0)
         return clm_fail(err, CLM_E_FORMAT, "bytes: endian %s", endian);
     p->big = endian && endian[0] == 'b';
+    for (int i = 0; i < p->chain.n; i++) p->chain.codec[i].from.big = p->chain.codec[i].to.big = p->big;
     return true;
 }
 
@@ -107,8 +129,8 @@ static bool parse_sharding(const clm_json *conf, clm_pipe *p, int depth, clm_err
 static bool parse_compressor(const char *name, const clm_json *conf, clm_pipe *p, clm_err *err) {
     if (p->chain.n == CLM_CHAIN_MAX)
         return clm_fail(err, CLM_E_UNSUPPORTED, "more than %d codecs", CLM_CHAIN_MAX);
+    clm_stored element = filtered(p);
     clm_codec *c = &p->chain.codec[p->chain.n++];
-    clm_stored element = {p->dtype, p->big};
     if (strncmp(name, "numcodecs.", 10) == 0) return clm_codec_of_numcodecs(conf, name + 10, element, c, err);
     static const char *const core[] = {"gzip", "zstd", "blosc", "crc32c"};
     for (int i = 0; i < 4; i++) {
@@ -139,7 +161,10 @@ static bool parse_codecs(const clm_json *list, clm_pipe *p, int depth, clm_err *
         if (!name) return clm_fail(err, CLM_E_FORMAT, "codecs: one has no name");
         bool transpose = strcmp(name, "transpose") == 0, bytes = strcmp(name, "bytes") == 0;
         bool shard = strcmp(name, "sharding_indexed") == 0;
-        if (in_bytes == (transpose || bytes || shard))
+        if (!in_bytes && (transpose || shard) && p->chain.n)
+            return clm_fail(err, CLM_E_UNSUPPORTED, "codecs: %s behind %s", name,
+                            clm_codec_name(&p->chain.codec[p->chain.n - 1]));
+        if (in_bytes == (transpose || bytes || shard || is_filter(name)))
             return clm_fail(err, CLM_E_FORMAT, "codecs: %s stands %s the one that makes bytes", name,
                             in_bytes ? "behind" : "before");
         bool ok = transpose ? parse_transpose(conf, p, err)

@@ -90,8 +90,8 @@ CLM_MUST bool clm_nifti_open(const char *file, clm_array **out, clm_err *err);
 CLM_MUST bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_err *err);
 CLM_MUST bool clm_tiff_open(const char *file, clm_array **out, clm_err *err);
 CLM_MUST bool clm_nrrd_open(const char *file, clm_array **out, clm_err *err);
-/** flat.c: elements that stand one after the other in a file from `offset` on, or in data (taken over;
- *  data->data NULL: in the file). info: shape and dtype; chunks are chosen here. */
+/** flat.c: elements that stand one after the other in a file from `offset` on (-1: the last of the file), or in data
+ *  (taken over; data->data NULL: in the file). info: shape and dtype; chunks are chosen here. */
 CLM_MUST bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int64_t offset,
                             clm_buf *data, clm_array **out, clm_err *err);
 /** Chunks of such elements: pieces that follow one another in the file. */

@@ -442,6 +442,12 @@ static void bad_metadata_is_refused(void **state) {
         {"zarr.json", V3("", "[" BYTES "," BYTES "]"), "behind", CLM_E_FORMAT},
         {"zarr.json", V3("", "[{\"name\":\"gzip\"}," BYTES "]"), "before", CLM_E_FORMAT},
         {"zarr.json", V3("", "[" BYTES ",{\"name\":\"mystery\"}]"), "mystery", CLM_E_UNSUPPORTED},
+        {"zarr.json",
+         V3("",
+            "[{\"name\":\"numcodecs.delta\"},{\"name\":\"transpose\",\"configuration\":{\"order\":[0]}}," BYTES
+            "]"),
+         "transpose behind delta", CLM_E_UNSUPPORTED},
+        {"zarr.json", V3("", "[{\"name\":\"numcodecs.zfpy\"}," BYTES "]"), "zfpy", CLM_E_FORMAT},
         {"zarr.json", V3("\"new\":{},", "[" BYTES "]"), "new", CLM_E_UNSUPPORTED},
         {"zarr.json", V3("\"storage_transformers\":[{\"name\":\"x\"}],", "[" BYTES "]"),
          "storage_transformers", CLM_E_UNSUPPORTED},
@@ -470,6 +476,51 @@ static void bad_metadata_is_refused(void **state) {
     assert_fails(CLM_E_FORMAT, clm_array_open(path, &a, &err), err);
 }
 
+/* numcodecs' filters as zarr-python 3 writes them, codecs of arrays before "bytes", whose byte order they get. */
+static void filters_before_bytes(void **state) {
+    (void)state;
+#define NAMED(name, conf) "{\"name\":\"numcodecs." name "\",\"configuration\":{" conf "}}"
+#define BIG "{\"name\":\"bytes\",\"configuration\":{\"endian\":\"big\"}}"
+    static const struct {
+        const char *codecs;
+        const char *bytes;
+        size_t n;
+        uint16_t want[4];
+    } table[] = {
+        {"[" NAMED("delta", "\"dtype\":\"<u2\"") "," BIG "]", "\0\5\xff\xff\1\0\0\0", 8, {5, 4, 260, 260}},
+        {"[" NAMED("astype", "\"encode_dtype\":\"|u1\",\"decode_dtype\":\"<u2\"") ",{\"name\":\"bytes\"}]",
+         "\1\2\3\377",
+         4,
+         {1, 2, 3, 255}},
+        {"[" NAMED("fixedscaleoffset",
+                   "\"offset\":10,\"scale\":2,\"dtype\":\"<u2\",\"astype\":\"<i4\"") "," BIG "]",
+         "\0\0\0\2\377\377\377\374\0\0\0\0\0\0\1\0",
+         16,
+         {11, 8, 10, 138}},
+        {"[" NAMED("bitround", "\"keepbits\":3") "," NAMED("quantize", "\"digits\":3") "," BYTES "]",
+         "\1\0\2\0\3\0\0\1",
+         8,
+         {1, 2, 3, 256}},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
+        char path[CLM_PATH_MAX], file[CLM_PATH_MAX], text[900];
+        clm_err err = CLM_ERR_NONE;
+        clm_array *a = NULL;
+        uint16_t got[4];
+        fresh(path, "");
+        (void)snprintf(text, sizeof text, "%.*s%s}", (int)(strlen(V3("", "")) - 1), V3("", ""),
+                       table[i].codecs);
+        assert_ok(clm_path_join(file, path, "zarr.json", &err), err);
+        assert_ok(clm_file_publish(file, text, strlen(text), false, &err), err);
+        assert_ok(clm_path_join(file, path, "c/0", &err), err);
+        assert_ok(clm_file_publish(file, table[i].bytes, table[i].n, false, &err), err);
+        assert_ok(clm_array_open(path, &a, &err), err);
+        assert_ok(clm_array_read(a, (const int64_t[]){0}, (const int64_t[]){4}, got, &err), err);
+        assert_memory_equal(got, table[i].want, sizeof got);
+        clm_array_close(a);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
@@ -481,6 +532,7 @@ int main(void) {
         cmocka_unit_test(threads_tell_the_first_failure),
         cmocka_unit_test(put_is_seen_through_the_cache),
         cmocka_unit_test(bad_metadata_is_refused),
+        cmocka_unit_test(filters_before_bytes),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

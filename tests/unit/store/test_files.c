@@ -2,6 +2,7 @@
 #include "support/temp.h"
 
 #include "collimate/base/file.h"
+#include "collimate/store/codec.h"
 #include "collimate/store/image.h"
 
 #include <hdf5.h>
@@ -13,6 +14,11 @@
 /* Images in one file: NIfTI, NRRD, TIFF, HDF5. Voxel (z,y,x) of the file holds 100 z + 10 y + x. */
 
 enum { NZ = 3, NY = 4, NX = 5 };
+
+/* the bytes 0 1 0 2 by bzip2 */
+#define BZ2_OF_1_2                                                                     \
+    "\102\132\150\071\061\101\131\046\123\131\060\241\265\155\000\000\000\100\000\160" \
+    "\000\040\000\060\314\014\172\202\161\167\044\123\205\011\003\012\033\126\320"
 
 static char folder[CLM_PATH_MAX];
 static uint16_t voxels[NZ * NY * NX];
@@ -109,6 +115,87 @@ static void nifti_axes(void **state) {
     write_file(path, "e.nii", h, sizeof h);
     assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
     assert_non_null(strstr(err.text, "cut short"));
+}
+
+static void write_bytes(char path[CLM_PATH_MAX], const char *name, const void *bytes, size_t n) {
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_path_join(path, folder, name, &err), err);
+    assert_ok(clm_file_publish(path, bytes, n, false, &err), err);
+}
+
+static void assert_array(const char *path, const char *type, const void *want, size_t bytes) {
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    unsigned char got[64];
+    assert_ok(clm_array_open(path, &a, &err), err);
+    const clm_array_info *i = clm_array_info_of(a);
+    assert_string_equal(clm_dtype_name(i->dtype), type);
+    assert_ok(clm_array_read(a, (const int64_t[CLM_DIMS_MAX]){0}, i->shape, got, &err), err);
+    assert_memory_equal(got, want, bytes);
+    clm_array_close(a);
+}
+
+/* What other writers of NRRD do: text, bzip2, planes, long names of types, headers before foreign ones. */
+static void nrrd_encodings(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    static const char text[] =
+        "NRRD0004\ntype: float\ndimension: 2\nspace dimension: 2\nsizes: 2 2\n"
+        "space directions: (1,0) (0,1)\nspace origin: (0,0)\nencoding: text\n\n1.5 -inf\n1e3 0\n";
+    const float reals[4] = {1.5f, -__builtin_inff(), 1000, 0};
+    write_bytes(path, "t.nrrd", text, sizeof text - 1);
+    assert_array(path, "float32", reals, sizeof reals);
+    static const char wrong[] = "NRRD0004\ntype: uchar\ndimension: 1\nsizes: 3\nencoding: ascii\n\n1 256 3\n";
+    write_bytes(path, "u.nrrd", wrong, sizeof wrong - 1);
+    assert_fails(CLM_E_FORMAT, clm_array_open(path, &a, &err), err);
+    assert_non_null(strstr(err.text, "\"256\""));
+    static const char packed[] =
+        "NRRD0004\ntype: short int\ndimension: 1\nsizes: 2\nendian: big\nencoding: bz2\n\n" BZ2_OF_1_2;
+    const int16_t shorts[2] = {1, 2};
+    write_bytes(path, "v.nrrd", packed, sizeof packed - 1);
+    assert_array(path, "int16", shorts, sizeof shorts);
+    static const char tail[] =
+        "NRRD0004\ntype: signed long long int\ndimension: 1\nsizes: 1\nendian: little\n"
+        "byte skip: -1\nencoding: raw\n\nanything\7\0\0\0\0\0\0\0";
+    const int64_t seven = 7;
+    write_bytes(path, "w.nrrd", tail, sizeof tail - 1);
+    assert_array(path, "int64", &seven, sizeof seven);
+}
+
+/* A .nii.gz in several members, as block compressors write it: the last one may be empty. */
+static void gzip_members(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_buf part[3] = {{0}}, all = {0};
+    static const char head[] =
+        "NRRD0004\ntype: uint16\ndimension: 3\nsizes: 5 4 3\nendian: little\nencoding: gzip\n\n";
+    const clm_codec gzip = {.kind = CLM_CODEC_GZIP, .level = 1};
+    const size_t half = sizeof voxels / 2 + 1;
+    const unsigned char *bytes = (const unsigned char *)voxels;
+    assert_ok(clm_codec_encode(&gzip, bytes, half, &part[0], &err) &&
+                  clm_codec_encode(&gzip, bytes + half, sizeof voxels - half, &part[1], &err) &&
+                  clm_codec_encode(&gzip, bytes, 0, &part[2], &err),
+              err);
+    assert_ok(clm_buf_reserve(&all, 4096, &err), err);
+    all.n = sizeof head - 1;
+    memcpy(all.data, head, all.n);
+    for (int i = 0; i < 3; i++) {
+        assert_true(all.n + part[i].n <= 4096);
+        memcpy(all.data + all.n, part[i].data, part[i].n);
+        all.n += part[i].n;
+    }
+    write_bytes(path, "members.nrrd", all.data, all.n);
+    clm_array *a = NULL;
+    uint16_t got[NZ * NY * NX];
+    assert_ok(clm_array_open(path, &a, &err), err);
+    assert_ok(clm_array_read(a, (const int64_t[]){0, 0, 0}, (const int64_t[]){NZ, NY, NX}, got, &err), err);
+    assert_memory_equal(got, voxels, sizeof voxels);
+    clm_array_close(a);
+    for (int i = 0; i < 3; i++) clm_buf_free(&part[i]);
+    clm_buf_free(&all);
 }
 
 static void nrrd_axes(void **state) {
@@ -209,7 +296,28 @@ static void hdf5_datasets(void **state) {
     assert_ok(clm_path_join(below, path, "g/none", &err), err);
     assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
     assert_ok(clm_path_join(below, path, "g", &err), err);
-    assert_fails(CLM_E_NOTFOUND, clm_array_open(below, &a, &err), err);
+    assert_fails(CLM_E_UNSUPPORTED, clm_array_open(below, &a, &err), err);
+    assert_non_null(strstr(err.text, "cannot be opened as a dataset"));
+}
+
+/* A filter that is not built in is refused by its number, before any voxel is asked for. */
+static void unknown_filters_are_named(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX], below[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a = NULL;
+    const hsize_t shape[3] = {NZ, NY, NX};
+    assert_ok(clm_path_join(path, folder, "filter.h5", &err), err);
+    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT), s = H5Screate_simple(3, shape, NULL);
+    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
+    (void)H5Pset_chunk(list, 3, shape);
+    (void)H5Pset_filter(list, 32008, H5Z_FLAG_OPTIONAL, 0, NULL);
+    hid_t d = H5Dcreate2(f, "data", H5T_STD_U16LE, s, H5P_DEFAULT, list, H5P_DEFAULT);
+    assert_true(d > 0);
+    (void)H5Dclose(d), (void)H5Pclose(list), (void)H5Sclose(s), (void)H5Fclose(f);
+    assert_ok(clm_path_join(below, path, "data", &err), err);
+    assert_fails(CLM_E_UNSUPPORTED, clm_array_open(below, &a, &err), err);
+    assert_non_null(strstr(err.text, "filter 32008"));
 }
 
 static void add_dataset(hid_t f, const char *path, hid_t type, int ndim, const hsize_t shape[], hid_t memory,
@@ -365,8 +473,11 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nifti_axes),
         cmocka_unit_test(nrrd_axes),
+        cmocka_unit_test(nrrd_encodings),
+        cmocka_unit_test(gzip_members),
         cmocka_unit_test(tiff_stack),
         cmocka_unit_test(hdf5_datasets),
+        cmocka_unit_test(unknown_filters_are_named),
         cmocka_unit_test(hdf5_leads_to_no_file_elsewhere),
         cmocka_unit_test(bdv_pyramid),
         cmocka_unit_test(imaris_file),
