@@ -10,8 +10,9 @@
 static const char help[] =
     "Usage: collimate convert [OPTIONS] IN OUT\n"
     "       mpirun -n N collimate convert [OPTIONS] IN OUT\n\n"
-    "Write any image that is read (N5, Zarr, OME-Zarr, HDF5, BigDataViewer, Imaris, TIFF, NIfTI, NRRD) as OME-Zarr,\n"
-    "N5, NIfTI or NRRD. Same bytes for any number of ranks. Killed or stopped, the same command goes on.\n\n"
+    "Write any image that is read (N5, Zarr, OME-Zarr, HDF5, BigDataViewer XML, Imaris, TIFF, NIfTI,\n"
+    "NRRD) as OME-Zarr, N5, NIfTI or NRRD. Same bytes for any number of ranks. Killed or stopped, the same\n"
+    "command goes on.\n\n"
     "  --format NAME        ome-zarr-0.5 (default), ome-zarr-0.4, n5, nifti, nrrd; else the name of OUT tells:\n"
     "                       .n5, .nii, .nii.gz, .nrrd\n"
     "  --bigstream          N5: pixelResolution as a plain list, which bigstream reads (Neuroglancer does not)\n"
@@ -32,6 +33,7 @@ static const char help[] =
     "Examples:\n"
     "  collimate convert scan.ims scan.ome.zarr\n"
     "  mpirun -n 8 collimate convert --shard 512 --chunk 64 raw.n5/setup0/timepoint0 raw.ome.zarr\n"
+    "  collimate convert dataset.xml/setup2 tile2.ome.zarr\n"
     "  collimate convert --region 0:64,100:612,100:612 --channel 1 scan.ome.zarr part.nii.gz\n\n"
     "Exit codes: 0 done; 2 usage; 3 input; 4 output; 5 interrupted, the same command resumes.\n";
 

@@ -73,9 +73,6 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
     clm_transform t;
     clm_err why = CLM_ERR_NONE, other = CLM_ERR_NONE;
     clm_json_add_text(v, "path", path);
-    if (clm_path_kind_of(path) == CLM_PATH_NONE && !clm_array_open(path, &a, err)) return false;
-    clm_array_close(a);
-    a = NULL;
     if (clm_transform_open(path, false, &t, &other)) {
         add_transform(v, &t);
         clm_transform_close(&t);
@@ -94,6 +91,10 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_json_add_text(v, "note", why.text);
         clm_array_close(a);
         return true;
+    }
+    if (clm_path_kind_of(path) == CLM_PATH_NONE || clm_text_ends(path, ".xml")) {
+        *err = clm_text_ends(path, ".xml") || strstr(path, ".xml/") ? why : other;
+        return false;
     }
     clm_node_kind kind = clm_path_kind_of(path) == CLM_PATH_FOLDER ? clm_node_kind_of(path) : CLM_NODE_NONE;
     bool group = kind == CLM_NODE_ZARR3_GROUP || kind == CLM_NODE_ZARR2_GROUP || kind == CLM_NODE_N5_GROUP;

@@ -1,5 +1,6 @@
 #include "collimate/store/hdf5_levels.h"
 #include "collimate/base/file.h"
+#include "collimate/store/bdv.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -56,45 +57,19 @@ bool clm_hdf5_levels(int64_t file, const char *inside, int64_t time, int64_t cha
     return true;
 }
 
-/* The text between <tag> and </tag> behind `from`; "" if none. */
-static void element(const char *from, const char *tag, char out[80]) {
-    char open[40];
-    (void)snprintf(open, sizeof open, "<%s>", tag);
-    const char *at = from ? strstr(from, open) : NULL;
-    out[0] = 0;
-    if (at) (void)snprintf(out, 80, "%.*s", (int)strcspn(at + strlen(open), "<"), at + strlen(open));
-}
-
-/* voxelSize of a view setup in the XML beside the file: size x y z and unit */
+/* voxelSize of a view setup in the XML beside the file */
 static bool xml_voxel(const char *h5_file, int64_t setup, double size[3], char unit[24]) {
-    char path[CLM_PATH_MAX], id[32], text[80];
+    char path[CLM_PATH_MAX];
     clm_err ignored = CLM_ERR_NONE;
     clm_buf b = {0};
     size_t stem = strlen(h5_file);
     while (stem && h5_file[stem - 1] != '.' && h5_file[stem - 1] != '/') stem--;
-    if (!stem || h5_file[stem - 1] != '.' || !clm_path_format(path, &ignored, "%.*sxml", (int)stem, h5_file))
-        return false;
-    bool ok = clm_file_read(path, (size_t)64 << 20, &b, &ignored);
-    const char *at = ok ? strstr((const char *)b.data, "<ViewSetup>") : NULL;
-    (void)snprintf(id, sizeof id, "%lld", (long long)setup);
-    for (; at; at = strstr(at + 1, "<ViewSetup>")) {
-        element(at, "id", text);
-        if (strcmp(text, id) == 0) break;
-    }
-    const char *voxel = at ? strstr(at, "<voxelSize>") : NULL;
-    element(voxel, "unit", text);
-    (void)snprintf(unit, 24, "%.23s", text);
-    element(voxel, "size", text);
-    const char *p = text;
-    for (int i = 0; i < 3 && voxel; i++) {
-        char number[40];
-        size_t n = strcspn(p, " ");
-        (void)snprintf(number, sizeof number, "%.*s", (int)n, p);
-        if (!clm_text_real(number, &size[i]) || !(size[i] > 0)) voxel = NULL;
-        p += n + strspn(p + n, " ");
-    }
+    bool ok = stem && h5_file[stem - 1] == '.' &&
+              clm_path_format(path, &ignored, "%.*sxml", (int)stem, h5_file) &&
+              clm_file_read(path, (size_t)256 << 20, &b, &ignored) &&
+              clm_bdv_voxel_of((const char *)b.data, b.n, setup, size, unit);
     clm_buf_free(&b);
-    return voxel != NULL;
+    return ok;
 }
 
 void clm_hdf5_place_bdv(int64_t file, const char *h5_file, const char *path, clm_place *p) {
@@ -117,6 +92,7 @@ void clm_hdf5_place_bdv(int64_t file, const char *h5_file, const char *path, clm
     if (space > 0) (void)H5Sclose(space);
     if (d > 0) (void)H5Dclose(d);
     (void)snprintf(p->dialect, sizeof p->dialect, "BigDataViewer XML");
+    for (int i = 0; ok && i < 3; i++) p->spacing_um[2 - i] = factor[level][i];
     ok = ok && xml_voxel(h5_file, setup, size, p->unit) && clm_unit_um(p->unit, &um);
     (void)snprintf(p->problem, sizeof p->problem, "%s",
                    ok ? "" : "no voxelSize in the BigDataViewer XML beside the file; give the spacing");

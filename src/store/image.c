@@ -1,5 +1,6 @@
 #include "collimate/store/image.h"
 #include "collimate/base/file.h"
+#include "collimate/store/bdv.h"
 #include "collimate/store/format.h"
 #include "collimate/store/node.h"
 #include "collimate/store/scale.h"
@@ -136,13 +137,17 @@ static bool set_axes(clm_image *im, const clm_scales *s, const clm_image_options
 
 /* ---- placing ---- */
 
-/* What the caller gives stands for the finest level; the others keep their ratio to it. */
+/* What the caller gives stands for the finest level; the others keep their ratio to it: of spacings or factors, else of
+ * shapes. */
 static void override(clm_image_info *info, const clm_image_options *o, bool known) {
     clm_image_level *l = info->level;
+    bool factors = true;
+    for (int i = 0; i < info->n_levels; i++)
+        for (int d = 0; d < 3; d++) factors = factors && l[i].spacing_um[d] > 0;
     for (int i = info->n_levels - 1; i >= 0; i--)
         for (int d = 0; d < 3; d++) {
-            double ratio = known ? l[i].spacing_um[d] / l[0].spacing_um[d]
-                                 : (double)l[0].shape[d] / (double)l[i].shape[d];
+            double ratio = factors ? l[i].spacing_um[d] / l[0].spacing_um[d]
+                                   : (double)l[0].shape[d] / (double)l[i].shape[d];
             double shift = known ? l[i].origin_um[d] - l[0].origin_um[d] : 0;
             double base = known ? l[0].origin_um[d] : 0, spacing = l[i].spacing_um[d];
             if (o->has_spacing) {
@@ -181,6 +186,11 @@ static bool place(clm_image *im, const clm_scales *s, const clm_image_options *o
         if (!(o->spacing_um[d] > 0 && o->spacing_um[d] < 1e9))
             return clm_fail(err, CLM_E_ARG, "spacing %g micrometres", o->spacing_um[d]);
     override(info, o, known);
+    for (int i = 0; o->has_spacing && i < s->n; i++)
+        for (int d = 0; d < 3; d++)
+            if (!isfinite(info->level[i].spacing_um[d]) || !isfinite(info->level[i].origin_um[d]))
+                return clm_fail(err, CLM_E_FORMAT, "%s: the levels' factors are no numbers",
+                                info->level[i].path);
     (void)snprintf(info->dialect, sizeof info->dialect, "%s", o->has_spacing ? "given" : s->dialect);
     (void)snprintf(info->unit, sizeof info->unit, "%s", o->has_spacing ? "um" : s->unit);
     return true;
@@ -233,7 +243,9 @@ static bool set_shapes(clm_image *im, clm_err *err) {
 static bool scales_of_file(clm_image *im, clm_scales *s, bool given, clm_err *err) {
     for (int i = 0; i < s->n; i++) {
         const clm_place *p = im->array[i]->place;
-        if (!p || (p->problem[0] && given)) continue;
+        if (!p) continue;
+        memcpy(s->level[i].spacing, p->spacing_um, sizeof p->spacing_um); /* a problem: at best factors */
+        if (p->problem[0] && given) continue;
         bool oblique = strstr(p->problem, "oblique") != NULL;
         if (p->problem[0]) return clm_fail(err, oblique ? CLM_E_UNSUPPORTED : CLM_E_ARG, "%s", p->problem);
         if (given && s->n == 1) return true;
@@ -285,6 +297,61 @@ static bool open_at(clm_image *im, const char *path, const clm_image_options *o,
     return true;
 }
 
+/* "dataset.xml" or "dataset.xml/setup1/timepoint0": the XML of BigDataViewer and what is asked of it. */
+static bool is_xml(const char *uri, char xml[CLM_PATH_MAX], const char **inside) {
+    for (const char *p = strstr(uri, ".xml"); p; p = strstr(p + 1, ".xml")) {
+        if (p[4] && p[4] != '/') continue;
+        (void)snprintf(xml, CLM_PATH_MAX, "%.*s", (int)(p + 4 - uri), uri);
+        *inside = p[4] ? p + 5 : p + 4;
+        if (clm_path_kind_of(xml) == CLM_PATH_FILE) return true;
+    }
+    return false;
+}
+
+static bool which_view(const char *inside, int64_t *setup, int64_t *time, clm_err *err) {
+    char name[2][32] = {"", ""};
+    const char *slash = strchr(inside, '/');
+    (void)snprintf(name[0], sizeof name[0], "%.*s", (int)strcspn(inside, "/"), inside);
+    if (slash) (void)snprintf(name[1], sizeof name[1], "%s", slash + 1);
+    bool ok =
+        !name[0][0] || (clm_text_begins(name[0], "setup") && clm_text_int(name[0] + 5, setup) && *setup >= 0);
+    if (ok && name[1][0])
+        ok = clm_text_begins(name[1], "timepoint") && clm_text_int(name[1] + 9, time) && *time >= 0;
+    return ok || clm_fail(err, CLM_E_NOTFOUND, "\"%s\": want setupN or setupN/timepointM", inside);
+}
+
+/* The container that the XML names, placed as the XML says. */
+static bool open_xml(clm_image *im, const char *xml, const char *inside, const clm_image_options *o,
+                     clm_err *err) {
+    clm_buf text = {0};
+    clm_bdv_view v;
+    char path[CLM_PATH_MAX];
+    int64_t setup = -1, time = o->time;
+    bool ok = which_view(inside, &setup, &time, err) && clm_file_read(xml, (size_t)256 << 20, &text, err) &&
+              clm_bdv_view_of((const char *)text.data, text.n, setup, time, &v, err);
+    clm_buf_free(&text);
+    if (!ok || !clm_path_format(path, err, "%.*s%s", (int)(clm_path_name(xml) - xml), xml, v.path))
+        return false;
+    clm_image_options c = *o;
+    if (v.channel_index >= 0) c.channel = v.channel_index;
+    c.time = v.time_index;
+    if (!o->has_spacing) {
+        if (v.problem[0])
+            return clm_fail(err, CLM_E_ARG, "setup %lld, time point %lld: %s; give %s z,y,x in micrometres",
+                            (long long)v.setup, (long long)v.time, v.problem,
+                            o->option ? o->option : "--fixed-spacing");
+        c.has_spacing = true;
+        memcpy(c.spacing_um, v.spacing_um, sizeof c.spacing_um);
+        if (!o->has_origin) memcpy(c.origin_um, v.origin_um, sizeof c.origin_um);
+        c.has_origin = true;
+    }
+    if (!open_at(im, path, &c, err)) return strstr(err->text, path) ? false : clm_err_in(err, "%s", path);
+    if (o->has_spacing) return true;
+    (void)snprintf(im->info.dialect, sizeof im->info.dialect, "BigDataViewer XML");
+    (void)snprintf(im->info.unit, sizeof im->info.unit, "%s", v.unit);
+    return true;
+}
+
 bool clm_image_open(const char *uri, const clm_image_options *options, clm_image **out, clm_err *err) {
     clm_image_options o = options ? *options : CLM_IMAGE_DEFAULTS;
     *out = NULL;
@@ -294,7 +361,10 @@ bool clm_image_open(const char *uri, const clm_image_options *options, clm_image
                                         : clm_path_format(im->uri, err, "%s", uri);
     size_t n = strlen(im->uri);
     while (n > 1 && im->uri[n - 1] == '/') im->uri[--n] = 0;
-    if (ok && open_at(im, im->uri, &o, err)) {
+    char xml[CLM_PATH_MAX];
+    const char *view;
+    if (ok &&
+        (is_xml(im->uri, xml, &view) ? open_xml(im, xml, view, &o, err) : open_at(im, im->uri, &o, err))) {
         *out = im;
         return true;
     }

@@ -1,6 +1,7 @@
 #include "collimate/base/file.h"
 #include "collimate/store/codec_json.h"
 #include "collimate/store/format.h"
+#include "collimate/store/node.h"
 #include "collimate/store/scale.h"
 
 #include <math.h>
@@ -144,6 +145,7 @@ static const char *encoding_of(const char *name) {
 }
 
 static bool field(nrrd *n, const char *key, const char *value, clm_err *err) {
+    char below[CLM_PATH_MAX];
     bool ok = true, none;
     int64_t x = 0;
     if (strcmp(key, "dimension") == 0) {
@@ -178,6 +180,9 @@ static bool field(nrrd *n, const char *key, const char *value, clm_err *err) {
         ok = clm_text_int(value, &x) && x == 0;
     } else if (strcmp(key, "data file") == 0 || strcmp(key, "datafile") == 0) {
         ok = strncmp(value, "LIST", 4) != 0 && !strchr(value, '%') && strlen(value) < sizeof n->data_file;
+        if (ok && (value[0] == '/' || !clm_node_below(below, "", value, err)))
+            return clm_fail(err, CLM_E_UNSUPPORTED, "NRRD: data file %s does not stand beside the header",
+                            value);
         (void)snprintf(n->data_file, sizeof n->data_file, "%.255s", value);
     }
     return ok || clm_fail(err, CLM_E_FORMAT, "NRRD: %s: %s is not understood", key, value);
@@ -314,9 +319,7 @@ static bool open_parsed(const char *file, nrrd *n, size_t header, clm_array **ou
     for (int i = 0; i < n->ndim; i++) info.shape[n->ndim - 1 - i] = n->size[i];
     if (n->data_file[0]) {
         size_t folder = (size_t)(clm_path_name(file) - file);
-        if (!clm_path_format(other, err, "%.*s%s", n->data_file[0] == '/' ? 0 : (int)folder, file,
-                             n->data_file))
-            return false;
+        if (!clm_path_format(other, err, "%.*s%s", (int)folder, file, n->data_file)) return false;
         file = other;
         offset = n->skip;
     }

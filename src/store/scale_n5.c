@@ -147,7 +147,10 @@ bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char 
     if (!o) o = either(group, dataset, "off");
     bool explicit_offset = r && o && xyz(o, offset);
     if (p && !explicit_offset) return viewer(p, clm_json_get(dataset, "affineTransform"), f, out, k, err);
-    if (!r) return true;
+    if (!r) { /* factors only, for whoever gives the spacing */
+        memcpy(out->level[k].spacing, f, sizeof f);
+        return true;
+    }
     if (!xyz(r, res)) return clm_fail(err, CLM_E_FORMAT, "resolution: want 3 numbers");
     if (!positive(res, "resolution", err) || !unit_of(units, true, um, out, err))
         return clm_err_in(err, "units");

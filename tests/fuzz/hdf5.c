@@ -17,6 +17,8 @@ typedef struct input {
 } input;
 
 static char folder[CLM_PATH_MAX];
+static hid_t in_memory;
+static unsigned char file_image[1 << 20];
 
 static void drop(void) { clm_test_folder_drop(folder); }
 
@@ -185,13 +187,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         clm_test_folder(folder);
         (void)atexit(drop);
         (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+        in_memory = H5Pcreate(H5P_FILE_ACCESS); /* the library writes in many small pieces */
+        FUZZ_ASSERT(H5Pset_fapl_core(in_memory, 1 << 14, 0) >= 0);
         FUZZ_ASSERT(clm_path_join(path, folder, "none.h5", &err));
         read_image(path); /* registers the filters */
     }
     FUZZ_ASSERT(clm_path_join(path, folder, "a.h5", &err) && clm_path_join(xml, folder, "a.xml", &err) &&
                 clm_path_join(inside, path, "data", &err));
     unsigned kind = take(&in) % 3;
-    hid_t f = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t f = H5Fcreate("memory", H5F_ACC_TRUNC, H5P_DEFAULT, in_memory);
     FUZZ_ASSERT(f > 0);
     if (kind == 0)
         imaris(f, &in);
@@ -199,7 +203,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         viewer(f, &in, xml);
     else
         filtered(f, &in);
+    (void)H5Fflush(f, H5F_SCOPE_LOCAL);
+    ssize_t n = H5Fget_file_image(f, file_image, sizeof file_image);
     (void)H5Fclose(f);
+    FUZZ_ASSERT(n > 0 && clm_file_publish(path, file_image, (size_t)n, false, &err));
     read_image(kind == 2 ? inside : path);
     return 0;
 }

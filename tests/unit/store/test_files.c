@@ -159,6 +159,12 @@ static void nrrd_encodings(void **state) {
     static const char tail[] =
         "NRRD0004\ntype: signed long long int\ndimension: 1\nsizes: 1\nendian: little\n"
         "byte skip: -1\nencoding: raw\n\nanything\7\0\0\0\0\0\0\0";
+    static const char away[] =
+        "NRRD0004\ntype: uchar\ndimension: 1\nsizes: 1\nencoding: raw\ndata file: ../x.raw\n\n";
+    write_bytes(path, "x.nhdr", away, sizeof away - 1);
+    err = CLM_ERR_NONE;
+    assert_fails(CLM_E_UNSUPPORTED, clm_array_open(path, &a, &err), err);
+    assert_non_null(strstr(err.text, "beside the header"));
     const int64_t seven = 7;
     write_bytes(path, "w.nrrd", tail, sizeof tail - 1);
     assert_array(path, "int64", &seven, sizeof seven);
