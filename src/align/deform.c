@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define SOLVER_ITERATIONS 15
+#define FORWARD 1.4 /* times the solve's step: lumping is too stiff for what changes from node to node */
 #define STRAIN_SHARE 0.01 /* of the stiffness, against strain; the rest is against curvature */
 #define ANCHOR 0.05  /* of the curvature's weight: holds a node that no voxel speaks for to where it began */
 #define UNHEARD 1e-2 /* of the curvature's weight: data weaker than this does not speak for a node */
@@ -100,13 +101,13 @@ static bool prepare(const clm_work *w, level *l, clm_err *err) {
     return !metric_is_local(l->p->metric) || lncc_prepare(w, l, err);
 }
 
-/* a node's increment, then how far it is from its start, into their balls */
+/* a node's increment, lengthened, then how far it is from its start, into their balls */
 static void bound_step(const clm_field *start, const clm_field *u, float *const du[3], double step_um,
                        double limit_um) {
     for (int64_t i = 0; i < clm_field_count(u); i++) {
         double d[3] = {(double)du[0][i], (double)du[1][i], (double)du[2][i]};
         double length = sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]);
-        double by = length > step_um ? step_um / length : 1.0;
+        double by = FORWARD * length > step_um ? step_um / length : FORWARD;
         for (int c = 0; c < 3; c++) d[c] *= by;
         if (limit_um > 0.0) {
             double t[3], far = 0.0;
@@ -298,13 +299,15 @@ int64_t clm_deform_halo(const clm_deform_params *p) {
 }
 
 int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t n[3], const int64_t nodes[3]) {
-    int64_t voxels = n[0] * n[1] * n[2], lattice = nodes[0] * nodes[1] * nodes[2], r = p->radius_vox;
+    int64_t voxels = n[0] * n[1] * n[2], lattice = nodes[0] * nodes[1] * nodes[2];
     int64_t rows = 4 * 40 * (n[2] + nodes[2] + 128), held = 28 * 4 * lattice;
     int64_t solve = 18 * 4 * lattice, floor = 18 * lattice + 4 * nodes[2];
     int64_t pass = splat_bytes(n, nodes) + rows, keep = 4 * voxels;
     if (metric_is_local(p->metric)) {
-        keep = 12 * voxels;
-        pass += 3 * window_bytes((int)r, 3, n) + 16 * (2 * r + 1) * n[1] * n[2];
+        const cells c = cells_shape(p->radius_vox, n);
+        int64_t planes = (2 * (int64_t)c.reach + 1) * c.size;
+        keep += 8 * c.n[0] * c.n[1] * c.n[2] + 16 * c.n[2] + 128;
+        pass += 3 * window_bytes(c.reach, 3, c.n) + 16 * planes * n[1] * n[2];
     }
     if (p->metric == CLM_DEFORM_MI) keep += (int64_t)sizeof(clm_parzen) + 8 * CLM_QUANTILE_BINS;
     int64_t most = pass > solve ? pass : solve;

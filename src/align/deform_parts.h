@@ -39,11 +39,33 @@ static inline const double *window_sums(const window *w, int q, int64_t y) {
 }
 /** Whether the sums of row y can be other than zero. */
 static inline bool window_is_live(const window *w, int64_t y) { return w->live_z[y] > 0; }
-/** How many voxels of an axis of n lie within r of i. */
-static inline double window_count(int64_t i, int64_t n, int64_t r) {
-    int64_t lo = i > r ? i - r : 0, hi = i + r < n - 1 ? i + r : n - 1;
-    return (double)(hi - lo + 1);
+
+/* ---- cells: what windows of the local metric are made of (deform_cells.c) ---- */
+
+/** Cubes of `size` voxels, the last of an axis may be thinner; a window is a cell and `reach` cells either side. */
+typedef struct cells {
+    int size, reach;
+    int64_t n[3];   /* cells                                        */
+    int64_t vox[3]; /* voxels                                       */
+    double *per;    /* [n2] 1 / voxels of the window along x        */
+    double *own;    /* [n2] voxels of the cell along x              */
+} cells;
+CLM_MUST bool cells_make(clm_arena *a, int radius_vox, const int64_t vox[3], cells *out, clm_err *err);
+/** Shape and reach alone. */
+cells cells_shape(int radius_vox, const int64_t vox[3]);
+/** How many voxels along axis d cell i has, and a window around it. */
+static inline int64_t cells_own(const cells *c, int d, int64_t i) {
+    int64_t left = c->vox[d] - i * c->size;
+    return left < c->size ? left : c->size;
 }
+static inline int64_t cells_window(const cells *c, int d, int64_t i) {
+    int64_t lo = i > c->reach ? (i - c->reach) * c->size : 0, hi = (i + c->reach + 1) * c->size;
+    return (hi < c->vox[d] ? hi : c->vox[d]) - lo;
+}
+/** out[i] = sum of the cell's voxels along x. */
+void cells_pool(const cells *c, const float *in, float *out);
+/** The cells' values at their voxels along x. */
+void cells_spread(const cells *c, const double *in, float *out);
 
 /* ---- the moving volume and its slope along the map (deform_sample.c) ---- */
 
@@ -83,6 +105,7 @@ typedef struct level {
     const clm_vol *fixed, *moving;
     const clm_affine *A;
     float *I;           /* fixed, normalised, packed; zero where NaN              */
+    cells cells;        /* LNCC                                                   */
     float *mean, *inv;  /* LNCC: of each window of I: mean, 1 / std (0: unusable) */
     clm_parzen *mi;     /* MI: the histogram of the pass                          */
     double range[2][2]; /* MI: of fixed and moving, normalised                    */
@@ -96,8 +119,13 @@ typedef struct splat splat;
 CLM_MUST bool splat_make(clm_arena *a, const clm_vol *fixed, const clm_field *f, const normal *out, splat **s,
                          clm_err *err);
 int64_t splat_bytes(const int64_t fixed_shape[3], const int64_t lattice_shape[3]);
-/** Add row (z, y): gradient e G and matrix h G G'. Rows in order of y within z, z ascending. */
-void splat_row(splat *s, int64_t z, int64_t y, const float *e, const float *h, float *const G[3]);
+/** Of a row of voxels: gradient e G and matrix h G G'. */
+typedef struct splat_in {
+    const float *e, *h, *G[3];
+} splat_in;
+/** Add row (z, y), or rows y and y + 1. In order of y within z, z ascending. */
+void splat_row(splat *s, int64_t z, int64_t y, splat_in in);
+void splat_two(splat *s, int64_t z, int64_t y, const splat_in in[2]);
 void splat_end(splat *s);
 
 /** Similarity of the warped pair; with `eq` also its normal equations (cleared first). */
@@ -105,7 +133,7 @@ CLM_MUST bool pass_run(const clm_work *w, const level *l, const clm_field *f, co
                        clm_err *err);
 CLM_MUST bool pass_lncc(const clm_work *w, const level *l, sampler *s, const clm_field *f, const normal *eq,
                         pass_sum *out, clm_err *err);
-/** LNCC: fill l->mean and l->inv. */
+/** LNCC: fill l->cells, l->mean and l->inv. */
 CLM_MUST bool lncc_prepare(const clm_work *w, level *l, clm_err *err);
 /** MI: fill l->mi and l->range. */
 CLM_MUST bool mi_prepare(const clm_work *w, level *l, clm_err *err);

@@ -2,6 +2,8 @@
 
 #include "collimate/base/simd.h"
 
+#include <string.h>
+
 /* bounds of one lane, from its base voxel */
 typedef struct reach {
     float lo[3], hi[3];
@@ -34,17 +36,41 @@ CLM_CLONES static void mark_bad(const clm_lane *lane, const reach *t, int n, flo
     }
 }
 
-/* value and slope of the trilinear cell: D in units a voxel, z y x */
-CLM_CLONES static void gather(const float *restrict v, const int32_t step[3],
-                              const int32_t at[restrict 3][CLM_LANE], const float part[restrict 3][CLM_LANE],
-                              int n, float *restrict J, float D[restrict 3][CLM_LANE]) {
+CLM_CLONES static void place(const int32_t at[restrict 3][CLM_LANE], const int32_t step[3], int n,
+                             int32_t *restrict cell) {
     int32_t sz = step[0], sy = step[1], sx = step[2];
+    for (int k = 0; k < n; k++) cell[k] = at[0][k] * sz + at[1][k] * sy + at[2][k] * sx;
+}
+
+/* The four pairs of neighbours along x of each cell, side by side: eight bytes at once, because gathers of single
+ * voxels are what the whole pass would wait for. */
+static void pick(const float *restrict v, const int32_t step[3], const int32_t *restrict cell, int n,
+                 float pairs[restrict 4][2 * CLM_LANE]) {
+    int32_t sz = step[0], sy = step[1];
+    if (step[2] == 1)
+        for (int k = 0; k < n; k++) {
+            const float *c = v + cell[k];
+            if (k % 16 == 0) __builtin_prefetch(c + sz + 3 * sy);
+            memcpy(&pairs[0][2 * k], c, 2 * sizeof *c);
+            memcpy(&pairs[1][2 * k], c + sy, 2 * sizeof *c);
+            memcpy(&pairs[2][2 * k], c + sz, 2 * sizeof *c);
+            memcpy(&pairs[3][2 * k], c + sz + sy, 2 * sizeof *c);
+        }
+    else /* one voxel along x: its own neighbour */
+        for (int k = 0; k < n; k++)
+            for (int q = 0; q < 4; q++)
+                pairs[q][2 * k] = pairs[q][2 * k + 1] = v[cell[k] + (q >> 1) * sz + (q & 1) * sy];
+}
+
+/* value and slope of the trilinear cell: D in units a voxel, z y x */
+CLM_CLONES static void weigh(const float pairs[restrict 4][2 * CLM_LANE],
+                             const float part[restrict 3][CLM_LANE], int n, float *restrict J,
+                             float D[restrict 3][CLM_LANE]) {
     for (int k = 0; k < n; k++) {
-        int32_t i = at[0][k] * sz + at[1][k] * sy + at[2][k];
         float tx = part[2][k], ty = part[1][k], tz = part[0][k];
         float ry = 1.0f - ty, rz = 1.0f - tz, rx = 1.0f - tx;
-        float v0 = v[i], v1 = v[i + sx], v2 = v[i + sy], v3 = v[i + sy + sx];
-        float v4 = v[i + sz], v5 = v[i + sz + sx], v6 = v[i + sz + sy], v7 = v[i + sz + sy + sx];
+        float v0 = pairs[0][2 * k], v1 = pairs[0][2 * k + 1], v2 = pairs[1][2 * k], v3 = pairs[1][2 * k + 1];
+        float v4 = pairs[2][2 * k], v5 = pairs[2][2 * k + 1], v6 = pairs[3][2 * k], v7 = pairs[3][2 * k + 1];
         float a = rx * v0 + tx * v1, b = rx * v2 + tx * v3, c = rx * v4 + tx * v5, d = rx * v6 + tx * v7;
         float e = ry * a + ty * b, f = ry * c + ty * d;
         J[k] = rz * e + tz * f;
@@ -54,27 +80,29 @@ CLM_CLONES static void gather(const float *restrict v, const int32_t step[3],
     }
 }
 
-CLM_CLONES static void value_only(const float *restrict v, const int32_t step[3],
-                                  const int32_t at[restrict 3][CLM_LANE],
-                                  const float part[restrict 3][CLM_LANE], int n, float *restrict J) {
-    int32_t sz = step[0], sy = step[1], sx = step[2];
+CLM_CLONES static void weigh_value(const float pairs[restrict 4][2 * CLM_LANE],
+                                   const float part[restrict 3][CLM_LANE], int n, float *restrict J) {
     for (int k = 0; k < n; k++) {
-        int32_t i = at[0][k] * sz + at[1][k] * sy + at[2][k];
         float tx = part[2][k], ty = part[1][k], tz = part[0][k];
         float ry = 1.0f - ty, rz = 1.0f - tz, rx = 1.0f - tx;
-        float a = rx * v[i] + tx * v[i + sx], b = rx * v[i + sy] + tx * v[i + sy + sx];
-        float c = rx * v[i + sz] + tx * v[i + sz + sx], d = rx * v[i + sz + sy] + tx * v[i + sz + sy + sx];
+        float a = rx * pairs[0][2 * k] + tx * pairs[0][2 * k + 1];
+        float b = rx * pairs[1][2 * k] + tx * pairs[1][2 * k + 1];
+        float c = rx * pairs[2][2 * k] + tx * pairs[2][2 * k + 1];
+        float d = rx * pairs[3][2 * k] + tx * pairs[3][2 * k + 1];
         J[k] = rz * (ry * a + ty * b) + tz * (ry * c + ty * d);
     }
 }
 
-/* NaN is bad, too; what is bad counts as zero */
-CLM_CLONES static void settle(float mean, float scale, int n, float *restrict J, float *restrict bad) {
+/* NaN is bad, too; what is bad counts as zero. How many there are */
+CLM_CLONES static int32_t settle(float mean, float scale, int n, float *restrict J, float *restrict bad) {
+    int32_t count = 0;
     for (int k = 0; k < n; k++) {
-        float v = (J[k] - mean) * scale;
-        bad[k] = v == v ? bad[k] : 1.0f;
-        J[k] = bad[k] > 0.0f ? 0.0f : v;
+        float v = (J[k] - mean) * scale, b = v == v ? bad[k] : 1.0f;
+        bad[k] = b;
+        J[k] = b > 0.0f ? 0.0f : v;
+        count += b > 0.0f;
     }
+    return count;
 }
 
 /* slope a voxel -> slope a micrometre of u, by the chain rule through the affine map */
@@ -101,9 +129,8 @@ static void aim(const sampler *s, const clm_lane *lane, reach *t) {
 
 int64_t sampler_row(sampler *s, int64_t z, int64_t y, float *restrict J, float *const G[3],
                     float *restrict bad) {
-    int64_t nx = s->map.shape[2];
-    float l[3][3], count = 0.0f;
-    double total = 0.0;
+    int64_t nx = s->map.shape[2], count = 0;
+    float l[3][3];
     for (int d = 0; d < 3; d++) /* columns of the affine part: how u's axis d moves the voxel position */
         for (int c = 0; c < 3; c++) l[d][c] = (float)s->map.l[c][d] * s->scale;
     clm_rowmap_row(&s->map, z, y);
@@ -111,8 +138,8 @@ int64_t sampler_row(sampler *s, int64_t z, int64_t y, float *restrict J, float *
         int n = (int)(nx - x < CLM_LANE ? nx - x : CLM_LANE);
         clm_lane lane;
         reach t;
-        int32_t at[3][CLM_LANE];
-        float part[3][CLM_LANE], D[3][CLM_LANE];
+        int32_t at[3][CLM_LANE], cell[CLM_LANE];
+        float part[3][CLM_LANE], D[3][CLM_LANE], pairs[4][2 * CLM_LANE];
         clm_rowmap_lane(&s->map, x, n, &lane);
         aim(s, &lane, &t);
         mark_bad(&lane, &t, n, bad + x);
@@ -120,17 +147,15 @@ int64_t sampler_row(sampler *s, int64_t z, int64_t y, float *restrict J, float *
             split(lane.p[c], t.lo[c], t.hi[c], t.first[c], t.last[c], n, at[c], part[c]);
         const float *from = s->moving->data + lane.base[0] * s->moving->stride[0] +
                             lane.base[1] * s->moving->stride[1] + lane.base[2];
-        const int32_t(*cat)[CLM_LANE] = (const int32_t(*)[CLM_LANE])at;
         const float(*cpart)[CLM_LANE] = (const float(*)[CLM_LANE])part;
+        place((const int32_t(*)[CLM_LANE])at, t.step, n, cell);
+        pick(from, t.step, cell, n, pairs);
         if (G)
-            gather(from, t.step, cat, cpart, n, J + x, D);
+            weigh((const float(*)[2 * CLM_LANE]) pairs, cpart, n, J + x, D);
         else
-            value_only(from, t.step, cat, cpart, n, J + x);
-        settle(s->mean, s->scale, n, J + x, bad + x);
+            weigh_value((const float(*)[2 * CLM_LANE]) pairs, cpart, n, J + x);
+        count += settle(s->mean, s->scale, n, J + x, bad + x);
         for (int d = 0; G && d < 3; d++) chain((const float(*)[CLM_LANE])D, l[d], bad + x, n, G[d] + x);
-        count = 0.0f;
-        for (int k = 0; k < n; k++) count += bad[x + k];
-        total += (double)count;
     }
-    return (int64_t)total;
+    return count;
 }

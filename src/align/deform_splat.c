@@ -5,10 +5,14 @@
 #include <math.h>
 #include <string.h>
 
-/* Voxels onto lattice nodes with trilinear weights, one axis after the other: rows are mixed along y into
- * two accumulators, those along z into two planes at full resolution in x, and only finished planes are
- * gathered along x. So the inner loop is contiguous, and the scattered part is done once a lattice cell. */
+/* Voxels onto lattice nodes with trilinear weights, one axis after the other: rows between two lattice rows are
+ * added up, plain and times their weight of the upper, those along z into two planes at full resolution in x, and
+ * only finished planes are gathered along x. So the inner loop is contiguous, and the scattered part is done once a
+ * lattice cell. */
 #define PARTS 9
+#define TILE 32 /* voxels side by side whose sums lie together, at distances the compiler knows */
+
+typedef float tile[PARTS][TILE];
 
 struct splat {
     const normal *out;
@@ -16,9 +20,12 @@ struct splat {
     double at[3], step[3]; /* lattice coordinate of voxel 0, and per voxel                */
     int32_t *node;         /* [nx] lower node                                             */
     float *part;           /* [nx] weight of the upper                                    */
-    float *row[2];         /* [PARTS][nx] lattice rows j, j+1 of this voxel plane         */
-    float *plane[2];       /* [nodes1][PARTS][nx] lattice planes k, k+1                   */
-    int64_t j, k, z;       /* what they hold; -1 nothing                                  */
+    int64_t tiles;
+    tile *sum,
+        *upper;  /* [tiles] of this voxel plane's rows between lattice rows j and j+1; their upper share */
+    tile *carry; /* [tiles] what row j has from the rows below it                                        */
+    float *plane[2]; /* [nodes1][PARTS][nx] lattice planes k, k+1                   */
+    int64_t j, k, z; /* what they hold; -1 nothing                                  */
     float tz;
 };
 
@@ -36,8 +43,10 @@ static int64_t lower_node(double at, int64_t n, float *part) {
     return i;
 }
 
+static int64_t tiles_of(int64_t n) { return (n + TILE - 1) / TILE; }
+
 int64_t splat_bytes(const int64_t shape[3], const int64_t nodes[3]) {
-    return 4 * shape[2] * (2 + 2 * PARTS + 2 * PARTS * nodes[1]) + 2048;
+    return 4 * shape[2] * (2 + 2 * PARTS * nodes[1]) + 3 * tiles_of(shape[2]) * (int64_t)sizeof(tile) + 2048;
 }
 
 bool splat_make(clm_arena *a, const clm_vol *fixed, const clm_field *f, const normal *out, splat **to,
@@ -53,11 +62,12 @@ bool splat_make(clm_arena *a, const clm_vol *fixed, const clm_field *f, const no
     }
     s->node = clm_take(a, int32_t, nx, err);
     s->part = clm_take(a, float, nx, err);
-    for (int i = 0; i < 2; i++) {
-        s->row[i] = clm_take_zero(a, float, PARTS *nx, err);
-        s->plane[i] = clm_take_zero(a, float, PARTS *nx * f->shape[1], err);
-        if (!s->row[i] || !s->plane[i]) return false;
-    }
+    s->tiles = tiles_of(nx);
+    s->sum = clm_take_zero(a, tile, 3 * s->tiles, err);
+    if (!s->sum) return false;
+    s->upper = s->sum + s->tiles, s->carry = s->upper + s->tiles;
+    for (int i = 0; i < 2; i++)
+        if (!(s->plane[i] = clm_take_zero(a, float, PARTS *nx * f->shape[1], err))) return false;
     if (!s->node || !s->part) return false;
     for (int64_t x = 0; x < nx; x++)
         s->node[x] = (int32_t)lower_node(s->at[2] + (double)x * s->step[2], f->shape[2], &s->part[x]);
@@ -65,10 +75,6 @@ bool splat_make(clm_arena *a, const clm_vol *fixed, const clm_field *f, const no
     for (int i = 0; i < 6; i++) memset(out->h[i], 0, (size_t)clm_field_count(f) * sizeof(float));
     *to = s;
     return true;
-}
-
-CLM_CLONES static void add_scaled(float *restrict to, const float *restrict from, float by, int64_t n) {
-    for (int64_t x = 0; x < n; x++) to[x] += by * from[x];
 }
 
 /* the plane's rows, gathered along x into the nodes */
@@ -94,18 +100,37 @@ static void flush_plane(splat *s, int which, int64_t k) {
     memset(s->plane[which], 0, (size_t)(s->nodes[1] * PARTS * nx) * sizeof(float));
 }
 
-/* an accumulator row is finished: into both planes */
-static void flush_row(splat *s, int which, int64_t j) {
-    int64_t n = PARTS * s->n[2], at = j * n;
-    add_scaled(s->plane[0] + at, s->row[which], 1.0f - s->tz, n);
-    if (s->nodes[0] > 1) add_scaled(s->plane[1] + at, s->row[which], s->tz, n);
-    memset(s->row[which], 0, (size_t)n * sizeof(float));
+/* a tile of a finished lattice row, part by part into both planes, whose parts are `stride` apart */
+CLM_CLONES static void finish_tile(tile *restrict sum, tile *restrict upper, tile *restrict carry, float tz,
+                                   int64_t n, int64_t stride, float *restrict plane0,
+                                   float *restrict plane1) {
+    float rz = 1.0f - tz;
+    for (int p = 0; p < PARTS; p++, plane0 += stride, plane1 += stride)
+        for (int64_t x = 0; x < n; x++) {
+            float over = (*upper)[p][x], v = (*carry)[p][x] + ((*sum)[p][x] - over);
+            plane0[x] += rz * v, plane1[x] += tz * v;
+            (*carry)[p][x] = over, (*sum)[p][x] = 0.0f, (*upper)[p][x] = 0.0f;
+        }
+}
+
+static int64_t tile_length(const splat *s, int64_t t) {
+    int64_t left = s->n[2] - t * TILE;
+    return left < TILE ? left : TILE;
+}
+
+/* lattice row j is finished */
+static void flush_row(splat *s, int64_t j) {
+    int64_t nx = s->n[2], at = j * PARTS * nx;
+    for (int64_t t = 0; t < s->tiles; t++, at += TILE)
+        finish_tile(s->sum + t, s->upper + t, s->carry + t, s->tz, tile_length(s, t), nx, s->plane[0] + at,
+                    s->plane[1] + at);
 }
 
 static void flush_rows(splat *s) {
     if (s->j < 0) return;
-    flush_row(s, 0, s->j);
-    if (s->nodes[1] > 1) flush_row(s, 1, s->j + 1);
+    flush_row(s, s->j);
+    if (s->nodes[1] > 1) flush_row(s, s->j + 1);
+    memset(s->carry, 0, (size_t)s->tiles * sizeof(tile));
     s->j = -1;
 }
 
@@ -130,42 +155,69 @@ static void turn_to_plane(splat *s, int64_t z) {
 }
 
 static void turn_to_row(splat *s, int64_t j) {
-    if (s->j >= 0 && j == s->j + 1) {
-        flush_row(s, 0, s->j);
-        float *p = s->row[0];
-        s->row[0] = s->row[1], s->row[1] = p;
-    } else if (j != s->j)
+    if (s->j >= 0 && j == s->j + 1)
+        flush_row(s, s->j);
+    else if (j != s->j)
         flush_rows(s);
     s->j = j;
 }
 
-/* both accumulator rows at once: nine products, each used twice */
-CLM_CLONES static void add_products(const float *restrict e, const float *restrict h,
-                                    const float *restrict g0, const float *restrict g1,
-                                    const float *restrict g2, float lo, float hi, int64_t n,
-                                    float *restrict a, float *restrict b) {
+/* part p of both sums: what a voxel gives, and its share of the upper row */
+#define ADD_ONE(p, q) sum[p][x] += (q), upper[p][x] += t * (q)
+
+CLM_CLONES static void add_row(const float *restrict e, const float *restrict h, const float *restrict g0,
+                               const float *restrict g1, const float *restrict g2, float t, int64_t n,
+                               float (*restrict sum)[TILE], float (*restrict upper)[TILE]) {
     for (int64_t x = 0; x < n; x++) {
-        float v = e[x], w = h[x], z = g0[x], y = g1[x], t = g2[x];
-        float wz = w * z, wy = w * y, wx = w * t;
-        float q0 = v * z, q1 = v * y, q2 = v * t;
-        float q3 = wz * z, q4 = wz * y, q5 = wz * t, q6 = wy * y, q7 = wy * t, q8 = wx * t;
-        a[x] += lo * q0, b[x] += hi * q0;
-        a[x + n] += lo * q1, b[x + n] += hi * q1;
-        a[x + 2 * n] += lo * q2, b[x + 2 * n] += hi * q2;
-        a[x + 3 * n] += lo * q3, b[x + 3 * n] += hi * q3;
-        a[x + 4 * n] += lo * q4, b[x + 4 * n] += hi * q4;
-        a[x + 5 * n] += lo * q5, b[x + 5 * n] += hi * q5;
-        a[x + 6 * n] += lo * q6, b[x + 6 * n] += hi * q6;
-        a[x + 7 * n] += lo * q7, b[x + 7 * n] += hi * q7;
-        a[x + 8 * n] += lo * q8, b[x + 8 * n] += hi * q8;
+        float v = e[x], z = g0[x], y = g1[x], w = g2[x], hz = h[x] * z, hy = h[x] * y, hw = h[x] * w;
+        ADD_ONE(0, v * z), ADD_ONE(1, v * y), ADD_ONE(2, v * w);
+        ADD_ONE(3, hz * z), ADD_ONE(4, hz * y), ADD_ONE(5, hz * w);
+        ADD_ONE(6, hy * y), ADD_ONE(7, hy * w), ADD_ONE(8, hw * w);
     }
 }
 
-void splat_row(splat *s, int64_t z, int64_t y, const float *e, const float *h, float *const G[3]) {
+/* the same of two rows, a and b, at once: half the traffic with the sums */
+#define ADD_TWO(p, qa, qb) sum[p][x] += (qa) + (qb), upper[p][x] += ta * (qa) + tb * (qb)
+
+CLM_CLONES static void add_two(const float *restrict ea, const float *restrict ha, const float *restrict a0,
+                               const float *restrict a1, const float *restrict a2, const float *restrict eb,
+                               const float *restrict hb, const float *restrict b0, const float *restrict b1,
+                               const float *restrict b2, float ta, float tb, int64_t n,
+                               float (*restrict sum)[TILE], float (*restrict upper)[TILE]) {
+    for (int64_t x = 0; x < n; x++) {
+        float az = a0[x], ay = a1[x], aw = a2[x], bz = b0[x], by = b1[x], bw = b2[x];
+        float haz = ha[x] * az, hay = ha[x] * ay, hbz = hb[x] * bz, hby = hb[x] * by;
+        ADD_TWO(0, ea[x] * az, eb[x] * bz), ADD_TWO(1, ea[x] * ay, eb[x] * by);
+        ADD_TWO(2, ea[x] * aw, eb[x] * bw), ADD_TWO(3, haz * az, hbz * bz), ADD_TWO(4, haz * ay, hbz * by);
+        ADD_TWO(5, haz * aw, hbz * bw), ADD_TWO(6, hay * ay, hby * by), ADD_TWO(7, hay * aw, hby * bw);
+        ADD_TWO(8, ha[x] * aw * aw, hb[x] * bw * bw);
+    }
+}
+
+void splat_row(splat *s, int64_t z, int64_t y, splat_in in) {
     float ty;
     if (z != s->z) turn_to_plane(s, z);
     turn_to_row(s, lower_node(s->at[1] + (double)y * s->step[1], s->nodes[1], &ty));
-    add_products(e, h, G[0], G[1], G[2], 1.0f - ty, ty, s->n[2], s->row[0], s->row[1]);
+    for (int64_t t = 0, x = 0; t < s->tiles; t++, x += TILE)
+        add_row(in.e + x, in.h + x, in.G[0] + x, in.G[1] + x, in.G[2] + x, ty, tile_length(s, t), s->sum[t],
+                s->upper[t]);
+}
+
+void splat_two(splat *s, int64_t z, int64_t y, const splat_in in[2]) {
+    float ty[2];
+    int64_t j[2];
+    for (int i = 0; i < 2; i++)
+        j[i] = lower_node(s->at[1] + (double)(y + i) * s->step[1], s->nodes[1], &ty[i]);
+    if (j[0] != j[1]) {
+        for (int i = 0; i < 2; i++) splat_row(s, z, y + i, in[i]);
+        return;
+    }
+    if (z != s->z) turn_to_plane(s, z);
+    turn_to_row(s, j[0]);
+    for (int64_t t = 0, x = 0; t < s->tiles; t++, x += TILE)
+        add_two(in[0].e + x, in[0].h + x, in[0].G[0] + x, in[0].G[1] + x, in[0].G[2] + x, in[1].e + x,
+                in[1].h + x, in[1].G[0] + x, in[1].G[1] + x, in[1].G[2] + x, ty[0], ty[1], tile_length(s, t),
+                s->sum[t], s->upper[t]);
 }
 
 void splat_end(splat *s) {

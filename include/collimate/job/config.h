@@ -108,7 +108,7 @@ typedef struct clm_list {
     K(BOOL, bool, deform_enabled, "deform.enabled", "true", 0, 0, "", "deformable fields per block")         \
     K(LIST, clm_list, deform_factors, "deform.factors", "[4, 2, 1]", 1, 64, "",                              \
       "passes, coarse to fine: reduction against the alignment level")                                       \
-    K(LIST, clm_list, deform_iterations, "deform.iterations", "[8, 6, 4]", 1, 1000, "",                      \
+    K(LIST, clm_list, deform_iterations, "deform.iterations", "[8, 6, 3]", 1, 1000, "",                      \
       "most iterations a pass; the last number serves the passes beyond it")                                 \
     K(INT, int64_t, deform_block_vox, "deform.block_vox", "128", 16, 2048, "",                               \
       "block edge in voxels of the pass")                                                                    \

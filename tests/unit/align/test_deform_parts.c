@@ -86,11 +86,11 @@ typedef struct scene {
 } scene;
 
 /* noise of its own in both, some of the moving volume out of reach, some voxels NaN */
-static void open_scene(scene *s, clm_deform_metric metric, bool holes) {
+static void open_scene(scene *s, clm_deform_metric metric, int radius, bool holes) {
     const int64_t a[3] = {11, 13, 29}, b[3] = {11, 14, 30};
     clm_err err;
     *s = (scene){.w = clm_test_work(32), .p = CLM_DEFORM_DEFAULTS};
-    s->p.metric = metric, s->p.radius_vox = 2;
+    s->p.metric = metric, s->p.radius_vox = radius;
     s->fixed = smooth_noise(&s->w, a, 1), s->moving = smooth_noise(&s->w, b, 1);
     if (holes) s->moving.data[2000] = s->fixed.data[1500] = NAN;
     s->A = (clm_affine){
@@ -124,12 +124,17 @@ static double energy(scene *s) {
 /* the gathered gradient is the slope of the energy, along every component of many nodes */
 static void gradients_are_slopes_of_the_energy(void **state) {
     (void)state;
-    for (int metric = 0; metric < 5; metric++)
+    static const struct {
+        clm_deform_metric metric;
+        int radius;
+    } cases[] = {{CLM_DEFORM_LNCC, 2}, {CLM_DEFORM_LNCC, 4}, {CLM_DEFORM_LNCC2, 2}, {CLM_DEFORM_LNCC2, 5},
+                 {CLM_DEFORM_NCC, 4},  {CLM_DEFORM_SSD, 4},  {CLM_DEFORM_MI, 4}};
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++)
         for (int holes = 0; holes < 2; holes++) {
             scene s;
             clm_err err;
             pass_sum sum;
-            open_scene(&s, (clm_deform_metric)metric, holes);
+            open_scene(&s, cases[k].metric, cases[k].radius, holes);
             assert_ok(pass_run(&s.w, &s.l, &s.f, &s.eq, &sum, &err), err);
             assert_near(sum.energy, energy(&s), 1e-9 * fabs(sum.energy));
             assert_true(sum.compared > 500 && sum.similarity < sum.compared);
@@ -155,13 +160,61 @@ static void gradients_are_slopes_of_the_energy(void **state) {
         }
 }
 
+/* local correlation by its definition: windows of whole cells, the last cell of an axis thinner, each cell's window
+ * counted by the cell's voxels */
+static void energy_is_that_of_its_windows(void **state) {
+    (void)state;
+    static const int radius[] = {1, 3, 4, 5};
+    for (int q = 0; q < 4; q++) {
+        scene s;
+        clm_err err;
+        pass_sum sum;
+        double energy = 0.0, similarity = 0.0;
+        open_scene(&s, CLM_DEFORM_LNCC, radius[q], false);
+        s.A = CLM_AFFINE_IDENTITY; /* nothing is out of reach */
+        memset(s.f.u[0], 0, (size_t)(3 * clm_field_count(&s.f)) * sizeof(float));
+        assert_ok(pass_run(&s.w, &s.l, &s.f, NULL, &sum, &err), err);
+        const int64_t *n = s.fixed.shape, size = radius[q] < 4 ? 1 : 2, reach = radius[q] / size * size;
+        float *J = clm_take(s.w.temp, float, clm_vol_count(&s.fixed), &err), bad[29];
+        sampler a = {.moving = &s.moving, .mean = 0.1f, .scale = 0.55f};
+        assert_ok(clm_rowmap_make(s.w.temp, &s.fixed, &s.moving, &s.A, &s.f, &a.map, &err), err);
+        for (int64_t i = 0; i < n[0] * n[1]; i++)
+            assert_int_equal(sampler_row(&a, i / n[1], i % n[1], J + i * n[2], NULL, bad), 0);
+        for (int64_t i = 0; i < n[0] * n[1] * n[2]; i++) {
+            const int64_t at[3] = {i / (n[1] * n[2]), i / n[2] % n[1], i % n[2]};
+            double v[5] = {0}, count = 0.0, rho, d;
+            int64_t lo[3], hi[3];
+            for (int c = 0; c < 3; c++) { /* of the window of the voxel's cell */
+                int64_t first = at[c] / size * size;
+                lo[c] = first > reach ? first - reach : 0;
+                hi[c] = first + size + reach < n[c] ? first + size + reach : n[c];
+            }
+            for (int64_t z = lo[0]; z < hi[0]; z++)
+                for (int64_t y = lo[1]; y < hi[1]; y++)
+                    for (int64_t x = lo[2]; x < hi[2]; x++, count++) {
+                        int64_t k = (z * n[1] + y) * n[2] + x;
+                        double f = (double)s.l.I[k], m = (double)J[k];
+                        v[0] += f, v[1] += m, v[2] += f * f, v[3] += m * m, v[4] += f * m;
+                    }
+            rho = (v[4] - v[0] * v[1] / count) /
+                  sqrt((v[2] - v[0] * v[0] / count) * (v[3] - v[1] * v[1] / count));
+            d = sqrt(1.05 - fmax(rho, 0.0) * fmax(rho, 0.0));
+            similarity += rho, energy += d;
+        }
+        assert_near(sum.compared, (double)(n[0] * n[1] * n[2]), 0.0);
+        assert_near(sum.energy, energy, 2e-6 * energy);
+        assert_near(sum.similarity, similarity, 2e-6 * energy);
+        clm_test_work_drop(&s.w);
+    }
+}
+
 /* the lumped matrix is never less than the full Gauss-Newton one: u'Hu for fields of one direction */
 static void matrix_is_definite_and_of_the_right_size(void **state) {
     (void)state;
     scene s;
     clm_err err;
     pass_sum sum;
-    open_scene(&s, CLM_DEFORM_SSD, false);
+    open_scene(&s, CLM_DEFORM_SSD, 2, false);
     assert_ok(pass_run(&s.w, &s.l, &s.f, &s.eq, &sum, &err), err);
     int64_t n = clm_field_count(&s.f);
     double total[6] = {0}, want = 0.0;
@@ -249,6 +302,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(window_sums_are_sums_over_windows),
         cmocka_unit_test(gradients_are_slopes_of_the_energy),
+        cmocka_unit_test(energy_is_that_of_its_windows),
         cmocka_unit_test(matrix_is_definite_and_of_the_right_size),
         cmocka_unit_test(solve_satisfies_its_equations),
     };
