@@ -22,7 +22,7 @@ affine=[$(sed -n 1,3p want/affine.txt | tr -s ' \n' ',' | sed 's/,$//')]
 given=("${job[@]}" --set global.method=given --set "global.affine=$affine")
 
 # deform blocks that do not fit are done coarser; local ones are left to their neighbours
-expect 1 '' "$COLLIMATE" "${given[@]}" --set deform.block_vox=64 --set local.factor=1 --set local.block_vox=96 \
+expect 1 '' "$COLLIMATE" "${given[@]}" --set deform.block_vox=96 --set local.factor=1 --set local.block_vox=96 \
     --set memory.task_mib=8 --set apply.chunk_vox=32 --out coarse
 contains coarse/blocks.jsonl '"stage": *"deform\.3".*"status": *"ok".*"times_coarser": *2'
 contains coarse/blocks.jsonl '"stage": *"local".*"status": *"over_budget", *"reason": *"[^"]*block memory budget'
