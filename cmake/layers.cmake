@@ -51,7 +51,7 @@ endforeach()
 configure_file(src/job/presets.c.in presets.c @ONLY)
 
 clm_layer(job BELOW plan align image store core base
-  SOURCES align_run.c budget.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_coarse.c job_deform.c job_finish.c
+  SOURCES align_run.c budget.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_check.c job_coarse.c job_deform.c job_finish.c
           job_foreground.c job_global.c job_lattice.c
           job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c compose.c compose_spec.c compose_task.c record.c transform_out.c point_table.c points_run.c map_scene.c foreign.c itk.c itk_file.c elastix.c

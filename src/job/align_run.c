@@ -204,6 +204,8 @@ static void lay_stages(clm_run *run) {
     if (c->local_enabled) {
         add_stage(run, CLM_JOB_LOCAL, 0, run->local_blocks.shape, false, "local");
         add_stage(run, CLM_JOB_LATTICE, 0, one, true, "lattice");
+        add_stage(run, CLM_JOB_CHECK, 0, run->local_blocks.shape, false, "check");
+        add_stage(run, CLM_JOB_SETTLE, 0, one, true, "settle");
     }
     for (int k = 0; k < run->n_passes; k++) {
         if (c->deform_enabled)

@@ -131,6 +131,17 @@ static double lattice_bytes(int64_t n) {
            (double)n * (double)(sizeof(clm_lattice_block) + sizeof(clm_lattice_verdict));
 }
 
+static double check_bytes(const clm_run *run) {
+    const clm_view *f = &run->local_fixed, *m = &run->local_moving;
+    clm_box box = clm_grid_core(&run->local_blocks, largest(&run->local_blocks));
+    clm_box need = moving_box(run, f, box, m, 0);
+    const clm_lattice_plan *l = &run->pass[run->n_passes - 1].lattice;
+    double nodes = 1.0, held = 4.0 * box_count(box), moving = 4.0 * box_count(need);
+    for (int d = 0; d < 3; d++)
+        nodes *= (double)(box.hi[d] - box.lo[d]) * f->spacing[d] / l->spacing[d] + 2.0;
+    return held + most(reading(f, box), 12.0 * nodes + moving + most(reading(m, need), held));
+}
+
 static double deform_bytes(const clm_run *run, int stage) {
     int pass = run->part[stage];
     const clm_pass *p = &run->pass[pass];
@@ -214,6 +225,8 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     case CLM_JOB_GLOBAL: return global_bytes(run);
     case CLM_JOB_LOCAL: return local_bytes(run);
     case CLM_JOB_LATTICE: return (double)lattice_bytes(run->local_blocks.n);
+    case CLM_JOB_CHECK: return check_bytes(run);
+    case CLM_JOB_SETTLE: return check_bytes(run) + (double)run->local_blocks.n * 114.0;
     case CLM_JOB_DEFORM: return deform_bytes(run, stage);
     case CLM_JOB_STITCH: return stitch_bytes(run, stage);
     case CLM_JOB_MEASURE: return measure_bytes(run);

@@ -160,14 +160,20 @@ static bool load_affine(clm_run *run, clm_err *err) {
     return ok || clm_fail(err, CLM_E_FORMAT, "%s: affine: must be 3 rows of 4 numbers", path);
 }
 
-static bool load_lattice(clm_run *run, clm_err *err) {
-    int stage = clm_run_stage_of(run, CLM_JOB_LATTICE, 0);
-    if (stage < 0 || run->store) return true;
-    clm_spill spill;
-    bool failed;
-    if (!clm_arena_open((size_t)256 << 20, &run->store, err)) return false;
-    return clm_job_get(run, stage, 0, run->store, &spill, &failed, err) &&
-           clm_job_lattice_of(run, &spill, &run->lattice, err);
+/* as solved and as settled, as far as that is before the stage */
+static bool load_lattice(clm_run *run, int stage, clm_err *err) {
+    static const clm_job_kind kinds[2] = {CLM_JOB_LATTICE, CLM_JOB_SETTLE};
+    if (!run->store && !clm_arena_open((size_t)512 << 20, &run->store, err)) return false;
+    for (int k = 0; k < 2; k++) {
+        int from = clm_run_stage_of(run, kinds[k], 0);
+        clm_spill spill;
+        bool failed;
+        if (from < 0 || from >= stage || run->lattice[k].n) continue;
+        if (!clm_job_get(run, from, 0, run->store, &spill, &failed, err) ||
+            !clm_job_lattice_of(run, &spill, &run->lattice[k], err))
+            return false;
+    }
+    return true;
 }
 
 static bool open_field(clm_run *run, int k, clm_err *err) {
@@ -220,11 +226,11 @@ bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
         return clm_output_open(&run->foreground[0], err) && clm_output_open(&run->foreground[1], err);
     if (kind > CLM_JOB_FOREGROUND && !clm_run_open_foreground(run, err)) return false;
     if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
-    if (kind > CLM_JOB_LATTICE && !load_lattice(run, err)) return false;
+    if (kind > CLM_JOB_LATTICE && !load_lattice(run, stage, err)) return false;
     int passes = kind == CLM_JOB_DEFORM   ? run->part[stage]
                  : kind == CLM_JOB_STITCH ? run->part[stage] + 1
                                           : run->n_passes;
-    for (int k = 0; kind > CLM_JOB_LATTICE && k < passes; k++)
+    for (int k = 0; kind > CLM_JOB_SETTLE && k < passes; k++)
         if (!open_field(run, k, err)) return false;
     if (kind != CLM_JOB_APPLY && kind != CLM_JOB_PYRAMID) return true;
     return clm_output_open(&run->aligned, err);

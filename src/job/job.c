@@ -30,6 +30,9 @@ static const job jobs[CLM_JOB_KINDS] = {
         {"ncc_start", MEAN}, {"ncc_voxels", MEAN}}},
     [CLM_JOB_LATTICE] = {clm_job_lattice, false, {
         {"blocks_used", SUM}, {"blocks_rejected", SUM}, {"blocks_empty", SUM}, {"rms_um", MEAN}}},
+    [CLM_JOB_CHECK] = {clm_job_check, true, {
+        {"score_global", MEAN}, {"score_local", MEAN}, {"blocks_below", SUM}}},
+    [CLM_JOB_SETTLE] = {clm_job_settle, false, {{"blocks_below", SUM}, {"blocks_changed", SUM}, {"rounds", SUM}, {"score_local", MEAN}}},
     [CLM_JOB_DEFORM] = {clm_job_deform, true, {
         {"metric_before", MEAN}, {"metric_after", MEAN}, {"iterations", MEAN}, {"min_jacobian", LEAST},
         {"max_displacement_um", MOST}, {"covered", MEAN}, {"times_coarser", MOST}}},

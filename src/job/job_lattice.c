@@ -67,14 +67,18 @@ bool clm_job_lattice(const clm_run *run, const clm_work *w, const clm_task *task
     figure[1] = (double)report.rejected;
     figure[2] = (double)report.empty;
     figure[3] = mean_residual(verdict, n);
+    return clm_job_put_lattice(run, task, &l, err);
+}
+
+bool clm_job_put_lattice(const clm_run *run, const clm_task *task, const clm_lattice *l, clm_err *err) {
     clm_section s[5];
     static const char *const names[3] = {"centre_z", "centre_y", "centre_x"};
     for (int d = 0; d < 3; d++) {
-        s[d] = (clm_section){.dtype = CLM_F64, .shape = {1, 1, 1, l.shape[d]}, .data = l.centre[d]};
+        s[d] = (clm_section){.dtype = CLM_F64, .shape = {1, 1, 1, l->shape[d]}, .data = l->centre[d]};
         memcpy(s[d].name, names[d], strlen(names[d]) + 1);
     }
-    s[3] = (clm_section){.name = "size_um", .dtype = CLM_F64, .shape = {1, 1, 1, 3}, .data = l.size_um};
-    s[4] = (clm_section){.name = "affine", .dtype = CLM_F64, .shape = {1, l.n, 3, 4}, .data = l.m};
+    s[3] = (clm_section){.name = "size_um", .dtype = CLM_F64, .shape = {1, 1, 1, 3}, .data = l->size_um};
+    s[4] = (clm_section){.name = "affine", .dtype = CLM_F64, .shape = {1, l->n, 3, 4}, .data = l->m};
     return clm_job_put(run, task, s, 5, err);
 }
 

@@ -11,7 +11,8 @@
 typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                         clm_err *err);
 clm_job_fn clm_job_coarse, clm_job_foreground, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice,
-    clm_job_deform, clm_job_stitch, clm_job_measure, clm_job_apply, clm_job_pyramid, clm_job_finish;
+    clm_job_check, clm_job_settle, clm_job_deform, clm_job_stitch, clm_job_measure, clm_job_apply,
+    clm_job_pyramid, clm_job_finish;
 
 /** Moving voxels around what a block maps to that its task reads. */
 int64_t clm_job_local_margin(const clm_run *run);
@@ -26,7 +27,9 @@ CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_se
 CLM_MUST bool clm_job_get(const clm_run *run, int stage, int64_t index, clm_arena *a, clm_spill *out,
                           bool *failed, clm_err *err);
 
-/** The block affines as the lattice task left them; they point into the spill's arena. */
+/** The block affines where later stages find them, and as they were left; they point into the spill's arena. */
+CLM_MUST bool clm_job_put_lattice(const clm_run *run, const clm_task *task, const clm_lattice *l,
+                                  clm_err *err);
 CLM_MUST bool clm_job_lattice_of(const clm_run *run, const clm_spill *spill, clm_lattice *out, clm_err *err);
 
 /** The displacement field before pass `pass` (0: the local affines, or zero) on the nodes of `out`, whose
@@ -34,7 +37,10 @@ CLM_MUST bool clm_job_lattice_of(const clm_run *run, const clm_spill *spill, clm
 CLM_MUST bool clm_job_field_before(const clm_run *run, const clm_work *w, int pass, clm_field *out,
                                    clm_err *err);
 
-/** The same on those nodes of the final lattice that lie around the grid of `over`, made in w->keep. */
+/** Those nodes of the final lattice that lie around the grid of `over`, made in w->keep, values undefined; and with
+ *  the field before pass `pass` on them. */
+CLM_MUST bool clm_job_nodes_over(const clm_run *run, const clm_work *w, const clm_vol *over, clm_field *out,
+                                 clm_err *err);
 CLM_MUST bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over,
                                  clm_field *out, clm_err *err);
 

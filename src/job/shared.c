@@ -56,14 +56,14 @@ static bool read_field(const clm_pass *p, const clm_work *w, clm_field *out, clm
 bool clm_job_field_before(const clm_run *run, const clm_work *w, int pass, clm_field *out, clm_err *err) {
     if (pass > 0) return read_field(&run->pass[pass - 1], w, out, err);
     if (run->config->local_enabled) {
-        clm_lattice_field(&run->lattice, out);
+        clm_lattice_field(&run->lattice[1], out);
         return true;
     }
     memset(out->u[0], 0, (size_t)clm_field_count(out) * 3 * sizeof(float));
     return true;
 }
 
-bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over, clm_field *out,
+bool clm_job_nodes_over(const clm_run *run, const clm_work *w, const clm_vol *over, clm_field *out,
                         clm_err *err) {
     const clm_lattice_plan *l = &run->pass[run->n_passes - 1].lattice;
     double origin[3];
@@ -76,8 +76,12 @@ bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const c
         if (shape[d] < 2) shape[d] = 2;
         origin[d] = l->origin[d] + lo * l->spacing[d];
     }
-    return clm_field_new(w->keep, shape, l->spacing, origin, out, err) &&
-           clm_job_field_before(run, w, pass, out, err);
+    return clm_field_new(w->keep, shape, l->spacing, origin, out, err);
+}
+
+bool clm_job_field_over(const clm_run *run, const clm_work *w, int pass, const clm_vol *over, clm_field *out,
+                        clm_err *err) {
+    return clm_job_nodes_over(run, w, over, out, err) && clm_job_field_before(run, w, pass, out, err);
 }
 
 bool clm_job_has_data(const clm_vol *v, clm_err *err) {

@@ -28,6 +28,8 @@ typedef enum clm_job_kind {
     CLM_JOB_GLOBAL,     /* one task: matches, RANSAC, intensity refinement -> affine.json         */
     CLM_JOB_LOCAL,      /* matches per block under the global affine                              */
     CLM_JOB_LATTICE,    /* one task: the block affines solved together                            */
+    CLM_JOB_CHECK,      /* a block's scores under the global affine and under the local ones      */
+    CLM_JOB_SETTLE,     /* one task: blocks that scored lower give up theirs                      */
     CLM_JOB_DEFORM,     /* a block's displacement field at one pass                               */
     CLM_JOB_STITCH,     /* one chunk of a pass's field, by the collector's word                   */
     CLM_JOB_MEASURE,    /* metrics of every stage's transform on one block                        */
@@ -78,8 +80,8 @@ typedef struct clm_run {
     /* known once their stages have ended (clm_run_stage_begin) */
     clm_affine affine;
     bool has_affine;
-    clm_lattice lattice; /* local affines; n 0 without local stage */
-    clm_arena *store;    /* holds `lattice` */
+    clm_lattice lattice[2]; /* local affines as solved, and as settled; n 0 without local stage */
+    clm_arena *store;       /* holds them */
 } clm_run;
 
 /** Open the images and lay the plan. Reads metadata only.

@@ -1,8 +1,10 @@
 /* The tasks of a run called directly, one after another, on a small made pair: no ranks, no threads. */
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
+#include "collimate/image/metric.h"
 #include "collimate/image/phantom.h"
 #include "collimate/image/reduce.h"
+#include "collimate/image/warp.h"
 #include "collimate/job/job.h"
 #include "collimate/store/ome.h"
 #include "collimate/store/spill.h"
@@ -11,6 +13,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static char folder[CLM_PATH_MAX];
@@ -466,6 +469,74 @@ static void missing_tissue_drags_nothing(void **state) {
     }
 }
 
+/* correlation of one block's core under a lattice, or under the global affine (NULL), from the whole volumes */
+static double block_score(const clm_run *run, int64_t block, const clm_lattice *l) {
+    clm_err err = CLM_ERR_NONE;
+    clm_mark m = clm_arena_mark(work.keep);
+    const clm_lattice_plan *plan = &run->pass[run->n_passes - 1].lattice;
+    clm_vol fixed, moving, core, warped;
+    clm_field u;
+    clm_ncc s = {0};
+    assert_ok(clm_view_read(&work, &run->local_fixed, clm_box_of(run->local_fixed.shape), &fixed, &err), err);
+    assert_ok(clm_view_read(&work, &run->local_moving, clm_box_of(run->local_moving.shape), &moving, &err),
+              err);
+    assert_ok(clm_field_new(work.keep, plan->shape, plan->spacing, plan->origin, &u, &err), err);
+    memset(u.u[0], 0, (size_t)clm_field_count(&u) * 3 * sizeof(float));
+    if (l) clm_lattice_field(l, &u);
+    core = clm_vol_crop(&fixed, clm_grid_core(&run->local_blocks, block));
+    assert_ok(clm_vol_new(work.keep, core.shape, core.spacing, core.origin, &warped, &err), err);
+    assert_ok(clm_warp(&work, &moving, &run->affine, &u, CLM_INTERP_LINEAR, NAN, &warped, NULL, &err) &&
+                  clm_ncc_add(&s, &core, &warped, &err),
+              err);
+    clm_arena_rewind(work.keep, m);
+    return clm_ncc_value(&s);
+}
+
+/* A block that is told a wrong affine, and a neighbour that gives up half of it, score lower than under the global
+ * affine; after the stage none does, and what is far from them is as it was. */
+static void no_block_is_below_the_global_affine(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    clm_spill spill;
+    clm_outcome o;
+    more_set = "local.factor=1";
+    clm_run *run = open_run_with("settled", "local.block_vox=16", &c);
+    more_set = NULL;
+    int lattice = clm_run_stage_of(run, CLM_JOB_LATTICE, 0),
+        settle = clm_run_stage_of(run, CLM_JOB_SETTLE, 0);
+    const int64_t liar[3] = {0, 1, 1}, reach = 2; /* its own block, and those whose cores it reaches into */
+    int64_t b = clm_grid_index(&run->local_blocks, liar), n = run->local_blocks.n;
+    run_stages(run, 0, lattice, false);
+    assert_true(n >= 32);
+    assert_ok(clm_run_spill_path(run, lattice, 0, path, &err), err);
+    assert_ok(clm_spill_read(path, run->plan.hash, work.keep, &spill, &err), err);
+    double(*m)[3][4] = (double(*)[3][4])(uintptr_t)clm_spill_find(&spill, "affine")->data;
+    m[b][0][3] += 6.0, m[b][2][3] -= 6.0; /* micrometres */
+    assert_ok(clm_spill_put(path, run->plan.hash, lattice, 0, spill.section, spill.n, &err), err);
+    run_stages(run, lattice + 1, settle, false);
+    assert_ok(clm_run_stage_begin(run, settle, &err) && run_task(run, settle, 0, &o, &err), err);
+    assert_ok(clm_run_stage_begin(run, settle + 1, &err), err);
+    print_message("%g of %lld blocks below, %g changed in %g rounds\n", o.figure[0], (long long)n,
+                  o.figure[1], o.figure[2]);
+    clm_arena_reset(work.keep, 0);
+    double planted = block_score(run, b, &run->lattice[0]), worst = INFINITY;
+    assert_true(planted < block_score(run, b, NULL) - 0.05);
+    for (int64_t k = 0; k < n; k++) {
+        int64_t at[3];
+        bool near = true;
+        double gain = block_score(run, k, &run->lattice[1]) - block_score(run, k, NULL);
+        worst = fmin(worst, gain);
+        clm_grid_at(&run->local_blocks, k, at);
+        for (int d = 0; d < 3; d++) near = near && llabs(at[d] - liar[d]) <= reach;
+        if (!near) assert_memory_equal(run->lattice[0].m[k], run->lattice[1].m[k], sizeof *run->lattice[1].m);
+    }
+    print_message("least gain of a block over the global affine %.4f\n", worst);
+    assert_true(worst > -1e-6);
+    close_run(run, c);
+}
+
 static void a_view_is_the_reduced_whole(void **state) {
     (void)state;
     clm_config *c;
@@ -580,6 +651,7 @@ int main(void) {
                                        cmocka_unit_test(images_stand_in_for_blobs),
                                        cmocka_unit_test(blocks_equal_the_whole),
                                        cmocka_unit_test(missing_tissue_drags_nothing),
+                                       cmocka_unit_test(no_block_is_below_the_global_affine),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
                                        cmocka_unit_test(tiles_of_a_view_fit_together),
                                        cmocka_unit_test(coarse_images_are_made),
