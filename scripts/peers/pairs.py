@@ -28,6 +28,8 @@ class Pair:
     reference: np.ndarray = field(default_factory=lambda: np.eye(4))
     start: str = "identity"  # what the reference is
     kind: str = "same"  # or multimodal
+    rigid: bool = False  # the motion is known to be rigid, and every tool is told
+    loop: bool = False  # no truth, so there and back is looked at
     note: str = ""
     landmarks: tuple = None
     fixed_labels: Volume = None
@@ -41,6 +43,10 @@ class Pair:
         self.fixed, self.moving = read(self.fixed_path), read(self.moving_path)
         return self
 
+    def exchanged(self):
+        return Pair(f"{self.name}-back", self.moving_path, self.fixed_path, self.unit_um, self.options,
+                    np.linalg.inv(self.reference), self.start, self.kind, self.rigid).load()
+
 
 def fit_rigid(p, q):
     """Least squares rigid motion p to q, [n, 3] (Kabsch)."""
@@ -50,6 +56,10 @@ def fit_rigid(p, q):
     m = np.eye(4)
     m[:3, :3], m[:3, 3] = r, cq - r @ cp
     return m
+
+
+def settings(*values):
+    return [word for v in values for word in ("--set", v)]
 
 
 def expansion(data):
@@ -87,18 +97,21 @@ def brains(data):
 
 
 def greedy_phantoms(data):
-    """Rigid motions; the labels of phantom01 lie on the moving image, the mask on the fixed one's."""
+    """Rigid motions: every tool fits a rigid transform and no more."""
     d = data / "greedy_testing"
     m = np.loadtxt(d / "phantom01_rigid.mat")  # RAS, x y z
     flip = np.diag([-1, -1, 1, 1.0])
     m = np.linalg.inv((flip @ m @ flip)[[2, 1, 0, 3]][:, [2, 1, 0, 3]])  # the file maps moving to fixed
     for name in ("phantom01", "phantom02"):
         pair = Pair(f"greedy-{name}", d / f"{name}_fixed.nii.gz", d / f"{name}_moving.nii.gz", 1000,
-                    ["--preset", "brain-mr", "--set", "global.method=centre", "--set", "global.model=rigid"])
+                    settings("global.method=centre", "global.model=rigid", "local.enabled=false", "deform.enabled=false"),
+                    rigid=True)
         pair.true_affine = m
         pair.true_where = read(pair.fixed_path).data > 0
         pair.note = "rigid motion known" if name == "phantom01" else "phantom01 with exchanged contrast"
-        pair.kind = "same" if name == "phantom01" else "multimodal"
+        if name == "phantom02":
+            pair.kind = "multimodal"
+            pair.options = pair.options + settings("global.metric=mi")
         yield pair
 
 
@@ -107,7 +120,7 @@ def prostates(data):
     for k in range(5):
         name = f"case{k:06d}.nii.gz"
         pair = Pair(f"prostate-{k}", d / "us_images" / name, d / "mr_images" / name, 1000,
-                    ["--preset", "brain-mr", "--set", "global.method=centre"], kind="multimodal")
+                    settings("global.method=centre", "global.metric=mi", "deform.metric=mi"), kind="multimodal")
         f, m = read(pair.fixed_path), read(pair.moving_path)
         pair.reference[:3, 3] = (m.origin + m.spacing * (np.array(m.data.shape) - 1) / 2) - (
             f.origin + f.spacing * (np.array(f.data.shape) - 1) / 2)
@@ -117,7 +130,17 @@ def prostates(data):
         yield pair
 
 
-FAMILIES = {"expansion": expansion, "skull": skulls, "brain": brains, "greedy": greedy_phantoms, "prostate": prostates}
+def zebrafish(data):
+    """The same fish before and after: no truth, so what there and back misses."""
+    d = data / "zebrafish_zbrain/raw_brains"
+    for k in (1, 3):
+        fish = d / f"2016-10-18fish{k}"
+        yield Pair(f"zebrafish-{k}", fish / "pre/ref_xyz5um.nrrd", fish / "post/ref_xyz5um.nrrd", 1,
+                   ["--preset", "light-sheet"], loop=True)
+
+
+FAMILIES = {"expansion": expansion, "brain": brains, "prostate": prostates, "zebrafish": zebrafish, "skull": skulls,
+            "greedy": greedy_phantoms}
 
 
 def choose(data, wanted, quick):

@@ -5,6 +5,7 @@
 JOB.json: fixed, moving (NIfTI in the pair's unit, upright), reference (4 x 4, z y x), threads, out (folder),
 multimodal. A tool leaves field.npy: displacement of the fixed grid, [3, z, y, x], z y x, in that unit.
 """
+import ast
 import json
 import os
 import sys
@@ -46,20 +47,19 @@ def save_field(job, image):
     np.save(Path(job["out"]) / "field.npy", np.moveaxis(u, -1, 0).astype(np.float32))
 
 
-def greedy(job, metric="NCC 4x4x4", iterations="100x50x10", affine=True):
-    """affine from the reference, then greedy deformation, with the metric of its tutorial for one modality"""
+def greedy(job, affine=True, deform=True):
+    """affine from the reference, then greedy deformation, NCC 4x4x4 as in its tutorial; NMI across modalities"""
     import SimpleITK as sitk
     from picsl_greedy import GreedyFloat3D as Greedy
 
     out = Path(job["out"])
     flip = np.diag([-1, -1, 1, 1.0])
     np.savetxt(out / "start.mat", flip @ xyz(job["reference"]) @ flip)  # greedy speaks RAS
-    if job["multimodal"]:
-        metric = "NMI"
+    metric = "NMI" if job["multimodal"] else "NCC 4x4x4"
     g, start = Greedy(), out / "start.mat"
     images = f"-i {job['fixed']} {job['moving']} -m {metric} -threads {job['threads']}"
     if affine:
-        dof = 6 if job["rigid"] else 12
+        dof = 6 if job["rigid"] or job["multimodal"] else 12  # twelve across modalities run away
         g.execute(f"-d 3 -a -dof {dof} {images} -ia {start} -n 100x50x10 -o {out}/affine.mat")
         start = out / "affine.mat"
     final = np.loadtxt(start)
@@ -67,9 +67,9 @@ def greedy(job, metric="NCC 4x4x4", iterations="100x50x10", affine=True):
     lps = flip @ final @ flip
     whole.SetMatrix(lps[:3, :3].ravel().tolist())
     whole.SetTranslation(lps[:3, 3].tolist())
-    if job["rigid"]:
+    if job["rigid"] or not deform:
         return save_transform(job, whole)
-    g.execute(f"-d 3 {images} -it {start} -n {iterations} -o {out}/warp.nii.gz")
+    g.execute(f"-d 3 {images} -it {start} -n 100x50x10 -o {out}/warp.nii.gz")
     warp = sitk.Cast(sitk.ReadImage(f"{out}/warp.nii.gz"), sitk.sitkVectorFloat64)
     both = sitk.CompositeTransform(3)  # the last one added is applied first
     both.AddTransform(whole)
@@ -79,8 +79,7 @@ def greedy(job, metric="NCC 4x4x4", iterations="100x50x10", affine=True):
 
 def greedy_affine(job):
     """its intensity affine alone"""
-    job["rigid"] = True
-    greedy(job)
+    greedy(job, deform=False)
 
 
 def greedy_deform(job):
@@ -88,8 +87,8 @@ def greedy_deform(job):
     greedy(job, affine=False)
 
 
-def elastix(job):
-    """affine, then cubic B-splines, elastix' own default parameter maps"""
+def elastix(job, grid_vox=16):
+    """affine, then cubic B-splines with a node every 16 voxels, by its default parameter maps"""
     import itk
 
     itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(job["threads"])
@@ -110,12 +109,11 @@ def elastix(job):
     levels = 3 if min(f.GetSize()) < 32 else 4
     stages = ["rigid"] if job["rigid"] else ["affine", "bspline"]
     for stage in stages:
-        spacing = min(max(f.GetSpacing()) * 8, max(extent))
+        spacing = min(max(f.GetSpacing()) * grid_vox, max(extent))
         one = p.GetDefaultParameterMap(stage, levels, spacing)
         one["AutomaticTransformInitialization"] = ["false"]
         if not job["multimodal"]:
             one["Metric"] = [v.replace("AdvancedMattesMutualInformation", "AdvancedNormalizedCorrelation") for v in one["Metric"]]
-        one["MaximumNumberOfIterations"] = ["500"]
         one["WriteResultImage"] = ["false"]
         p.AddParameterMap(one)
     e = itk.ElastixRegistrationMethod.New(fixed, moving)
@@ -136,7 +134,12 @@ def elastix(job):
     np.save(out / "field.npy", np.moveaxis(u, -1, 0).astype(np.float32))
 
 
-def ants(job, kind="SyN"):
+def elastix_fine(job):
+    """the same with a node every 8 voxels"""
+    elastix(job, 8)
+
+
+def ants(job, **more):
     """SyN with its defaults: affine by mutual information from the reference, then symmetric diffeomorphism"""
     import ants as a
     import SimpleITK as sitk
@@ -144,8 +147,8 @@ def ants(job, kind="SyN"):
     out = Path(job["out"])
     sitk.WriteTransform(itk_affine(job), str(out / "start.mat"))
     fixed, moving = a.image_read(job["fixed"]), a.image_read(job["moving"])
-    kind = "Rigid" if job["rigid"] else kind
-    r = a.registration(fixed, moving, kind, initial_transform=[str(out / "start.mat")], outprefix=str(out / "ants-"))
+    r = a.registration(fixed, moving, "Rigid" if job["rigid"] else "SyN", initial_transform=[str(out / "start.mat")],
+                       outprefix=str(out / "ants-"), random_seed=1, **more)
     both = sitk.CompositeTransform(3)
     for name in reversed(r["fwdtransforms"]):
         both.AddTransform(warp_or_affine(name))
@@ -153,8 +156,8 @@ def ants(job, kind="SyN"):
 
 
 def ants_cc(job):
-    """SyN driven by local correlation: its best and slowest"""
-    ants(job, "SyN" if job["multimodal"] else "SyNCC")
+    """SyN by local correlation, radius 4, 100x70x50x20 iterations, as ANTs' own script for SyN has it"""
+    ants(job, syn_metric="CC", syn_sampling=4, reg_iterations=(100, 70, 50, 20))
 
 
 def warp_or_affine(name):
@@ -184,12 +187,10 @@ def bigstream(job):
     reference = np.asarray(job["reference"], float)
     fixed = sitk.ReadImage(job["fixed"])
     s = max(fixed.GetSpacing())
-    steps = [] if job["rigid"] else [
-        ("affine", dict(alignment_spacing=2 * s, shrink_factors=(2,), smooth_sigmas=(2 * s,),
-                        optimizer_args=dict(learningRate=0.25, minStep=0.0, numberOfIterations=200)))]
-    if job["rigid"]:
-        steps = [("rigid", dict(alignment_spacing=2 * s, shrink_factors=(2,), smooth_sigmas=(2 * s,)))]
-    else:
+    descent = dict(alignment_spacing=2 * s, shrink_factors=(2,), smooth_sigmas=(2 * s,),
+                   optimizer_args=dict(learningRate=0.25, minStep=0.0, numberOfIterations=1000))
+    steps = [("rigid" if job["rigid"] else "affine", descent)]
+    if not job["rigid"]:
         steps.append(("deform", dict(smooth_sigmas=(s,), control_point_spacing=30 * s, control_point_levels=(1,),
                                      optimizer_args=dict(learningRate=2.5, minStep=0.0, numberOfIterations=25))))
     fixed, found = bigstream_run(job, steps, [reference])
@@ -221,8 +222,23 @@ def bigstream_ransac(job):
 
 
 TOOLS = {t.__name__.replace("_", "-"): t
-         for t in (greedy, greedy_affine, greedy_deform, elastix, ants, ants_cc, bigstream, bigstream_ransac)}
+         for t in (greedy, greedy_affine, greedy_deform, elastix, elastix_fine, ants, ants_cc, bigstream, bigstream_ransac)}
 WHAT = {name: t.__doc__.split("\n")[0] for name, t in TOOLS.items()}
+PACKAGES = {name: {"greedy": "picsl-greedy", "elastix": "itk-elastix", "ants": "antspyx"}.get(name.split("-")[0], "bigstream")
+            for name in TOOLS}
+DEFINITIONS = {d.name: d for d in ast.parse(Path(__file__).read_text()).body if isinstance(d, ast.FunctionDef)}
+
+
+def settings(tool):
+    """the code that a tool's run is made of, without comments and layout: other code, other figures"""
+    reached, queue = {}, [TOOLS[tool].__name__]
+    while queue:
+        name = queue.pop()
+        if name not in reached:
+            reached[name] = ast.unparse(DEFINITIONS[name])
+            queue += [n.id for n in ast.walk(DEFINITIONS[name]) if isinstance(n, ast.Name) and n.id in DEFINITIONS]
+    return [reached[name] for name in sorted(reached)]
+
 
 if __name__ == "__main__":
     given = json.loads(Path(sys.argv[2]).read_text())

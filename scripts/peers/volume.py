@@ -68,8 +68,20 @@ def read_nifti(path, channel=None):
     return Volume(np.ascontiguousarray(data.transpose(2, 1, 0), np.float32), spacing[::-1], origin[::-1])
 
 
+def read_nrrd(path):
+    """NRRD with axes along the world's, as ITK reads it."""
+    import SimpleITK as sitk
+
+    image = sitk.ReadImage(str(path))
+    if not np.allclose(image.GetDirection(), np.eye(3).ravel()):
+        raise ValueError(f"{path}: axes are not along the world's")
+    data = sitk.GetArrayFromImage(image).astype(np.float32)
+    return Volume(data, np.array(image.GetSpacing()[::-1]), np.array(image.GetOrigin()[::-1]))
+
+
 def read(path):
-    return read_n5(path) if not str(path).endswith((".nii", ".nii.gz")) else read_nifti(path)
+    name = str(path)
+    return read_nifti(path) if name.endswith((".nii", ".nii.gz")) else read_nrrd(path) if name.endswith(".nrrd") else read_n5(path)
 
 
 def grid(v):
