@@ -21,7 +21,7 @@ clm_layer(plan BELOW core base
 
 clm_layer(image BELOW core base
   SOURCES cells.c filter.c foreground.c holes.c jacobian.c lncc.c metric.c noise.c overlap.c parzen.c phantom.c quantile.c reduce.c rowmap.c
-    scene.c seam.c truth.c tubes.c warp.c
+    scene.c seam.c truth.c tubes.c warp.c warp_wide.c
   LIBS m)
 
 clm_layer(align BELOW image core base

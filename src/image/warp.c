@@ -1,19 +1,12 @@
 #include "collimate/image/warp.h"
 #include "collimate/image/rowmap.h"
 #include "collimate/base/simd.h"
+#include "warp_parts.h"
 
 #include <math.h>
 #include <string.h>
 
-/* One lane, ready to gather: offsets from the base voxel, and bounds so that every read is legal. */
-typedef struct lane_taps {
-    int64_t from;              /* element of the base voxel                 */
-    int32_t step[3];           /* elements to the next voxel, z y x         */
-    float lo[3], hi[3];        /* inside: lo <= p <= hi                     */
-    int32_t first[3], last[3]; /* the volume's first and last voxel         */
-} lane_taps;
-
-static void aim(const clm_rowmap *map, const int64_t stride[2], const clm_lane *lane, lane_taps *t) {
+static void aim(const clm_rowmap *map, const int64_t stride[2], const clm_lane *lane, clm_lane_taps *t) {
     for (int c = 0; c < 3; c++) {
         int64_t n = map->moving[c];
         /* an axis of one voxel has nothing to interpolate with, and reaches half a voxel either way */
@@ -27,7 +20,7 @@ static void aim(const clm_rowmap *map, const int64_t stride[2], const clm_lane *
     t->from = lane->base[0] * stride[0] + lane->base[1] * stride[1] + lane->base[2];
 }
 
-CLM_CLONES static int mark_inside(const clm_lane *lane, const lane_taps *t, int n, int32_t *restrict in) {
+CLM_CLONES static int mark_inside(const clm_lane *lane, const clm_lane_taps *t, int n, int32_t *restrict in) {
     const float *restrict z = lane->p[0], *restrict y = lane->p[1], *restrict x = lane->p[2];
     int32_t count = 0;
     for (int k = 0; k < n; k++) {
@@ -76,7 +69,7 @@ CLM_CLONES static void scale_offsets(int32_t *restrict at, int32_t step, int n) 
     for (int k = 0; k < n; k++) at[k] *= step;
 }
 
-static void lane_linear(const float *from, const lane_taps *t, const clm_lane *lane, const int32_t *in,
+static void lane_linear(const float *from, const clm_lane_taps *t, const clm_lane *lane, const int32_t *in,
                         float outside, int n, float *out) {
     int32_t at[3][CLM_LANE], step[3];
     float part[3][CLM_LANE];
@@ -101,7 +94,7 @@ CLM_CLONES static void keys_taps(const float *restrict part, int n, float w[rest
 }
 
 /* offsets of the four taps of one axis, repeating the border voxel beyond the volume */
-static void cubic_taps(const lane_taps *t, const clm_lane *lane, int c, int n, int32_t at[4][CLM_LANE],
+static void cubic_taps(const clm_lane_taps *t, const clm_lane *lane, int c, int n, int32_t at[4][CLM_LANE],
                        float w[4][CLM_LANE]) {
     int32_t i[CLM_LANE];
     float part[CLM_LANE];
@@ -137,7 +130,7 @@ static float cubic_voxel(const float *from, const int32_t at[3][4][CLM_LANE], co
     return w[2][0][k] * sum[0] + w[2][1][k] * sum[1] + w[2][2][k] * sum[2] + w[2][3][k] * sum[3];
 }
 
-static void lane_cubic(const float *from, const lane_taps *t, const clm_lane *lane, const int32_t *in,
+static void lane_cubic(const float *from, const clm_lane_taps *t, const clm_lane *lane, const int32_t *in,
                        float outside, int n, float *out) {
     int32_t at[3][4][CLM_LANE];
     float w[3][4][CLM_LANE];
@@ -149,7 +142,7 @@ static void lane_cubic(const float *from, const lane_taps *t, const clm_lane *la
 }
 
 /* offset of the nearest voxel, halves up, clamped into the volume */
-CLM_CLONES static void nearest_offsets(const lane_taps *t, const clm_lane *lane, int n,
+CLM_CLONES static void nearest_offsets(const clm_lane_taps *t, const clm_lane *lane, int n,
                                        int32_t *restrict at) {
     for (int k = 0; k < n; k++) at[k] = 0;
     for (int c = 0; c < 3; c++) {
@@ -167,13 +160,6 @@ CLM_CLONES static void nearest_offsets(const lane_taps *t, const clm_lane *lane,
     }
 }
 
-static void lane_nearest(const float *from, const lane_taps *t, const clm_lane *lane, const int32_t *in,
-                         float outside, int n, float *out) {
-    int32_t at[CLM_LANE];
-    nearest_offsets(t, lane, n, at);
-    for (int k = 0; k < n; k++) out[k] = in[k] ? from[at[k]] : outside;
-}
-
 static bool check_size(const clm_vol *v, const int64_t stride[2], clm_err *err) {
     for (int d = 0; d < 3; d++)
         if (v->shape[d] < 1) return clm_fail(err, CLM_E_ARG, "moving volume is empty on axis %d", d);
@@ -185,53 +171,31 @@ static bool check_size(const clm_vol *v, const int64_t stride[2], clm_err *err) 
     return true;
 }
 
-/* aim at voxels x .. x+n-1 of the map's row; how many are inside */
-static int next_lane(const clm_rowmap *map, const int64_t stride[2], int64_t x, int n, clm_lane *lane,
-                     lane_taps *t, int32_t *in) {
-    clm_rowmap_lane(map, x, n, lane);
-    aim(map, stride, lane, t);
-    return mark_inside(lane, t, n, in);
-}
-
 static int lane_length(int64_t left) { return (int)(left < CLM_LANE ? left : CLM_LANE); }
 
-static int64_t warp_row(const clm_rowmap *map, const clm_vol *moving, clm_interp kind, float outside,
-                        float *row) {
-    int64_t total = 0;
-    int32_t in[CLM_LANE];
-    clm_lane lane;
-    lane_taps t;
-    for (int64_t x = 0; x < map->shape[2]; x += CLM_LANE) {
-        int n = lane_length(map->shape[2] - x), count = next_lane(map, moving->stride, x, n, &lane, &t, in);
-        const float *from = moving->data + t.from;
-        total += count;
-        if (count == 0)
-            for (int k = 0; k < n; k++) row[x + k] = outside;
-        else if (kind == CLM_INTERP_LINEAR)
-            lane_linear(from, &t, &lane, in, outside, n, row + x);
-        else if (kind == CLM_INTERP_CUBIC)
-            lane_cubic(from, &t, &lane, in, outside, n, row + x);
-        else
-            lane_nearest(from, &t, &lane, in, outside, n, row + x);
-    }
-    return total;
-}
+/* What one call warps. */
+typedef struct source {
+    const void *voxels;
+    int64_t stride[2], count;
+    clm_dtype type;   /* of voxels and of the result             */
+    size_t size;      /* of one                                  */
+    clm_interp kind;  /* nearest: only the size matters          */
+    float blank;      /* outside, for what is interpolated       */
+    const void *item; /* outside, as a voxel                     */
+    bool wide;
+} source;
 
-bool clm_warp(const clm_work *w, const clm_vol *moving, const clm_affine *A, const clm_field *f,
-              clm_interp kind, float outside, clm_vol *out, int64_t *inside, clm_err *err) {
-    clm_mark mark = clm_arena_mark(w->temp);
-    clm_rowmap map;
-    if (!check_size(moving, moving->stride, err)) return false;
-    bool ok = clm_rowmap_make(w->temp, out, moving, A, f, &map, err);
-    int64_t total = 0;
-    for (int64_t z = 0; ok && z < out->shape[0]; z++)
-        for (int64_t y = 0; y < out->shape[1]; y++) {
-            clm_rowmap_row(&map, z, y);
-            total += warp_row(&map, moving, kind, outside, clm_vol_row(out, z, y));
-        }
-    clm_arena_rewind(w->temp, mark);
-    if (ok && inside) *inside = total;
-    return ok;
+static int float_lane(const source *s, const clm_lane_taps *t, const clm_lane *lane, int n, float *out) {
+    int32_t in[CLM_LANE];
+    int count = mark_inside(lane, t, n, in);
+    const float *from = (const float *)s->voxels + t->from;
+    if (count == 0)
+        for (int k = 0; k < n; k++) out[k] = s->blank;
+    else if (s->kind == CLM_INTERP_LINEAR)
+        lane_linear(from, t, lane, in, s->blank, n, out);
+    else
+        lane_cubic(from, t, lane, in, s->blank, n, out);
+    return count;
 }
 
 /* a size that is known when this is compiled is a move, not a call */
@@ -239,46 +203,112 @@ bool clm_warp(const clm_work *w, const clm_vol *moving, const clm_affine *A, con
     for (int k = 0; k < n; k++) \
     memcpy(out + (size_t)k * (SIZE), in[k] ? from + (int64_t)at[k] * (int64_t)(SIZE) : outside, (SIZE))
 
-/* n items of one size from their offsets; `outside` where not in */
-static void copy_items(const unsigned char *from, size_t size, const int32_t *at, const int32_t *in,
-                       const unsigned char *outside, int n, unsigned char *out) {
-    switch (size) {
+/* the nearest items of one size; `outside` where not in */
+static int item_lane(const source *s, const clm_lane_taps *t, const clm_lane *lane, int n,
+                     unsigned char *out) {
+    const unsigned char *from = (const unsigned char *)s->voxels + t->from * (int64_t)s->size,
+                        *outside = s->item;
+    int32_t in[CLM_LANE], at[CLM_LANE];
+    int count = mark_inside(lane, t, n, in);
+    nearest_offsets(t, lane, n, at);
+    switch (s->size) {
     case 1: COPY(1); break;
     case 2: COPY(2); break;
     case 4: COPY(4); break;
     case 8: COPY(8); break;
-    default: COPY(size); break;
+    default: COPY(s->size); break;
     }
+    return count;
 }
 
-bool clm_warp_items(const clm_work *w, const clm_vol *moving, const void *items, size_t size,
-                    const clm_affine *A, const clm_field *f, const void *outside, const clm_vol *grid,
-                    void *out, int64_t *inside, clm_err *err) {
+static int lane_of(const source *s, const clm_lane_taps *t, const clm_lane *lane, int n, void *out) {
+    if (s->kind == CLM_INTERP_NEAREST)
+        return s->wide && s->size <= 8
+                   ? clm_warp_wide_nearest(s->size, s->voxels, s->count, t, lane, s->item, n, out)
+                   : item_lane(s, t, lane, n, out);
+    return s->wide && s->kind == CLM_INTERP_LINEAR
+               ? clm_warp_wide_linear(s->type, s->voxels, s->count, t, lane, s->blank, n, out)
+               : float_lane(s, t, lane, n, out);
+}
+
+static bool warp(const clm_work *w, const source *s, const clm_vol *moving, const clm_affine *A,
+                 const clm_field *f, const clm_vol *grid, const int64_t out_stride[2], void *out,
+                 int64_t *inside, clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
     clm_rowmap map;
-    const int64_t stride[2] = {moving->shape[1] * moving->shape[2], moving->shape[2]};
-    if (size < 1 || size > 16) return clm_fail(err, CLM_E_ARG, "items of %zu bytes", size);
-    if (!check_size(moving, stride, err)) return false;
+    if (!check_size(moving, s->stride, err)) return false;
     bool ok = clm_rowmap_make(w->temp, grid, moving, A, f, &map, err);
-    int64_t total = 0, done = 0;
+    int64_t total = 0;
     for (int64_t z = 0; ok && z < grid->shape[0]; z++)
         for (int64_t y = 0; y < grid->shape[1]; y++) {
+            unsigned char *row =
+                (unsigned char *)out + (z * out_stride[0] + y * out_stride[1]) * (int64_t)s->size;
             clm_rowmap_row(&map, z, y);
             for (int64_t x = 0; x < grid->shape[2]; x += CLM_LANE) {
                 int n = lane_length(grid->shape[2] - x);
-                int32_t in[CLM_LANE], at[CLM_LANE];
                 clm_lane lane;
-                lane_taps t;
-                total += next_lane(&map, stride, x, n, &lane, &t, in);
-                nearest_offsets(&t, &lane, n, at);
-                copy_items((const unsigned char *)items + t.from * (int64_t)size, size, at, in, outside, n,
-                           (unsigned char *)out + (size_t)done * size);
-                done += n;
+                clm_lane_taps t;
+                clm_rowmap_lane(&map, x, n, &lane);
+                aim(&map, s->stride, &lane, &t);
+                total += lane_of(s, &t, &lane, n, row + (size_t)x * s->size);
             }
         }
     clm_arena_rewind(w->temp, mark);
     if (ok && inside) *inside = total;
     return ok;
+}
+
+bool clm_warp(const clm_work *w, const clm_vol *moving, const clm_affine *A, const clm_field *f,
+              clm_interp kind, float outside, clm_vol *out, int64_t *inside, clm_err *err) {
+    const source s = {.voxels = moving->data,
+                      .stride = {moving->stride[0], moving->stride[1]},
+                      .count = clm_vol_count(moving),
+                      .type = CLM_F32,
+                      .size = sizeof(float),
+                      .kind = kind,
+                      .blank = outside,
+                      .item = &outside,
+                      .wide = clm_warp_is_wide(moving->shape)};
+    return warp(w, &s, moving, A, f, out, out->stride, out->data, inside, err);
+}
+
+bool clm_warp_items(const clm_work *w, const clm_vol *moving, const void *items, size_t size,
+                    const clm_affine *A, const clm_field *f, const void *outside, const clm_vol *grid,
+                    void *out, int64_t *inside, clm_err *err) {
+    const int64_t stride[2] = {grid->shape[1] * grid->shape[2], grid->shape[2]};
+    const source s = {.voxels = items,
+                      .stride = {moving->shape[1] * moving->shape[2], moving->shape[2]},
+                      .count = clm_vol_count(moving),
+                      .size = size,
+                      .kind = CLM_INTERP_NEAREST,
+                      .item = outside,
+                      .wide = clm_warp_is_wide(moving->shape)};
+    if (size < 1 || size > 16) return clm_fail(err, CLM_E_ARG, "items of %zu bytes", size);
+    return warp(w, &s, moving, A, f, grid, stride, out, inside, err);
+}
+
+bool clm_warp_takes(clm_dtype type, const int64_t moving[3]) {
+    return (type == CLM_U8 || type == CLM_I8 || type == CLM_U16 || type == CLM_I16) &&
+           clm_warp_is_wide(moving);
+}
+
+bool clm_warp_stored(const clm_work *w, const clm_vol *moving, const void *voxels, clm_dtype type,
+                     const clm_affine *A, const clm_field *f, float outside, const clm_vol *grid, void *out,
+                     int64_t *inside, clm_err *err) {
+    const int64_t stride[2] = {grid->shape[1] * grid->shape[2], grid->shape[2]};
+    source s = {.voxels = voxels,
+                .stride = {moving->shape[1] * moving->shape[2], moving->shape[2]},
+                .count = clm_vol_count(moving),
+                .type = type,
+                .size = clm_dtype_size(type),
+                .kind = CLM_INTERP_LINEAR,
+                .wide = true};
+    if (!clm_warp_takes(type, moving->shape))
+        return clm_fail(err, CLM_E_ARG, "voxels of %s cannot be warped as stored", clm_dtype_name(type));
+    uint16_t voxel;
+    clm_dtype_from_f32(type, &outside, &voxel, 1);
+    clm_dtype_to_f32(type, &voxel, &s.blank, 1);
+    return warp(w, &s, moving, A, f, grid, stride, out, inside, err);
 }
 
 /* The coordinates along one axis at which T can turn: the box's ends and the lattice planes between. */

@@ -240,14 +240,12 @@ static bool apply_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
     clm_vol grid = {.data = NULL};
     double n = (double)clm_box_count(box), inside = 0;
     int64_t unsolved = 0;
-    void *made;
     for (int d = 0; d < 3; d++) {
         grid.shape[d] = box.hi[d] - box.lo[d];
         grid.spacing[d] = base->spacing_um[d];
         grid.origin[d] = base->origin_um[d] + (double)box.lo[d] * base->spacing_um[d];
     }
-    bool ok = clm_resample(k->w, &k->what, &k->run->map, &grid, &made, &inside, &unsolved, err);
-    if (ok) memcpy(voxels, made, (size_t)clm_box_count(box) * clm_dtype_size(k->what.dtype));
+    bool ok = clm_resample(k->w, &k->what, &k->run->map, &grid, voxels, &inside, &unsolved, err);
     k->inside += inside * n;
     k->unsolved += (double)unsolved;
     clm_arena_rewind(k->w->keep, keep);

@@ -200,8 +200,12 @@ static double apply_bytes(const clm_run *run) {
         nodes *= (double)(box.hi[d] - box.lo[d]) * f.spacing[d] / l->spacing[d] + 2.0;
     }
     double moving = box_count(moving_box(run, &f, box, &m, 0));
-    bool items = strcmp(run->config->apply_interpolation, "nearest") == 0;
-    return n * size + 24.0 * nodes + (items ? moving * size : 4.0 * (moving + n));
+    const int64_t whole[3] = {base->shape[0], base->shape[1], base->shape[2]};
+    const char *how = run->config->apply_interpolation;
+    bool stored = strcmp(how, "nearest") == 0 ||
+                  (strcmp(how, "linear") == 0 && clm_warp_takes(run->aligned.dtype, whole));
+    double result = run->aligned.dtype == CLM_F32 ? 0.0 : n; /* as floats, before it is rounded */
+    return n * size + 24.0 * nodes + (stored ? moving * size : 4.0 * (moving + result));
 }
 
 static double pyramid_bytes(const clm_run *run, int level) {

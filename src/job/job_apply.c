@@ -26,7 +26,6 @@ bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, 
     clm_box box = clm_grid_core(&run->aligned.level[0], task->index);
     clm_map map;
     clm_vol grid = {.data = NULL};
-    void *voxels;
     int64_t unsolved; /* none: nothing is solved backwards */
     for (int d = 0; d < 3; d++) {
         grid.shape[d] = box.hi[d] - box.lo[d];
@@ -39,8 +38,9 @@ bool clm_job_apply(const clm_run *run, const clm_work *w, const clm_task *task, 
                                 .interp = interp_of(run->config),
                                 .outside = run->config->apply_outside,
                                 .dtype = run->aligned.dtype};
-    return map_of(run, &map, err) &&
-           clm_resample(w, &what, &map, &grid, &voxels, &figure[0], &unsolved, err) &&
+    void *voxels = clm_arena_take(w->keep, clm_vol_count(&grid), clm_dtype_size(what.dtype), err);
+    return voxels && map_of(run, &map, err) &&
+           clm_resample(w, &what, &map, &grid, voxels, &figure[0], &unsolved, err) &&
            clm_output_put(&run->aligned, 0, task->index, voxels, err);
 }
 

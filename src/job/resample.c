@@ -49,18 +49,39 @@ static void place_box(const call *c, clm_box box, clm_vol *v) {
     }
 }
 
-static bool warp_items(call *c, clm_box need, const clm_vol *grid, const clm_affine *a, const clm_field *u,
-                       void *out, clm_err *err) {
+/* voxels as they are stored: labels, or small integers interpolated at once */
+static bool warp_stored(call *c, clm_box need, const clm_vol *grid, const clm_affine *a, const clm_field *u,
+                        void *out, clm_err *err) {
     const clm_resampled *s = c->what;
     clm_vol source;
     int64_t inside = 0;
     place_box(c, need, &source);
-    void *items = clm_arena_take(c->w->keep, clm_box_count(need), c->size, err);
-    if (!items || !clm_image_read_part_raw(s->image, s->level, s->channel, s->time, need, items, err) ||
-        !clm_warp_items(c->w, &source, items, c->size, a, u, c->outside, grid, out, &inside, err))
+    void *voxels = clm_arena_take(c->w->keep, clm_box_count(need), c->size, err);
+    if (!voxels || !clm_image_read_part_raw(s->image, s->level, s->channel, s->time, need, voxels, err) ||
+        !(s->interp == CLM_INTERP_NEAREST
+              ? clm_warp_items(c->w, &source, voxels, c->size, a, u, c->outside, grid, out, &inside, err)
+              : clm_warp_stored(c->w, &source, voxels, s->dtype, a, u, (float)s->outside, grid, out, &inside,
+                                err)))
         return false;
     c->inside += inside;
     return true;
+}
+
+/* the packed voxels of a result of floats */
+static void place_result(const clm_vol *grid, void *out, clm_vol *v) {
+    *v = *grid;
+    v->data = out;
+    v->stride[0] = v->shape[1] * v->shape[2];
+    v->stride[1] = v->shape[2];
+}
+
+static bool is_stored(const call *c, clm_box need) {
+    const clm_image_info *info = clm_image_info_of(c->what->image);
+    const int64_t shape[3] = {need.hi[0] - need.lo[0], need.hi[1] - need.lo[1], need.hi[2] - need.lo[2]};
+    if (info->scaled) return false;
+    return c->what->interp == CLM_INTERP_NEAREST ||
+           (c->what->interp == CLM_INTERP_LINEAR && info->dtype == c->what->dtype &&
+            clm_warp_takes(c->what->dtype, shape));
 }
 
 static bool warp_floats(call *c, clm_box need, const clm_vol *grid, const clm_affine *a, const clm_field *u,
@@ -69,12 +90,16 @@ static bool warp_floats(call *c, clm_box need, const clm_vol *grid, const clm_af
     clm_vol source, result;
     int64_t inside = 0, shape[3];
     for (int d = 0; d < 3; d++) shape[d] = need.hi[d] - need.lo[d];
+    bool floats = s->dtype == CLM_F32;
+    place_result(grid, out, &result);
     if (!clm_vol_new(c->w->keep, shape, c->image.spacing, c->image.origin, &source, err) ||
         !clm_image_read_part(s->image, s->level, s->channel, s->time, need, &source, err) ||
-        !clm_vol_new(c->w->keep, grid->shape, grid->spacing, grid->origin, &result, err) ||
+        (!floats && !clm_vol_new(c->w->keep, grid->shape, grid->spacing, grid->origin, &result, err)) ||
         !clm_warp(c->w, &source, a, u, s->interp, (float)s->outside, &result, &inside, err))
         return false;
-    clm_dtype_from_f32(s->dtype == CLM_BOOL ? CLM_U8 : s->dtype, result.data, out, clm_vol_count(&result));
+    if (!floats)
+        clm_dtype_from_f32(s->dtype == CLM_BOOL ? CLM_U8 : s->dtype, result.data, out,
+                           clm_vol_count(&result));
     c->inside += inside;
     return true;
 }
@@ -130,9 +155,8 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
             clm_arena_rewind(c->w->keep, m);
             return halve(c, grid, out, err);
         } else {
-            bool items = c->what->interp == CLM_INTERP_NEAREST && !clm_image_info_of(c->what->image)->scaled;
-            ok = items ? warp_items(c, need, grid, &a, f, out, err)
-                       : warp_floats(c, need, grid, &a, f, out, err);
+            ok = is_stored(c, need) ? warp_stored(c, need, grid, &a, f, out, err)
+                                    : warp_floats(c, need, grid, &a, f, out, err);
         }
         if (ok) drop_unsolved(c, grid, &a, &u, flags, out);
     }
@@ -142,7 +166,7 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
 }
 
 bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *map, const clm_vol *grid,
-                  void **voxels, double *inside, int64_t *unsolved, clm_err *err) {
+                  void *voxels, double *inside, int64_t *unsolved, clm_err *err) {
     const clm_image_level *l = &clm_image_info_of(what->image)->level[what->level];
     call c = {.w = w, .what = what, .map = map, .size = clm_dtype_size(what->dtype)};
     for (int d = 0; d < 3; d++) {
@@ -151,9 +175,7 @@ bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *m
         c.image.origin[d] = l->origin_um[d];
     }
     clm_voxel_of(what->dtype, what->outside, c.outside);
-    unsigned char *out = clm_arena_take(w->keep, clm_vol_count(grid), c.size, err);
-    if (!out || !resample(&c, grid, out, err)) return false;
-    *voxels = out;
+    if (!resample(&c, grid, voxels, err)) return false;
     *inside = (double)c.inside / (double)clm_vol_count(grid);
     *unsolved = c.unsolved;
     return true;

@@ -195,6 +195,9 @@ void clm_chain_describe(const clm_chain *c, char *text, size_t cap) {
     }
 }
 
+/* Blosc's own choice at level 1, 32 KiB, makes zstd begin anew eight times as often: up to twice the time, and larger. */
+#define BLOSC_BLOCK (256 * 1024)
+
 bool clm_codec_named(const char *name, int level, clm_dtype type, clm_codec *out, clm_err *err) {
     static const char *const names[] = {"none", "gzip", "zlib", "zstd", "blosc"};
     clm_codec c = {.typesize = (int)clm_dtype_size(type)};
@@ -208,6 +211,7 @@ bool clm_codec_named(const char *name, int level, clm_dtype type, clm_codec *out
         c.kind = CLM_CODEC_BLOSC;
         c.level = level < 0 ? 1 : level;
         c.shuffle = clm_dtype_size(type) <= 2 ? 2 : 1;
+        c.blocksize = BLOSC_BLOCK;
         (void)snprintf(c.cname, sizeof c.cname, "zstd");
     } else {
         const char *near = clm_text_nearest(name, names, 5);

@@ -39,12 +39,19 @@ static bool element_of(const clm_json *v, const char *key, clm_stored otherwise,
     return clm_fail(err, CLM_E_UNSUPPORTED, "%s: element type %s", key, text ? text : "that is no text");
 }
 
+/* of what is written; what is read says itself */
+static int blosc_block(const clm_json *v) {
+    int64_t n = integer(v, "blocksize", 0);
+    return n > 0 && n < INT32_MAX ? (int)n : 0;
+}
+
 static bool blosc_of(const clm_json *v, clm_stored element, clm_codec *c) {
     const char *cname = clm_json_text(clm_json_get(v, "cname"));
     (void)snprintf(c->cname, sizeof c->cname, "%.11s", cname ? cname : "lz4");
     c->kind = CLM_CODEC_BLOSC;
     c->level = (int)integer(v, "clevel", 5);
     c->shuffle = (int)integer(v, "shuffle", 1);
+    c->blocksize = blosc_block(v);
     c->typesize = (int)clm_dtype_size(element.type);
     if (c->shuffle < 0) c->shuffle = c->typesize == 1 ? 2 : 1;
     return true;

@@ -212,7 +212,7 @@ bool clm_n5_metadata(const clm_array_spec *spec, clm_buf *out, clm_err *err) {
         clm_json_add_text(how, "cname", c.cname);
         clm_json_add_number(how, "clevel", c.level);
         clm_json_add_number(how, "shuffle", c.shuffle);
-        clm_json_add_number(how, "blocksize", 0);
+        clm_json_add_number(how, "blocksize", c.blocksize);
     } else if (!none) {
         clm_json_add_number(how, "level", c.level);
         if (c.kind != CLM_CODEC_ZSTD) clm_json_add_bool(how, "useZlib", zlib);

@@ -61,8 +61,8 @@ static bool fill_cached(void *ctx, clm_cached *out, clm_err *err) {
     clm_scratch *s = clm_scratch_mine(err);
     clm_chunk c = {0};
     int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
-    unsigned char *own = s ? clm_heap_new(f->clip_bytes ? f->clip_bytes : 1, 1, err) : NULL;
-    if (!own) return false;
+    void *own = NULL; /* not zeroed: it is filled */
+    if (!s || !clm_heap_grow(&own, f->clip_bytes, 1, err)) return false;
     if (!load_chunk(f, s, own, &c, err)) {
         clm_heap_free(own);
         return false;

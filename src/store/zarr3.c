@@ -275,7 +275,7 @@ static void add_codecs(clm_json *parent, const char *key, const clm_codec *c, cl
         clm_json_add_number(conf, "clevel", c->level);
         clm_json_add_text(conf, "shuffle", how[c->shuffle]);
         clm_json_add_number(conf, "typesize", c->typesize);
-        clm_json_add_number(conf, "blocksize", 0);
+        clm_json_add_number(conf, "blocksize", c->blocksize);
     } else {
         clm_json_add_number(conf, "level", c->level);
         if (c->kind == CLM_CODEC_ZSTD) clm_json_add_bool(conf, "checksum", false);

@@ -1,4 +1,4 @@
-/* clm_apply_ratios FOLDER: what resampling costs beside a plain loop over a dense field of positions, and the apply
+/* clm_apply_ratios FOLDER [TYPE]: what resampling costs beside a plain loop over a dense field of positions, and the apply
  * command's tasks beside the codec alone, in one run: million voxels a second of one thread's CPU, the best of three.
  *   loop      the plain streaming loop: positions read from memory, the neighbours weighted, rounded into the
  *             image's own type
@@ -22,7 +22,7 @@ enum { SIDE = 256, CHUNK = 64, PER = SIDE / CHUNK, CHUNKS = PER * PER * PER };
 #define BLOCK ((int64_t)CHUNK * CHUNK * CHUNK)
 
 typedef struct bench {
-    const char *folder;
+    const char *folder, *only;
     void *image;                                      /* [SIDE]^3, packed */
     float *at[3];                                     /* [BLOCK]: positions in voxels */
     char moving[CLM_PATH_MAX], path[2][CLM_PATH_MAX]; /* an affine; an affine and a field */
@@ -142,11 +142,12 @@ static double resample(const bench *b, const clm_resampled *what, const clm_map 
         clm_vol grid = {.shape = {CHUNK, CHUNK, CHUNK}, .spacing = {1, 1, 1}};
         const int64_t at[3] = {k / (PER * PER), k / PER % PER, k % PER};
         clm_mark mark = clm_arena_mark(b->w.keep);
-        void *voxels;
+        void *voxels = clm_arena_take(b->w.keep, BLOCK, clm_dtype_size(what->dtype), err);
         int64_t unsolved;
         double inside, t = clm_clock_thread_s();
         for (int d = 0; d < 3; d++) grid.origin[d] = (double)(at[d] * CHUNK);
-        if (!clm_resample(&b->w, what, map, &grid, &voxels, &inside, &unsolved, err)) return INFINITY;
+        if (!voxels || !clm_resample(&b->w, what, map, &grid, voxels, &inside, &unsolved, err))
+            return INFINITY;
         seconds += clm_clock_thread_s() - t;
         clm_arena_rewind(b->w.keep, mark);
     }
@@ -327,6 +328,7 @@ static bool run(bench *b, clm_err *err) {
               clm_arena_open((size_t)1 << 30, &b->w.temp, err) && write_transforms(b, err);
     for (size_t i = 0; ok && i < sizeof rows / sizeof rows[0]; i++) {
         clm_image *im = NULL;
+        if (b->only && strcmp(b->only, clm_dtype_name(rows[i].type)) != 0) continue;
         ok = write_image(b, rows[i].type, err) && clm_image_open(b->moving, NULL, &im, err) &&
              clm_cache_open((size_t)1 << 30, &cache, err);
         if (ok) clm_image_use_cache(im, cache);
@@ -345,8 +347,10 @@ static bool run(bench *b, clm_err *err) {
 int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     static bench b;
-    b.folder = argc == 2 ? argv[1] : NULL;
+    b.folder = argc == 2 || argc == 3 ? argv[1] : NULL;
+    b.only = argc == 3 ? argv[2] : NULL;
     if (b.folder && run(&b, &err)) return 0;
-    (void)fprintf(stderr, "clm_apply_ratios: %s\n", b.folder ? err.text : "wants a folder");
+    (void)fprintf(stderr, "clm_apply_ratios: %s\n",
+                  b.folder ? err.text : "wants a folder, and perhaps a type of voxels");
     return 1;
 }

@@ -4,6 +4,7 @@
 #define CLM_IMAGE_WARP_H
 
 #include "collimate/base/work.h"
+#include "collimate/core/dtype.h"
 #include "collimate/core/field.h"
 
 typedef enum clm_interp {
@@ -39,6 +40,19 @@ CLM_MUST bool clm_warp(const clm_work *w, const clm_vol *moving, const clm_affin
 CLM_MUST bool clm_warp_items(const clm_work *w, const clm_vol *moving, const void *items, size_t size,
                              const clm_affine *A, const clm_field *f, const void *outside,
                              const clm_vol *grid, void *out, int64_t *inside, clm_err *err);
+
+/** Can clm_warp_stored take voxels of this type and a volume of this shape? Not on every processor: there they are
+ *  turned into floats first. */
+bool clm_warp_takes(clm_dtype type, const int64_t moving[3]);
+/** Linear interpolation of voxels as they are stored, rounded to nearest even: the bytes of clm_dtype_to_f32, clm_warp
+ *  and clm_dtype_from_f32, in one pass and without floats in between.
+ *  moving      grid only (data is not read); voxels [moving->shape] packed, of `type`
+ *  outside     rounded and clamped to the type
+ *  grid, out   output grid (data is not read) and its packed voxels, of `type`
+ *  Errors      CLM_E_ARG as clm_warp, or what clm_warp_takes denies */
+CLM_MUST bool clm_warp_stored(const clm_work *w, const clm_vol *moving, const void *voxels, clm_dtype type,
+                              const clm_affine *A, const clm_field *f, float outside, const clm_vol *grid,
+                              void *out, int64_t *inside, clm_err *err);
 
 /** The voxels of the moving grid that warping `box` of the fixed grid can touch, clipped to the moving
  *  grid; empty when the two do not overlap. Exact: T is trilinear between lattice planes, so its extremes

@@ -15,7 +15,7 @@ typedef struct clm_resampled {
     clm_dtype dtype;       /* of the result; with nearest the image's own        */
 } clm_resampled;
 
-/** *voxels [grid->shape] in w->keep, packed, of what->dtype; *inside: the share of them inside the image;
+/** voxels [grid->shape], packed, of what->dtype; *inside: the share of them inside the image;
  *  *unsolved: how many have no position, because a field solved backwards has no solution there: they hold `outside`.
  *
  *  grid     its data are not looked at
@@ -23,7 +23,7 @@ typedef struct clm_resampled {
  *           until 2^25 voxels or 2^23 nodes do. Halving changes no byte that matters less than 1e-5 voxel.
  *  Errors   as clm_image_read and clm_warp */
 CLM_MUST bool clm_resample(const clm_work *w, const clm_resampled *what, const clm_map *map,
-                           const clm_vol *grid, void **voxels, double *inside, int64_t *unsolved,
+                           const clm_vol *grid, void *voxels, double *inside, int64_t *unsolved,
                            clm_err *err);
 
 /** x, rounded and clamped, as one voxel of type t. */
