@@ -90,8 +90,11 @@ bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int6
     if (!clm_product(i.ndim, i.shape, INT64_MAX / 32, &n, err)) return false;
     flat *f = clm_heap_new(1, sizeof *f, err);
     if (!f) return false;
-    *f = (flat){.fd = data->data ? -1 : open(file, O_RDONLY | O_CLOEXEC), .offset = offset, .swap = swap};
+    *f = (flat){.fd = data->data ? -1 : open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+                .offset = offset,
+                .swap = swap};
     bool ok = data->data || (f->fd >= 0 && fstat(f->fd, &st) == 0) || clm_fail_os(err, CLM_E_IO, "open");
+    if (ok && !data->data && !S_ISREG(st.st_mode)) ok = clm_fail(err, CLM_E_FORMAT, "not a regular file");
     if (ok && !data->data) have = (int64_t)st.st_size;
     n *= (int64_t)clm_dtype_size(i.dtype);
     if (offset < 0) f->offset = offset = have - n;

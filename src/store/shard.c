@@ -69,6 +69,7 @@ bool clm_shard_find(struct clm_shard_table *t, const clm_pipe *p, int fd, uint64
                     clm_scratch *s, uint64_t *offset, uint64_t *bytes, clm_err *err) {
     struct stat st;
     if (fstat(fd, &st) != 0) return clm_fail_os(err, CLM_E_IO, "stat");
+    if (!S_ISREG(st.st_mode)) return clm_fail(err, CLM_E_FORMAT, "not a regular file");
     slot *k = &t->slot[number % SLOTS];
     (void)pthread_mutex_lock(&t->lock);
     bool known = same_file(k, number, &st);

@@ -56,7 +56,7 @@ static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s
         at = at * p->pieces[d] + index[d] % p->pieces[d];
         number = number * (uint64_t)shards + (uint64_t)(index[d] / p->pieces[d]);
     }
-    int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return true;
     if (fd < 0) return clm_fail_os(err, CLM_E_IO, "%s", path);
     bool ok = clm_shard_find(z->indexes, p, fd, number, at, s, &offset, &bytes, err);

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <tiffio.h>
 
 /* Images in one file: NIfTI, NRRD, TIFF, HDF5. Voxel (z,y,x) of the file holds 100 z + 10 y + x. */
@@ -165,6 +166,14 @@ static void nrrd_encodings(void **state) {
     err = CLM_ERR_NONE;
     assert_fails(CLM_E_UNSUPPORTED, clm_array_open(path, &a, &err), err);
     assert_non_null(strstr(err.text, "beside the header"));
+    static const char piped[] =
+        "NRRD0004\ntype: uchar\ndimension: 1\nsizes: 1\nencoding: raw\ndata file: y.raw\n\n";
+    write_bytes(path, "y.nhdr", piped, sizeof piped - 1);
+    char pipe[CLM_PATH_MAX];
+    assert_ok(clm_path_join(pipe, folder, "y.raw", &err), err);
+    assert_int_equal(mkfifo(pipe, 0600), 0);
+    err = CLM_ERR_NONE;
+    assert_fails(CLM_E_FORMAT, clm_array_open(path, &a, &err), err); /* and no wait for a writer */
     const int64_t seven = 7;
     write_bytes(path, "w.nrrd", tail, sizeof tail - 1);
     assert_array(path, "int64", &seven, sizeof seven);

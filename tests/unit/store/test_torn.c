@@ -156,10 +156,92 @@ static void replaced_chunks_are_whole(void **state) {
     }
 }
 
+static void must_say(clm_array *a, clm_code code, const char *file, const char *says) {
+    clm_err err = CLM_ERR_NONE;
+    uint16_t got[VOXELS];
+    bool ok = get(a, got, &err);
+    if (ok || !strstr(err.text, says)) print_error("want \"%s\": %s\n", says, err.text);
+    assert_fails(code, ok, err);
+    assert_non_null(strstr(err.text, says));
+    assert_non_null(strstr(err.text, file));
+}
+
+/* A chunk that was never written is the fill value. One of no bytes, a cut one, a folder or a pipe in its place, a
+ * link that leads nowhere: each is told by its name and for what it is. */
+static void absent_empty_and_torn_are_told_apart(void **state) {
+    (void)state;
+    const struct timespec old[2] = {{.tv_sec = 1000000000}, {.tv_sec = 1000000000}};
+    for (int k = 0; k < KINDS; k++) {
+        clm_err err = CLM_ERR_NONE;
+        clm_buf whole = {0};
+        char file[CLM_PATH_MAX];
+        clm_array *a = make(k, file);
+        uint16_t want[VOXELS], got[VOXELS];
+        memset(want, 0, sizeof want);
+        assert_ok(get(a, got, &err), err); /* absent */
+        assert_memory_equal(got, want, sizeof got);
+        assert_ok(put(a, 1, &err), err);
+        assert_ok(clm_file_read(file, 1 << 20, &whole, &err), err);
+        assert_ok(clm_file_publish(file, "", 0, false, &err), err);
+        assert_int_equal(utimensat(AT_FDCWD, file, old, 0), 0);
+        must_say(a, CLM_E_FORMAT, file, kinds[k].shard ? "0 bytes" : "empty");
+        assert_ok(clm_file_publish(file, whole.data, whole.n - 1, false, &err), err);
+        assert_int_equal(utimensat(AT_FDCWD, file, old, 0), 0);
+        must_say(a, CLM_E_FORMAT, file, "");
+        assert_ok(clm_file_remove(file, &err), err);
+        assert_int_equal(mkfifo(file, 0600), 0); /* nobody will ever write: no wait */
+        must_say(a, CLM_E_FORMAT, file, "not a regular file");
+        assert_int_equal(unlink(file), 0);
+        assert_int_equal(mkdir(file, 0700), 0);
+        must_say(a, CLM_E_FORMAT, file, "not a regular file");
+        assert_int_equal(rmdir(file), 0);
+        assert_ok(get(a, got, &err), err); /* absent again */
+        assert_memory_equal(got, want, sizeof got);
+        clm_array_close(a);
+        clm_buf_free(&whole);
+    }
+}
+
+/* A link in the place of a chunk is replaced by a file, or removed where the chunk is all fill; where it leads to
+ * nothing changes. */
+static void links_are_not_written_through(void **state) {
+    (void)state;
+    static const char text[] = "somebody else's";
+    for (int k = 0; k < KINDS; k++) {
+        clm_err err = CLM_ERR_NONE;
+        clm_buf left = {0};
+        char file[CLM_PATH_MAX], other[CLM_PATH_MAX];
+        uint16_t voxels[VOXELS] = {0}, got[VOXELS];
+        clm_array *a = make(k, file);
+        struct stat st;
+        assert_ok(clm_path_format(other, &err, "%s/other-%d", folder, k), err);
+        assert_ok(clm_file_publish(other, text, sizeof text, false, &err), err);
+        for (int empty = 0; empty < 2; empty++) {
+            assert_ok(put(a, 1, &err), err); /* its folders */
+            assert_int_equal(unlink(file), 0);
+            assert_int_equal(symlink(other, file), 0);
+            if (!empty) set(voxels, 1);
+            if (empty) memset(voxels, 0, sizeof voxels);
+            assert_ok(clm_array_put_chunk(a, (const int64_t[]){0, 0, 0}, voxels, &err), err);
+            assert_int_equal(lstat(file, &st), empty ? -1 : 0);
+            assert_true(empty || S_ISREG(st.st_mode));
+            assert_ok(get(a, got, &err), err);
+            assert_memory_equal(got, voxels, sizeof got);
+            assert_ok(clm_file_read(other, 1000, &left, &err), err);
+            assert_int_equal(left.n, sizeof text);
+            assert_memory_equal(left.data, text, sizeof text);
+        }
+        clm_array_close(a);
+        clm_buf_free(&left);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(torn_files_may_be_mended),
         cmocka_unit_test(replaced_chunks_are_whole),
+        cmocka_unit_test(absent_empty_and_torn_are_told_apart),
+        cmocka_unit_test(links_are_not_written_through),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
