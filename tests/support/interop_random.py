@@ -149,7 +149,7 @@ def main():
                 path, kind, (shape, chunk) = pathlib.Path(folder) / f"{name}-{i}", pick(TYPES), shapes()
                 try:
                     want, what = by(path, kind, shape, chunk)
-                except (ValueError, TypeError, NotImplementedError, ImportError, RuntimeError):
+                except Exception:  # its writer cannot make this one; too few made is a failure
                     continue
                 made += 1
                 r = subprocess.run([PROGRAM, "dump", str(path)], capture_output=True)
