@@ -87,7 +87,7 @@ clm_style(peers_bugs ../tests/style/test_peers_bugs.sh)
 
 # The tests, a line or more a layer, lowest first.
 clm_unit(base arena crc err file heap json rng text)
-clm_unit(core affine box buckets dtype field linalg vol)
+clm_unit(core affine affine_root box buckets dtype field linalg vol)
 clm_unit(store array codec files graph image spill validate vectors)
 clm_unit(store bdv shard torn volume)
 target_link_libraries(test_files PRIVATE PkgConfig::HDF5 PkgConfig::TIFF)
@@ -105,7 +105,7 @@ if(TARGET test_mpi_run)
 endif()
 
 clm_unit(base csv)
-clm_unit(job apply evaluate foreign map properties transform_out)
+clm_unit(job apply evaluate foreign map properties root transform_out)
 
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)

@@ -1,4 +1,4 @@
-/* collimate compose and collimate invert: options, and what a run of them is to the loop over ranks. */
+/* collimate compose, invert and halfway: options, and what a run of them is to the loop over ranks. */
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
 #include "collimate/base/file.h"
@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #define LATTICE_HELP                                                                                      \
     "  --spacing Z,Y,X    micrometres between nodes (or one number for all axes)\n"                       \
@@ -61,7 +62,39 @@ static const char help_invert[] =
     "Exit codes: 0 done; 1 done, but some nodes are above the tolerance; 2 usage; 3 input; 4 output; 5 interrupted, the\n"
     "same command resumes.\n";
 
+static const char help_halfway[] =
+    "Usage: collimate halfway T OUT [OPTIONS]\n"
+    "       mpirun -n N collimate halfway T OUT [OPTIONS]\n\n"
+    "Write the part of T (or of a chain T1 T2 ...) that leads to a space half-way between fixed and moving: S with\n"
+    "S(S(x)) = T(x). S pulls the moving image into that space, inverse:S the fixed one. With --at K/N it is the K-th\n"
+    "power of an R that leads to T(x) in N steps: its inverse pulls the fixed image there, what --at (N-K)/N writes the\n"
+    "moving one, and several rounds meet where you like.\n"
+    "Affines alone: exact. Else R is sought on a lattice, in sweeps, until another one makes it no better by a tenth.\n"
+    "|R(...R(x)) - T(x)| of each node is left beside the field as coordinateTransformations/residual (micrometres), and\n"
+    "is measured between the nodes, too. A node above the tolerance has coverage 0 and is counted: T folds there, or\n"
+    "moves by more than its own details are long, and has no half. Same bytes for any number of ranks; killed or\n"
+    "stopped, the same command goes on where it was. Method: docs/algorithms/transforms.md.\n\n"
+    "  T    as for apply: a run folder, an OME-Zarr scene, affine.json, numbers as text; inverse:T turns it round\n"
+    "  OUT  as for compose\n"
+    "  --at K/N           how far, N at most 8 (default 1/2; a decimal number that is such a fraction)\n"
+    "  --tolerance-um X   most |R(...R(x)) - T(x)| at a node (default a tenth of the distance between nodes)\n"
+    "  --sweeps N         at most so many (default 24)\n"
+    "  --format NAME      as for compose\n"
+    "Lattice (default: T's own nodes, and as many more as hold where S takes them)\n" LATTICE_HELP
+    "Examples:\n"
+    "  mpirun -n 8 collimate halfway out half.ome.zarr\n"
+    "  collimate apply half.ome.zarr moving.ome.zarr moving_halfway.ome.zarr\n"
+    "  collimate apply inverse:half.ome.zarr fixed.ome.zarr fixed_halfway.ome.zarr --like fixed.ome.zarr\n"
+    "  collimate halfway out/affine.json third.txt --at 1/3\n\n"
+    "Exit codes: 0 done; 1 done, but some nodes are above the tolerance; 2 usage; 3 input, or an affine that has no\n"
+    "half: it mirrors or turns by 180 degrees; 4 output; 5 interrupted, the same command resumes.\n";
+
 /* ---- the command line ---- */
+
+typedef enum verb { COMPOSE, INVERT, HALFWAY } verb;
+static const struct {
+    const char *name, *help;
+} verbs[] = {{"compose", help_compose}, {"invert", help_invert}, {"halfway", help_halfway}};
 
 typedef struct options {
     clm_compose_spec spec;
@@ -76,10 +109,33 @@ static bool set_like(void *to, const char *name, const char *text, clm_err *err)
     return clm_args_level(text, o->like, &o->spec.like_level, err);
 }
 
-static bool parse(int argc, char **argv, bool invert, options *o, clm_err *err) {
+/* K/N, or the decimal number of such a fraction */
+static bool set_at(void *to, const char *name, const char *text, clm_err *err) {
+    clm_compose_spec *s = to;
+    char part[32];
+    double at;
+    const char *slash = strchr(text, '/');
+    if (slash && (size_t)(slash - text) < sizeof part) {
+        memcpy(part, text, (size_t)(slash - text));
+        part[slash - text] = 0;
+        if (clm_text_int(part, &s->power) && clm_text_int(slash + 1, &s->root) && s->power > 0 &&
+            s->power < s->root && s->root <= CLM_ROOT_MAX)
+            return true;
+    }
+    for (s->root = 2; clm_text_real(text, &at) && s->root <= CLM_ROOT_MAX; s->root++) {
+        s->power = llround(at * (double)s->root);
+        if (s->power > 0 && s->power < s->root && fabs(at * (double)s->root - (double)s->power) < 1e-9)
+            return true;
+    }
+    return clm_fail(err, CLM_E_ARG, "--%s %.40s: must be K/N, 0 < K < N, N at most %d, or such a number",
+                    name, text, CLM_ROOT_MAX);
+}
+
+static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
     clm_compose_spec *s = &o->spec;
     *s = CLM_COMPOSE_DEFAULTS;
-    s->invert = invert;
+    s->invert = what == INVERT;
+    if (what == HALFWAY) s->root = 2;
     const clm_arg table[] = {
         CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
         CLM_OPT("lattice-um", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
@@ -92,9 +148,11 @@ static bool parse(int argc, char **argv, bool invert, options *o, clm_err *err) 
         CLM_OPT("task-mib", REAL, &s->task_mib, .least = 1, .most = 1048576),
         CLM_OPT("cache-mib", REAL, &s->cache_mib, .least = 1, .most = 1048576),
         {.name = "tolerance-um",
-         .kind = invert ? CLM_ARG_REAL : CLM_ARG_NONE,
+         .kind = what == COMPOSE ? CLM_ARG_NONE : CLM_ARG_REAL,
          .to = &s->tolerance_um,
          .above = true},
+        {.name = "at", .kind = what == HALFWAY ? CLM_ARG_CALL : CLM_ARG_NONE, .to = s, .set = set_at},
+        {.name = "sweeps", .kind = CLM_ARG_WHOLE, .to = &s->sweeps, .least = 1, .most = CLM_SWEEPS_MAX},
         CLM_OPT_END};
     if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
     if (o->args.help) return true;
@@ -131,15 +189,22 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
 }
 
 static bool prepare(void *run, clm_err *err) { return clm_compose_prepare(run, err); }
-static bool stage_begin(void *run, int stage, clm_err *err) {
-    (void)stage;
-    return clm_compose_begin(run, err);
-}
+static bool stage_begin(void *run, int stage, clm_err *err) { return clm_compose_begin(run, stage, err); }
 static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
     return clm_compose_task(run, w, task, out, err);
 }
 static void outcome(void *run, const clm_outcome *o) {
     if (o->err.code == CLM_OK) clm_compose_outcome(run, o);
+}
+
+static void print_root(const clm_compose_run *r, const double *t) {
+    (void)fprintf(
+        stderr,
+        "residual |R(...R(x)) - T(x)| after %d sweeps, of the nodes: max %.3g um, at z,y,x = %.6g,%.6g,%.6g um; at the "
+        "centres of cells: max %.3g um, rms %.3g um\n",
+        clm_compose_sweeps(r), t[CLM_COMPOSED_RESIDUAL], t[CLM_COMPOSED_AT_Z], t[CLM_COMPOSED_AT_Y],
+        t[CLM_COMPOSED_AT_X], t[CLM_COMPOSED_BETWEEN_MAX],
+        sqrt(t[CLM_COMPOSED_BETWEEN_SQ] / fmax(t[CLM_COMPOSED_BETWEEN], 1.0)));
 }
 
 static void print_figures(const clm_compose_run *r) {
@@ -150,9 +215,10 @@ static void print_figures(const clm_compose_run *r) {
                   "%s: %lld x %lld x %lld nodes, %.4g x %.4g x %.4g um apart, displacements up to %.4g um\n",
                   r->out.path, (long long)s->shape[0], (long long)s->shape[1], (long long)s->shape[2],
                   s->spacing_um[0], s->spacing_um[1], s->spacing_um[2], t[CLM_COMPOSED_U_MAX]);
-    (void)fprintf(stderr, "interpolation error at the centres of cells: max %.3g um, rms %.3g um\n",
-                  t[CLM_COMPOSED_ERROR_MAX],
-                  sqrt(t[CLM_COMPOSED_ERROR_SQ] / fmax(t[CLM_COMPOSED_CELLS], 1.0)));
+    if (r->spec.root == 1 || r->spec.power > 1)
+        (void)fprintf(stderr, "interpolation error at the centres of cells: max %.3g um, rms %.3g um\n",
+                      t[CLM_COMPOSED_ERROR_MAX],
+                      sqrt(t[CLM_COMPOSED_ERROR_SQ] / fmax(t[CLM_COMPOSED_CELLS], 1.0)));
     if (t[CLM_COMPOSED_EXTRAPOLATED] > 0)
         (void)fprintf(stderr,
                       "%.0f nodes lie beyond a field's lattice, which keeps its border's value there\n",
@@ -161,8 +227,10 @@ static void print_figures(const clm_compose_run *r) {
         (void)fprintf(stderr, "residual |T(x) - y| of the nodes: max %.3g um, at z,y,x = %.6g,%.6g,%.6g um\n",
                       t[CLM_COMPOSED_RESIDUAL], t[CLM_COMPOSED_AT_Z], t[CLM_COMPOSED_AT_Y],
                       t[CLM_COMPOSED_AT_X]);
+    if (r->sweeps > 0) print_root(r, t);
     if (t[CLM_COMPOSED_UNSOLVED] > 0)
-        (void)fprintf(stderr, "%.0f nodes are not solved: T folds there%s\n", t[CLM_COMPOSED_UNSOLVED],
+        (void)fprintf(stderr, "%.0f nodes are not solved: T folds there%s%s\n", t[CLM_COMPOSED_UNSOLVED],
+                      r->sweeps > 0 ? ", or moves by more than its details are long" : "",
                       r->out.kind == CLM_TRANSFORM_SCENE ? "; their coverage is 0" : "");
 }
 
@@ -183,6 +251,7 @@ static bool is_partial(const void *run) {
 static bool sweep(void *run, clm_err *err) {
     const clm_transform_out *out = &((clm_compose_run *)run)->out;
     const char *path = out->path;
+    if (!clm_compose_tidy(run, err)) return false;
     if (out->kind == CLM_TRANSFORM_VOLUME) return true;
     return clm_folder_sweep(path, err) && clm_file_sync_tree(path, err);
 }
@@ -216,8 +285,8 @@ static bool drop_record(const options *o, clm_err *err) {
              clm_transform_out_folder(&out, folder, err) && clm_folder_remove(folder, err)));
 }
 
-static int run_command(int argc, char **argv, bool invert) {
-    const char *name = invert ? "invert" : "compose";
+static int run_command(int argc, char **argv, verb what) {
+    const char *name = verbs[what].name;
     const clm_launch_body body = {.command = name,
                                   .share = share,
                                   .open = open_run,
@@ -232,8 +301,8 @@ static int run_command(int argc, char **argv, bool invert) {
     clm_err err = CLM_ERR_NONE;
     options o;
     bool first = clm_launch_is_first(), done = false;
-    if (!parse(argc, argv, invert, &o, &err)) return clm_launch_refuse(name, &err);
-    if (o.args.help) return clm_launch_help(invert ? help_invert : help_compose);
+    if (!parse(argc, argv, what, &o, &err)) return clm_launch_refuse(name, &err);
+    if (o.args.help) return clm_launch_help(verbs[what].help);
     if (!write_affine(&o, first, &done, &err)) return clm_launch_refuse(name, &err);
     if (done) return CLM_EXIT_DONE;
     int code = clm_launch(&body, &o, &o.args);
@@ -243,5 +312,6 @@ static int run_command(int argc, char **argv, bool invert) {
     return code;
 }
 
-int clm_cmd_compose(int argc, char **argv) { return run_command(argc, argv, false); }
-int clm_cmd_invert(int argc, char **argv) { return run_command(argc, argv, true); }
+int clm_cmd_compose(int argc, char **argv) { return run_command(argc, argv, COMPOSE); }
+int clm_cmd_invert(int argc, char **argv) { return run_command(argc, argv, INVERT); }
+int clm_cmd_halfway(int argc, char **argv) { return run_command(argc, argv, HALFWAY); }

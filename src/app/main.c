@@ -22,6 +22,7 @@ static const command commands[] = {
      "points from one coordinate system of an OME-Zarr 0.6 store to another, as JSON"},
     {"compose", clm_cmd_compose, "a chain of transforms as one transform"},
     {"invert", clm_cmd_invert, "the inverse of a transform, with its residual"},
+    {"halfway", clm_cmd_halfway, "half of a transform, or another part of its way"},
     {"landmarks", clm_cmd_landmarks, "a transform from pairs of points, and how far each lies off"},
     {"plan", clm_cmd_plan, "blocks, memory and bytes of a job; runs nothing"},
     {"align", clm_cmd_align, "align the moving image to the fixed one (under mpirun, or alone)"},

@@ -1,4 +1,4 @@
-#include "collimate/job/compose.h"
+#include "compose_parts.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
 #include "collimate/job/record.h"
@@ -8,9 +8,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Of a task, most, for a node: evaluated there and at its cell's centre, then stored. An inverse takes most, between
- * 170 and 200. */
+/* Of a task, most, for a node: evaluated there and at its cell's centre, then stored. An inverse takes between 170 and
+ * 200, a sweep of a root more. */
 #define NODE_BYTES 256.0
+#define ROOT_NODE_BYTES 640.0
 
 /* ---- the lattice ---- */
 
@@ -70,7 +71,8 @@ static bool override(const clm_compose_spec *s, clm_image_frame *l, clm_err *err
 
 /* Whole planes of a file, as many as a task has memory for with the layer beyond them. */
 static bool lay_planes(const clm_compose_spec *s, const int64_t shape[3], int64_t chunk[3], clm_err *err) {
-    double plane_mib = NODE_BYTES * (double)shape[1] * (double)shape[2] / 1048576.0;
+    double plane_mib =
+        (s->root > 1 ? ROOT_NODE_BYTES : NODE_BYTES) * (double)shape[1] * (double)shape[2] / 1048576.0;
     int64_t most = (int64_t)(s->task_mib / plane_mib) - 1;
     if (most < 1)
         return clm_fail(err, CLM_E_ARG,
@@ -83,17 +85,26 @@ static bool lay_planes(const clm_compose_spec *s, const int64_t shape[3], int64_
     return true;
 }
 
+static clm_affine affine_of(const clm_compose_run *run) {
+    if (run->spec.root == 1) return clm_map_affine(&run->map);
+    clm_affine a = CLM_AFFINE_IDENTITY;
+    for (int64_t k = 0; k < run->spec.power; k++) a = clm_affine_compose(&run->root.affine, &a);
+    return a;
+}
+
 static bool lay_lattice(clm_compose_run *run, clm_err *err) {
-    const clm_compose_spec *s = &run->spec;
-    const clm_map *map = &run->map;
+    clm_compose_spec *s = &run->spec;
+    bool root = s->root > 1;
+    const clm_map *map = root ? &run->given : &run->map;
     clm_transform_spec *t = &run->out.spec;
     clm_image_frame l = {.shape = {0}};
     double spacing[3];
     t->fixed = map->fixed;
-    t->moving = map->moving;
+    if (!root) t->moving = map->moving; /* half-way there is no image */
+    if (root) t->to = "halfway";
     if (s->like && !clm_view_frame_like(s->like, s->like_level, &t->fixed, err)) return false;
     bool whole = clm_transform_kind_is_whole(run->out.kind);
-    t->affine = whole ? CLM_AFFINE_IDENTITY : clm_map_affine(map);
+    t->affine = whole ? CLM_AFFINE_IDENTITY : affine_of(run);
     bool any = spacing_of(map, spacing);
     if (!any && !whole) return true;
     if (!any) memcpy(spacing, t->fixed.spacing_um, sizeof spacing); /* an affine as a field */
@@ -105,9 +116,21 @@ static bool lay_lattice(clm_compose_run *run, clm_err *err) {
     } else if (t->fixed.shape[0] > 0) {
         cover(&t->fixed, s->has_spacing ? s->spacing_um : spacing, &l);
     }
+    const clm_image_frame told = l;
     if (!override(s, &l, err)) return false;
+    for (int d = 0; d < 3; d++) {
+        const clm_image_frame *f = told.shape[0] > 0 ? &told : &l;
+        run->root.lo[d] = f->origin_um[d];
+        run->root.fade_um = fmax(run->root.fade_um, l.spacing_um[d]);
+        run->root.hi[d] = f->origin_um[d] + (double)(f->shape[d] - 1) * f->spacing_um[d];
+    }
+    if (root && !s->like && !s->has_origin && !s->has_shape && !clm_compose_root_lattice(&run->root, &l, err))
+        return false;
     int64_t chunk[3] = {s->chunk_nodes, s->chunk_nodes, s->chunk_nodes};
     if (run->out.kind == CLM_TRANSFORM_VOLUME && !lay_planes(s, l.shape, chunk, err)) return false;
+    double step = fmin(l.spacing_um[0], fmin(l.spacing_um[1], l.spacing_um[2]));
+    if (root && !(s->tolerance_um > 0.0)) s->tolerance_um = 0.1 * step;
+    run->root.tolerance_um = s->tolerance_um;
     memcpy(t->shape, l.shape, sizeof t->shape);
     memcpy(t->spacing_um, l.spacing_um, sizeof t->spacing_um);
     memcpy(t->origin_um, l.origin_um, sizeof t->origin_um);
@@ -119,17 +142,22 @@ static bool lay_lattice(clm_compose_run *run, clm_err *err) {
 /* ---- opening ---- */
 
 static bool open_map(clm_compose_run *run, clm_err *err) {
-    const clm_compose_spec *s = &run->spec;
+    clm_compose_spec *s = &run->spec;
     size_t cache = (size_t)(s->cache_mib * 1048576.0);
-    if (!clm_map_open(s->transforms, s->n_transforms, cache, &run->map, err)) return false;
+    if (!clm_map_open(s->transforms, s->n_transforms, cache, &run->given, err)) return false;
+    if (s->root > 1) {
+        run->root = (clm_root){.whole = &run->given, .n = (int)s->root};
+        return clm_root_begin(&run->root, err);
+    }
+    run->map = run->given;
     if (!s->invert) return true;
-    run->forth = run->map;
+    if (!(s->tolerance_um > 0.0)) s->tolerance_um = 1e-3;
     if (!clm_map_turn(&run->map, err)) return false;
     /* what is left in a field's space grows through the affines on the way to where it is measured */
     double sigma[3], growth = 1.0;
-    for (int i = 0; i < run->forth.n; i++) {
-        if (run->forth.step[i].kind != CLM_STEP_AFFINE) continue;
-        clm_affine_stretch(&run->forth.step[i].affine, sigma);
+    for (int i = 0; i < run->given.n; i++) {
+        if (run->given.step[i].kind != CLM_STEP_AFFINE) continue;
+        clm_affine_stretch(&run->given.step[i].affine, sigma);
         growth *= fmax(sigma[0], 1.0);
     }
     run->map.tolerance_um = 0.1 * s->tolerance_um / growth;
@@ -146,7 +174,7 @@ static bool plan_hash(clm_compose_run *run, clm_err *err) {
     s.task_mib = s.cache_mib = 0.0;
     bool ok = clm_compose_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
     uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
-    h = clm_hash64(clm_map_hash(&run->map, h), t->shape, sizeof t->shape);
+    h = clm_hash64(clm_map_hash(s.root > 1 ? &run->given : &run->map, h), t->shape, sizeof t->shape);
     if (run->out.kind == CLM_TRANSFORM_VOLUME)
         h = clm_hash64(h, t->chunk, sizeof t->chunk); /* by the budget */
     h = clm_hash64(clm_hash64(h, t->spacing_um, sizeof t->spacing_um), t->origin_um, sizeof t->origin_um);
@@ -157,12 +185,19 @@ static bool plan_hash(clm_compose_run *run, clm_err *err) {
 }
 
 static void lay_stages(clm_compose_run *run) {
-    clm_stage *s = run->stage;
     const clm_grid *g = &run->out.chunks;
-    *s = (clm_stage){.fatal = true, .n = g->n};
-    memcpy(s->shape, g->shape, sizeof s->shape);
-    (void)snprintf(s->name, sizeof s->name, "%s", run->spec.invert ? "invert" : "compose");
-    run->plan = (clm_plan){.stage = run->stage, .n_stages = 1, .ctx = run};
+    const char *name = run->spec.root > 1 ? "halfway" : run->spec.invert ? "invert" : "compose";
+    run->sweeps = run->spec.root > 1 ? (int)run->spec.sweeps : 0;
+    for (int k = 0; k <= run->sweeps; k++) {
+        clm_stage *s = &run->stage[k];
+        *s = (clm_stage){.fatal = true, .n = g->n};
+        memcpy(s->shape, g->shape, sizeof s->shape);
+        if (k < run->sweeps)
+            (void)snprintf(s->name, sizeof s->name, "sweep.%d", k);
+        else
+            (void)snprintf(s->name, sizeof s->name, "%s", name);
+    }
+    run->plan = (clm_plan){.stage = run->stage, .n_stages = run->sweeps + 1, .ctx = run};
 }
 
 static bool open_all(clm_compose_run *run, clm_err *err) {
@@ -175,7 +210,7 @@ static bool open_all(clm_compose_run *run, clm_err *err) {
         !clm_path_join(run->folder, place, CLM_RECORD_FOLDER, err) || !open_map(run, err) ||
         !lay_lattice(run, err) || !clm_transform_out_check(&run->out, err))
         return false;
-    run->out.spec.residual = s->invert;
+    run->out.spec.residual = s->invert || s->root > 1;
     if (run->out.chunks.n == 0) return true;
     run->figures = clm_heap_new((size_t)run->out.chunks.n, sizeof *run->figures, err);
     if (!run->figures) return false;
@@ -201,7 +236,8 @@ bool clm_compose_open(clm_json *v, clm_compose_run **out, clm_err *err) {
 void clm_compose_close(clm_compose_run *run) {
     if (!run) return;
     clm_transform_out_close(&run->out);
-    clm_map_close(&run->map);
+    for (int k = 0; k < run->sweeps; k++) clm_array_close(run->v[k]);
+    clm_map_close(&run->given);
     clm_heap_free(run->figures);
     clm_json_free(run->json);
     clm_heap_free(run);
@@ -211,33 +247,44 @@ bool clm_compose_prepare(clm_compose_run *run, clm_err *err) {
     char place[CLM_PATH_MAX];
     clm_record r = {.out = place, .name = "compose.json", .plan = run->plan.hash};
     bool fresh;
+    run->is_first = true;
     if (!clm_transform_out_folder(&run->out, place, err)) return false;
     if (run->out.kind == CLM_TRANSFORM_VOLUME && clm_path_kind_of(place) == CLM_PATH_NONE &&
         clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it",
                         run->out.path);
-    if (!clm_map_stamp(&run->map, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
+    if (!clm_map_stamp(&run->given, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_transform_out_create(&run->out, err) &&
                       clm_record_write(&r, run->json, err));
 }
 
-bool clm_compose_begin(clm_compose_run *run, clm_err *err) { return clm_transform_out_open(&run->out, err); }
+bool clm_compose_begin(clm_compose_run *run, int stage, clm_err *err) {
+    return clm_transform_out_open(&run->out, err) &&
+           (run->sweeps == 0 || clm_compose_root_begin(run, stage, err));
+}
 
 /* ---- the end ---- */
 
 void clm_compose_outcome(clm_compose_run *run, const clm_outcome *o) {
-    memcpy(run->figures[o->task.index], o->figure, sizeof *run->figures);
+    int k = o->task.stage;
+    if (k < run->sweeps) {
+        run->farthest[k] = fmax(run->farthest[k], o->figure[0]);
+        run->squares[k] += o->figure[1];
+    } else {
+        memcpy(run->figures[o->task.index], o->figure, sizeof *run->figures);
+    }
 }
 
 void clm_compose_total(const clm_compose_run *run, double total[CLM_COMPOSED_COUNT]) {
     memset(total, 0, CLM_COMPOSED_COUNT * sizeof *total);
     for (int64_t i = 0; i < run->out.chunks.n; i++) {
         const double *f = run->figures[i];
-        static const clm_composed sums[] = {CLM_COMPOSED_NODES, CLM_COMPOSED_UNSOLVED,
-                                            CLM_COMPOSED_EXTRAPOLATED, CLM_COMPOSED_CELLS,
-                                            CLM_COMPOSED_ERROR_SQ};
+        static const clm_composed sums[] = {
+            CLM_COMPOSED_NODES,    CLM_COMPOSED_UNSOLVED, CLM_COMPOSED_EXTRAPOLATED, CLM_COMPOSED_CELLS,
+            CLM_COMPOSED_ERROR_SQ, CLM_COMPOSED_BETWEEN,  CLM_COMPOSED_BETWEEN_SQ};
         for (size_t k = 0; k < sizeof sums / sizeof sums[0]; k++) total[sums[k]] += f[sums[k]];
         total[CLM_COMPOSED_ERROR_MAX] = fmax(total[CLM_COMPOSED_ERROR_MAX], f[CLM_COMPOSED_ERROR_MAX]);
+        total[CLM_COMPOSED_BETWEEN_MAX] = fmax(total[CLM_COMPOSED_BETWEEN_MAX], f[CLM_COMPOSED_BETWEEN_MAX]);
         total[CLM_COMPOSED_U_MAX] = fmax(total[CLM_COMPOSED_U_MAX], f[CLM_COMPOSED_U_MAX]);
         if (f[CLM_COMPOSED_RESIDUAL] > total[CLM_COMPOSED_RESIDUAL])
             memcpy(total + CLM_COMPOSED_RESIDUAL, f + CLM_COMPOSED_RESIDUAL, 4 * sizeof *f);
@@ -250,16 +297,19 @@ bool clm_compose_finish(const clm_compose_run *run, clm_err *err) {
     clm_json *v = clm_json_new_object(err);
     if (!v) return false;
     clm_json *about = clm_json_add_object(v, "collimate");
-    clm_json *list = clm_json_add_list(about, s->invert ? "inverse_of" : "composed_of");
+    bool root = s->root > 1;
+    clm_json *list = clm_json_add_list(about, root ? "part_of" : s->invert ? "inverse_of" : "composed_of");
     for (int i = 0; i < s->n_transforms; i++) clm_json_add_text(list, NULL, s->transforms[i]);
+    if (root) clm_json_add_ints(about, "part", (const int64_t[]){s->power, s->root}, 2);
     if (run->out.chunks.n > 0) {
         clm_compose_total(run, t);
         clm_json_add_number(about, "interpolation_max_um", t[CLM_COMPOSED_ERROR_MAX]);
         clm_json_add_number(about, "interpolation_rms_um",
                             sqrt(t[CLM_COMPOSED_ERROR_SQ] / fmax(t[CLM_COMPOSED_CELLS], 1.0)));
         clm_json_add_number(about, "unsolved_nodes", t[CLM_COMPOSED_UNSOLVED]);
-        if (s->invert) clm_json_add_number(about, "residual_max_um", t[CLM_COMPOSED_RESIDUAL]);
-        if (s->invert) clm_json_add_number(about, "tolerance_um", s->tolerance_um);
+        if (root) clm_json_add_number(about, "residual_between_nodes_max_um", t[CLM_COMPOSED_BETWEEN_MAX]);
+        if (root || s->invert) clm_json_add_number(about, "residual_max_um", t[CLM_COMPOSED_RESIDUAL]);
+        if (root || s->invert) clm_json_add_number(about, "tolerance_um", s->tolerance_um);
     }
     bool ok = clm_transform_out_finish(&run->out, v, err);
     clm_json_free(v);

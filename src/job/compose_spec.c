@@ -8,6 +8,9 @@ bool clm_compose_spec_to_json(const clm_compose_spec *s, clm_json **out, clm_err
     clm_json_add_text(v, "output", s->output);
     if (s->format) clm_json_add_text(v, "format", s->format);
     clm_json_add_bool(v, "invert", s->invert);
+    clm_json_add_number(v, "root", (double)s->root);
+    clm_json_add_number(v, "power", (double)s->power);
+    clm_json_add_number(v, "sweeps", (double)s->sweeps);
     clm_json_add_number(v, "tolerance_um", s->tolerance_um);
     if (s->like) clm_json_add_text(v, "like", s->like);
     clm_json_add_number(v, "like_level", (double)s->like_level);
@@ -34,6 +37,9 @@ bool clm_compose_spec_of_json(const clm_json *v, clm_compose_spec *out, clm_err 
         ok = (s.transforms[i] = clm_json_text(clm_json_at(list, i))) != NULL && ok;
     ok = (s.output = clm_json_text(clm_json_get(v, "output"))) != NULL && ok;
     ok = clm_json_is(clm_json_get(v, "invert"), &s.invert) && ok;
+    ok = clm_json_int(clm_json_get(v, "root"), &s.root) && ok;
+    ok = clm_json_int(clm_json_get(v, "power"), &s.power) && ok;
+    ok = clm_json_int(clm_json_get(v, "sweeps"), &s.sweeps) && ok;
     ok = clm_json_number(clm_json_get(v, "tolerance_um"), &s.tolerance_um) && ok;
     s.format = clm_json_text(clm_json_get(v, "format"));
     s.like = clm_json_text(clm_json_get(v, "like"));
@@ -45,6 +51,8 @@ bool clm_compose_spec_of_json(const clm_json *v, clm_compose_spec *out, clm_err 
     ok = clm_json_int(clm_json_get(v, "threads"), &s.threads) && ok;
     ok = clm_json_number(clm_json_get(v, "task_mib"), &s.task_mib) && ok;
     ok = clm_json_number(clm_json_get(v, "cache_mib"), &s.cache_mib) && ok;
+    ok = ok && s.root >= 1 && s.root <= CLM_ROOT_MAX && s.power >= 1 && s.power <= s.root && s.sweeps >= 1 &&
+         s.sweeps <= CLM_SWEEPS_MAX;
     if (!ok) return clm_fail(err, CLM_E_FORMAT, "what to compose is told incompletely");
     *out = s;
     return true;

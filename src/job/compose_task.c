@@ -1,6 +1,6 @@
 /* One chunk of a composed or inverted transform: the chain at every node, and what interpolation between the nodes
  * makes of it at the centres of the cells. */
-#include "collimate/job/compose.h"
+#include "compose_parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -62,6 +62,7 @@ static bool measure_cells(const clm_compose_run *run, const clm_work *w, clm_box
     }
     if (clm_box_is_empty(box)) return true;
     if (!evaluate(run, w, box, half, &cells, err)) return false;
+    if (run->sweeps > 0 && !clm_compose_root_between(run, w, &cells.grid, figure, err)) return false;
     const int64_t *n = cells.grid.shape, step[3] = {half[0] > 0, half[1] > 0, half[2] > 0};
     for (int64_t z = 0, i = 0; z < n[0]; z++)
         for (int64_t y = 0; y < n[1]; y++)
@@ -88,7 +89,7 @@ static bool measure_cells(const clm_compose_run *run, const clm_work *w, clm_box
 /* |T(x) - y| of the nodes as stored, through the transform that was inverted. */
 static bool measure_residual(const clm_compose_run *run, const clm_work *w, clm_box core, const clm_field *u,
                              float *residual, clm_err *err) {
-    clm_map forth = run->forth;
+    clm_map forth = run->given;
     forth.moving.shape[0] = 0;
     int64_t n = clm_field_count(u), i = 0;
     double(*x)[3] = clm_arena_take(w->temp, n, sizeof *x, err);
@@ -113,27 +114,6 @@ static bool measure_residual(const clm_compose_run *run, const clm_work *w, clm_
         if (pass == 0 && !clm_map_points(&forth, w, n, x, flags, err)) return false;
     }
     return true;
-}
-
-static void note_residual(const clm_compose_run *run, clm_box core, const float *residual, float *coverage,
-                          double *figure) {
-    const clm_transform_spec *t = &run->out.spec;
-    int64_t shape[3], n = clm_box_count(core);
-    for (int d = 0; d < 3; d++) shape[d] = core.hi[d] - core.lo[d];
-    figure[CLM_COMPOSED_UNSOLVED] = 0.0;
-    for (int64_t i = 0; i < n; i++) {
-        double r = (double)residual[i];
-        if (!(r <= run->spec.tolerance_um)) {
-            coverage[i] = 0.0f;
-            figure[CLM_COMPOSED_UNSOLVED]++;
-        }
-        if (!(r > figure[CLM_COMPOSED_RESIDUAL])) continue;
-        const int64_t at[3] = {core.lo[0] + i / (shape[1] * shape[2]), core.lo[1] + i / shape[2] % shape[1],
-                               core.lo[2] + i % shape[2]};
-        figure[CLM_COMPOSED_RESIDUAL] = r;
-        for (int d = 0; d < 3; d++)
-            figure[CLM_COMPOSED_AT_Z + d] = t->origin_um[d] + (double)at[d] * t->spacing_um[d];
-    }
 }
 
 /* the chunk's own nodes, as they are stored */
@@ -162,6 +142,24 @@ static bool store_nodes(const clm_compose_run *run, const clm_work *w, clm_box c
     return true;
 }
 
+/* what is left at the chunk's nodes, where that is asked for */
+static bool measure_left(const clm_compose_run *run, const clm_work *w, clm_box core, const clm_field *u,
+                         float **residual, float *coverage, double *figure, clm_err *err) {
+    clm_vol nodes = {.data = NULL};
+    const clm_transform_spec *t = &run->out.spec;
+    for (int d = 0; d < 3; d++) {
+        nodes.shape[d] = core.hi[d] - core.lo[d];
+        nodes.spacing[d] = t->spacing_um[d];
+        nodes.origin[d] = t->origin_um[d] + (double)core.lo[d] * t->spacing_um[d];
+    }
+    if (run->sweeps > 0) return clm_compose_root_left(run, w, &nodes, residual, coverage, figure, err);
+    if (!run->spec.invert) return true;
+    *residual = clm_take(w->keep, float, clm_field_count(u), err);
+    if (!*residual || !measure_residual(run, w, core, u, *residual, err)) return false;
+    clm_compose_note_residual(run, &nodes, *residual, NULL, coverage, figure);
+    return true;
+}
+
 bool clm_compose_task(const clm_compose_run *run, const clm_work *w, const clm_task *task, clm_outcome *out,
                       clm_err *err) {
     static const double none[3] = {0, 0, 0};
@@ -174,14 +172,13 @@ bool clm_compose_task(const clm_compose_run *run, const clm_work *w, const clm_t
     clm_field u;
     float *coverage, *residual = NULL;
     for (int d = 0; d < 3; d++) box.hi[d] += box.hi[d] < run->out.spec.shape[d];
-    bool ok = evaluate(run, w, box, none, &nodes, err) && measure_cells(run, w, core, &nodes, figure, err) &&
-              store_nodes(run, w, core, &nodes, &u, &coverage, figure, err);
-    if (ok && run->spec.invert) {
-        residual = clm_take(w->keep, float, clm_field_count(&u), err);
-        ok = residual && measure_residual(run, w, core, &u, residual, err);
-        if (ok) note_residual(run, core, residual, coverage, figure);
-    }
-    ok = ok && clm_transform_out_put(&run->out, task->index, w->temp, &u, coverage, residual, err);
+    bool ok = task->stage < run->sweeps
+                  ? clm_compose_root_task(run, w, task, figure, err)
+                  : evaluate(run, w, box, none, &nodes, err) &&
+                        measure_cells(run, w, core, &nodes, figure, err) &&
+                        store_nodes(run, w, core, &nodes, &u, &coverage, figure, err) &&
+                        measure_left(run, w, core, &u, &residual, coverage, figure, err) &&
+                        clm_transform_out_put(&run->out, task->index, w->temp, &u, coverage, residual, err);
     out->peak_bytes = (double)(clm_arena_peak(w->keep) + clm_arena_peak(w->temp));
     return ok;
 }

@@ -292,15 +292,18 @@ static bool write_scene(const char *root, const clm_transform_spec *spec, clm_er
     if (!v) return false;
     clm_json *ome = clm_json_add_object(v, "ome"), *systems = NULL;
     bool fixed = spec->fixed.shape[0] > 0, moving = spec->moving.shape[0] > 0;
+    const char *to = spec->to ? spec->to : "moving";
+    char name[64];
+    (void)snprintf(name, sizeof name, "fixed_to_%s", to);
     clm_json_add_text(ome, "version", "0.6");
     clm_json *scene = clm_json_add_object(ome, "scene");
     if (!fixed) add_bare_system(scene, &systems, "fixed");
-    if (!moving) add_bare_system(scene, &systems, "moving");
+    if (!moving) add_bare_system(scene, &systems, to);
     clm_json *t = clm_json_add_object(clm_json_add_list(scene, "coordinateTransformations"), NULL);
     clm_json_add_text(t, "type", "sequence");
-    clm_json_add_text(t, "name", "fixed_to_moving");
+    clm_json_add_text(t, "name", name);
     add_end(t, "input", "fixed", fixed);
-    add_end(t, "output", "moving", moving);
+    add_end(t, "output", to, moving);
     clm_json *list = clm_json_add_list(t, "transformations");
     if (spec->shape[0] > 0) {
         clm_json *u = clm_json_add_object(list, NULL);
@@ -345,6 +348,7 @@ bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, c
     bool ok = clm_store_make_parents(path, CLM_FORMAT_ZARR3, err) &&
               (spec->shape[0] == 0 || clm_ome_make_transform(path, spec, err)) &&
               (!fixed || write_frame(path, "fixed", &spec->fixed, err)) &&
-              (!moving || write_frame(path, "moving", &spec->moving, err)) && write_scene(path, spec, err);
+              (!moving || write_frame(path, spec->to ? spec->to : "moving", &spec->moving, err)) &&
+              write_scene(path, spec, err);
     return ok ? true : clm_err_in(err, "transform");
 }

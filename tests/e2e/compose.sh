@@ -85,6 +85,45 @@ paste -d, big.csv plain.csv | awk -F, 'NR > 1 {for (i = 1; i <= 3; i++) {d = $i 
 expect 2 'field' "$COLLIMATE" compose -q out field.tfm
 expect 2 'itk, bigstream' "$COLLIMATE" compose -q out field.zarr --format nothing
 
+# half-way: twice is the whole, as near as is told; the same bytes for any ranks, any chunks and after a kill
+expect 0 'residual .R.*after [0-9]+ sweeps, of the nodes: max' "$COLLIMATE" halfway out half.ome.zarr
+expect 0 '' "$COLLIMATE" validate half.ome.zarr
+"$COLLIMATE" points -q half.ome.zarr::fixed::halfway in.csv named.csv || fail "by name"
+[ "$(ls -A half.ome.zarr/.collimate)" = "$(ls -A same.ome.zarr/.collimate)" ] || fail "left: $(ls -A half.ome.zarr/.collimate)"
+"$COLLIMATE" points -q half.ome.zarr half.ome.zarr in.csv twice.csv && "$COLLIMATE" points -q out in.csv plain.csv || fail "points"
+paste -d, twice.csv plain.csv | awk -F, 'NR > 1 {for (i = 1; i <= 3; i++) {d = $i - $(i + 4); if (d * d > 0.16 * 0.16) exit 1}}' ||
+    fail "twice the half: $(paste twice.csv plain.csv)"
+paste -d, twice.csv in.csv | awk -F, 'NR > 1 {d = $1 - $5; e = $2 - $6; f = $3 - $7; if (d * d + e * e + f * f < 1) exit 1}' ||
+    fail "the half is nothing"
+expect 0 '' "$COLLIMATE" halfway -q out h1.ome.zarr --chunk 8
+expect 0 '' ranks 3 "$COLLIMATE" halfway -q out h3.ome.zarr --chunk 8
+transform_same h1.ome.zarr h3.ome.zarr
+for pause in 0.1 0.2 0.3; do
+    "$COLLIMATE" halfway -q out hk.ome.zarr --chunk 8 --local 2 &
+    sleep $pause
+    kill -9 $! 2>/dev/null
+    wait $! 2>/dev/null
+done
+expect 0 '' "$COLLIMATE" halfway -q out hk.ome.zarr --chunk 8
+transform_same h1.ome.zarr hk.ome.zarr
+voxels half.ome.zarr/$field one
+voxels h1.ome.zarr/$field other
+same one other
+expect 0 '' "$COLLIMATE" halfway -q out half.nii
+[ "$(find . -maxdepth 1 -name '.half*')" = "" ] || fail "left beside: $(ls -A)"
+expect 1 'nodes are not solved' "$COLLIMATE" halfway out strict.ome.zarr --tolerance-um 1e-6 --sweeps 3
+# parts of affines are exact, and some have none
+for at in 1/3 0.25 5/8; do
+    expect 0 '' "$COLLIMATE" halfway -q out/affine.txt "part.${at#*/}.txt" --at $at
+done
+expect 0 '' "$COLLIMATE" compose -q part.3.txt part.3.txt part.3.txt inverse:out/affine.txt unit3.txt
+awk '{for (i = 1; i <= 4; i++) {d = $i - (NR == i); if (d * d > 1e-24) exit 1}}' unit3.txt || fail "$(cat unit3.txt)"
+printf '1 0 0 0\n0 1 0 0\n0 0 -1 0\n' >mirror.txt
+printf -- '-1 0 0 0\n0 -1 0 0\n0 0 1 0\n' >round.txt
+expect 3 'mirrors' "$COLLIMATE" halfway mirror.txt none.txt
+expect 3 '180 degrees' "$COLLIMATE" halfway round.txt none.txt
+expect 2 'K/N' "$COLLIMATE" halfway out none.ome.zarr --at 0.3
+
 # done is done; but not when the transform has changed since
 expect 0 '' "$COLLIMATE" compose -q out same.ome.zarr
 chunk=$(find out/transform.ome.zarr/$field/c -type f | sort | head -n 1)

@@ -28,6 +28,7 @@ int clm_cmd_dump(int argc, char **argv);
 int clm_cmd_evaluate(int argc, char **argv);
 int clm_cmd_info(int argc, char **argv);
 int clm_cmd_invert(int argc, char **argv);
+int clm_cmd_halfway(int argc, char **argv);
 int clm_cmd_landmarks(int argc, char **argv);
 int clm_cmd_phantom(int argc, char **argv);
 int clm_cmd_plan(int argc, char **argv);

@@ -53,6 +53,7 @@ typedef struct clm_transform_spec {
     double spacing_um[3], origin_um[3];
     int64_t chunk[3];              /* nodes; all three components share a chunk   */
     clm_image_frame fixed, moving; /* shape 0: not known */
+    const char *to;                /* what it leads to is called; NULL: "moving" */
     bool residual;                 /* an array of it, too: how far a node is from what it should be, um */
     const clm_json *attributes;    /* NULL or an object, kept beside "ome"        */
 } clm_transform_spec;

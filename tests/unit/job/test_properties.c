@@ -4,7 +4,7 @@
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "collimate/job/apply_run.h"
-#include "collimate/job/compose.h"
+#include "support/composed.h"
 #include "support/near.h"
 #include "support/temp.h"
 
@@ -148,8 +148,6 @@ static double compose(const char *const *chain, int n, bool invert, const char *
     clm_err err = CLM_ERR_NONE;
     char paths[4][CLM_PATH_MAX], output[CLM_PATH_MAX];
     clm_compose_spec s = CLM_COMPOSE_DEFAULTS;
-    clm_json *v = NULL;
-    clm_compose_run *run = NULL;
     double total[CLM_COMPOSED_COUNT];
     for (int i = 0; i < n; i++) s.transforms[i] = path_of(paths[i], chain[i]);
     s.n_transforms = n;
@@ -162,16 +160,7 @@ static double compose(const char *const *chain, int n, bool invert, const char *
         memcpy(s.origin_um, g->origin_um, sizeof s.origin_um);
         memcpy(s.shape, g->shape, sizeof s.shape);
     }
-    assert_ok(clm_compose_spec_to_json(&s, &v, &err) && clm_compose_open(v, &run, &err), err);
-    assert_ok(clm_compose_prepare(run, &err) && clm_compose_begin(run, &err), err);
-    for (int64_t i = 0; i < run->out.chunks.n; i++) {
-        clm_outcome o = {.task = {.index = i}};
-        assert_ok(clm_compose_task(run, &work, &o.task, &o, &err), err);
-        clm_compose_outcome(run, &o);
-    }
-    clm_compose_total(run, total);
-    assert_ok(clm_compose_finish(run, &err), err);
-    clm_compose_close(run);
+    assert_ok(clm_test_compose(&s, &work, total, &err), err);
     assert_near(total[CLM_COMPOSED_UNSOLVED], 0, 0);
     return total[CLM_COMPOSED_ERROR_MAX];
 }

@@ -1,7 +1,7 @@
 /* What compose writes for other programs, read again as their files are, leads where the chain leads. */
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
-#include "collimate/job/compose.h"
+#include "support/composed.h"
 #include "support/near.h"
 #include "support/temp.h"
 
@@ -62,20 +62,8 @@ static int end(void **state) {
     return 0;
 }
 
-/* the chain of the two as compose writes it, pieces from the last to the first */
 static bool compose(const clm_compose_spec *spec, clm_err *err) {
-    clm_json *v = NULL;
-    clm_compose_run *run = NULL;
-    if (!clm_compose_spec_to_json(spec, &v, err) || !clm_compose_open(v, &run, err)) return false;
-    bool ok = run->out.chunks.n == 0 || (clm_compose_prepare(run, err) && clm_compose_begin(run, err));
-    for (int64_t i = run->out.chunks.n - 1; ok && i >= 0; i--) {
-        clm_outcome o = {.task = {.index = i}};
-        ok = clm_compose_task(run, &work, &o.task, &o, err);
-        if (ok) clm_compose_outcome(run, &o);
-    }
-    ok = ok && clm_compose_finish(run, err);
-    clm_compose_close(run);
-    return ok;
+    return clm_test_compose(spec, &work, NULL, err);
 }
 
 static void map_all(const char *const *paths, int n, double x[][3]) {
