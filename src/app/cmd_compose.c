@@ -2,6 +2,7 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
 #include "collimate/base/file.h"
+#include "collimate/job/align_run.h"
 #include "collimate/job/compose.h"
 
 #include <math.h>
@@ -43,7 +44,8 @@ static const char help_compose[] =
 
 static const char help_invert[] =
     "Usage: collimate invert T OUT [OPTIONS]\n"
-    "       mpirun -n N collimate invert T OUT [OPTIONS]\n\n"
+    "       collimate invert T --store [OPTIONS]\n"
+    "       mpirun -n N collimate invert ...\n\n"
     "Write the inverse of T (or of a chain T1 T2 ...), moving world -> fixed world, on a lattice over the moving grid.\n"
     "At every node y the x with T(x) = y is solved for; |T(x) - y| of the node as stored is left beside the field as\n"
     "coordinateTransformations/residual (micrometres). A node above the tolerance has coverage 0 and is counted. Same\n"
@@ -54,6 +56,9 @@ static const char help_invert[] =
     "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n"
     "  --format NAME      bigstream, positions or janelia: OUT is an array, NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n"
     "                     is ITK's\n\n"
+    "  --store            keep it with T, a run folder or an OME-Zarr scene of one sequence, which becomes a bijection:\n"
+    "                     inverse:T, points --direction inverse and evaluate --inverse stored then take it as it is.\n"
+    "                     Not where nodes are above the tolerance\n"
     "  --tolerance-um X   most |T(x) - y| (default 0.001)\n"
     "Lattice (default: the moving grid that T records, at the spacing of T's nodes)\n" LATTICE_HELP
     "Examples:\n"
@@ -96,9 +101,13 @@ static const struct {
     const char *name, *help;
 } verbs[] = {{"compose", help_compose}, {"invert", help_invert}, {"halfway", help_halfway}};
 
+#define STORED_INVERSE "coordinateTransformations/inverse"
+
 typedef struct options {
     clm_compose_spec spec;
     char like[CLM_PATH_MAX];
+    bool store;
+    char scene[CLM_PATH_MAX], inverse[CLM_PATH_MAX]; /* store: T's, and where its inverse goes */
     clm_args args;
 } options;
 
@@ -131,12 +140,30 @@ static bool set_at(void *to, const char *name, const char *text, clm_err *err) {
                     name, text, CLM_ROOT_MAX);
 }
 
+/* the inverse goes below T's own scene */
+static bool set_store(options *o, clm_err *err) {
+    char meta[CLM_PATH_MAX];
+    if (o->args.n_rest != 1)
+        return clm_fail(err, CLM_E_ARG, "--store: one T, a run folder or an OME-Zarr scene, and no output");
+    const char *t = o->args.rest[0];
+    if (!clm_path_join(o->scene, t, CLM_RUN_TRANSFORM, err)) return false;
+    if (clm_path_kind_of(o->scene) == CLM_PATH_NONE && !clm_path_format(o->scene, err, "%s", t)) return false;
+    if (!clm_path_join(meta, o->scene, "zarr.json", err) ||
+        !clm_path_join(o->inverse, o->scene, STORED_INVERSE, err))
+        return false;
+    if (clm_path_kind_of(meta) != CLM_PATH_FILE)
+        return clm_fail(err, CLM_E_ARG, "--store: %s is neither a finished run nor an OME-Zarr scene", t);
+    o->spec.transforms[o->spec.n_transforms++] = t;
+    o->spec.output = o->inverse;
+    return true;
+}
+
 static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
     clm_compose_spec *s = &o->spec;
     *s = CLM_COMPOSE_DEFAULTS;
     s->invert = what == INVERT;
     if (what == HALFWAY) s->root = 2;
-    const clm_arg table[] = {
+    clm_arg table[] = {
         CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
         CLM_OPT("lattice-um", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
         CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
@@ -151,11 +178,18 @@ static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
          .kind = what == COMPOSE ? CLM_ARG_NONE : CLM_ARG_REAL,
          .to = &s->tolerance_um,
          .above = true},
-        {.name = "at", .kind = what == HALFWAY ? CLM_ARG_CALL : CLM_ARG_NONE, .to = s, .set = set_at},
-        {.name = "sweeps", .kind = CLM_ARG_WHOLE, .to = &s->sweeps, .least = 1, .most = CLM_SWEEPS_MAX},
+        CLM_OPT_END,
+        CLM_OPT_END,
         CLM_OPT_END};
+    clm_arg *more = table + sizeof table / sizeof table[0] - 3; /* of one of them alone */
+    if (what == INVERT) more[0] = (clm_arg)CLM_OPT("store", ON, &o->store);
+    if (what == HALFWAY) {
+        more[0] = (clm_arg)CLM_OPT("at", CALL, s, .set = set_at);
+        more[1] = (clm_arg)CLM_OPT("sweeps", WHOLE, &s->sweeps, .least = 1, .most = CLM_SWEEPS_MAX);
+    }
     if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
     if (o->args.help) return true;
+    if (o->store) return set_store(o, err);
     int n = o->args.n_rest - 1;
     if (n < 1) return clm_fail(err, CLM_E_ARG, "wants a transform and an output: T OUT; see --help");
     if (n > CLM_COMPOSE_TRANSFORMS_MAX)
@@ -267,7 +301,10 @@ static bool write_affine(const options *o, bool first, bool *done, clm_err *err)
     bool ok = true;
     if (run->out.chunks.n == 0) {
         *done = true;
-        if (first && clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
+        if (o->store)
+            ok = clm_fail(err, CLM_E_ARG, "--store: %s is affine: its inverse is exact as it is",
+                          o->spec.transforms[0]);
+        if (ok && first && clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
             ok = clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it",
                           run->out.path);
         ok = ok && (!first || clm_compose_finish(run, err));
@@ -306,6 +343,11 @@ static int run_command(int argc, char **argv, verb what) {
     if (!write_affine(&o, first, &done, &err)) return clm_launch_refuse(name, &err);
     if (done) return CLM_EXIT_DONE;
     int code = clm_launch(&body, &o, &o.args);
+    if (o.store && first && code == CLM_EXIT_DONE && !clm_ome_store_inverse(o.scene, STORED_INVERSE, &err))
+        return clm_command_fails(name, &err);
+    if (o.store && first && code == CLM_EXIT_BLOCKS_FAILED)
+        (void)fputs("the inverse is not made a part of T, which is still solved where it is wanted\n",
+                    stderr);
     /* beside a file; what it had to tell is told */
     if ((code == CLM_EXIT_DONE || code == CLM_EXIT_BLOCKS_FAILED) && first && !drop_record(&o, &err))
         return clm_command_fails(name, &err);

@@ -26,7 +26,7 @@ static const char help[] =
     "  --transform T            fixed to moving: what collimate apply takes; again: a chain, a point goes through\n"
     "                           the first one first\n"
     "  --inverse T              moving to fixed: how far there and back misses; \"solved\": of the transform\n"
-    "                           solved backwards\n"
+    "                           solved backwards; \"stored\": what collimate invert --store left with it\n"
     "  --landmarks FILE         pairs in micrometres: columns fixed z y x, moving z y x, or named fixed_z ...\n"
     "  --fixed-labels PATH      label volumes (whole numbers, 0 is background): Dice and surface distances\n"
     "  --moving-labels PATH\n"

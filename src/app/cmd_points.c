@@ -18,9 +18,9 @@ static const char help[] =
     "  not_converged  inverse only: the residual is above the tolerance\n"
     "T is what `collimate apply` takes; several, T1 T2 ..., are a chain. IN or OUT may be - (a pipe), with one rank\n"
     "and one thread. Order and bytes of OUT are the same for any number of both.\n\n"
-    "  --direction NAME    forward (default): fixed -> moving, as stored; inverse: moving -> fixed, solved;\n"
-    "                      adds a column residual_um, |T(x) - y|\n"
-    "  --tolerance-um X    of the inverse (default 0.001)\n"
+    "  --direction NAME    forward (default): fixed -> moving, as stored; inverse: moving -> fixed, by the inverse that\n"
+    "                      T stores (collimate invert --store), else solved; adds a column residual_um, |T(x) - y|\n"
+    "  --tolerance-um X    solve the inverse to this (0.001), also where one is stored\n"
     "  --columns Z,Y,X     names of the columns (default z,y,x)\n"
     "  --cache-mib N       decoded chunks of the field (256);  --batch N  points at a time (262144)\n"
     "  --threads N         compute threads a rank (1; under mpirun the rank's share of the cores)\n"
@@ -68,14 +68,15 @@ static bool set_direction(void *to, const char *name, const char *text, clm_err 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
     clm_points_spec *s = &o->spec;
     int64_t part_mib = 0;
-    const clm_arg table[] = {CLM_OPT("direction", CALL, &s->table.inverse, .set = set_direction),
-                             CLM_OPT("tolerance-um", REAL, &s->table.tolerance_um, .above = true),
-                             CLM_OPT("columns", CALL, o, .set = set_columns),
-                             CLM_OPT("cache-mib", WHOLE, &s->cache_mib, .least = 1, .most = 1 << 20),
-                             CLM_OPT("batch", WHOLE, &s->table.batch, .least = 1, .most = 1 << 24),
-                             CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),
-                             CLM_OPT("part-mib", WHOLE, &part_mib, .least = 1, .most = 1 << 20),
-                             CLM_OPT_END};
+    const clm_arg table[] = {
+        CLM_OPT("direction", CALL, &s->table.inverse, .set = set_direction),
+        CLM_OPT("tolerance-um", REAL, &s->table.tolerance_um, .above = true, .given = &s->solve),
+        CLM_OPT("columns", CALL, o, .set = set_columns),
+        CLM_OPT("cache-mib", WHOLE, &s->cache_mib, .least = 1, .most = 1 << 20),
+        CLM_OPT("batch", WHOLE, &s->table.batch, .least = 1, .most = 1 << 24),
+        CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),
+        CLM_OPT("part-mib", WHOLE, &part_mib, .least = 1, .most = 1 << 20),
+        CLM_OPT_END};
     if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;
     if (o->args.help) return true;
     if (part_mib) s->part_bytes = part_mib << 20;
@@ -96,13 +97,14 @@ static size_t arena_bytes(const clm_points_spec *s) {
     return ((size_t)1 << 30) + (size_t)s->table.batch * 400;
 }
 
-static bool run_alone(const clm_points_spec *s, clm_point_count *count, clm_err *err) {
+static bool run_alone(clm_points_spec *s, clm_point_count *count, clm_err *err) {
     clm_work w = {.keep = NULL};
-    clm_map map = {.n = 0};
+    clm_map map = {.n = 0}, back = {.n = 0};
     bool ok = clm_arena_open(arena_bytes(s), &w.keep, err) && clm_arena_open(arena_bytes(s), &w.temp, err) &&
-              clm_map_open(s->transforms, s->n_transforms, (size_t)s->cache_mib << 20, &map, err) &&
+              clm_points_open_maps(s, &map, &back, err) &&
               clm_point_table_run(&map, &s->table, &w, count, err);
     clm_map_close(&map);
+    clm_map_close(&back);
     clm_arena_close(w.keep);
     clm_arena_close(w.temp);
     return ok;

@@ -186,6 +186,13 @@ static bool open_map(clm_evaluate *e, clm_err *err) {
     e->target = e->moving ? clm_view_frame(e->moving, 0) : e->map.moving;
     if (!s->inverse) return true;
     e->has_inverse = true;
+    if (strcmp(s->inverse, "stored") == 0) {
+        bool stored;
+        return clm_map_open_stored_back(paths, n, cache, &e->inverse, &stored, err) &&
+               (stored ||
+                clm_fail(err, CLM_E_ARG,
+                         "--inverse stored: the transform has none; collimate invert --store makes it"));
+    }
     if (strcmp(s->inverse, "solved") != 0) return clm_map_open(&s->inverse, 1, cache, &e->inverse, err);
     return clm_map_open(paths, n, cache, &e->inverse, err) && clm_map_turn(&e->inverse, err);
 }

@@ -72,21 +72,24 @@ static bool add_file(clm_map *map, const char *path, const clm_field_hint *hint,
 }
 
 /* STORE::SOURCE::TARGET */
-static bool add_between(clm_map *map, const char *path, clm_err *err) {
+static bool add_between(clm_map *map, const char *path, bool back, clm_err *err) {
     char part[CLM_PATH_MAX];
     if (!clm_path_format(part, err, "%s", path)) return false;
     char *source = strstr(part, BETWEEN), *target = strstr(source + strlen(BETWEEN), BETWEEN);
     if (!target) return clm_fail(err, CLM_E_ARG, "%s: must be STORE::SOURCE::TARGET", path);
     *source = *target = 0;
-    return clm_map_add_scene(map, part, source + strlen(BETWEEN), target + strlen(BETWEEN), err);
+    return clm_map_add_scene(map, part, source + strlen(BETWEEN), target + strlen(BETWEEN), back, err);
 }
 
-static bool add_path(clm_map *map, const clm_said *said, clm_err *err) {
+/* *turned: what was added leads back, as it was asked for */
+static bool add_path(clm_map *map, const clm_said *said, bool back, bool *turned, clm_err *err) {
     const char *path = said->path;
     char job[CLM_PATH_MAX], scene[CLM_PATH_MAX], meta[CLM_PATH_MAX];
     clm_path_kind kind = clm_path_kind_of(path);
     bool known;
-    if (kind == CLM_PATH_NONE && strstr(path, BETWEEN)) return add_between(map, path, err);
+    *turned = back;
+    if (kind == CLM_PATH_NONE && strstr(path, BETWEEN)) return add_between(map, path, back, err);
+    *turned = false;
     if (!clm_foreign_open(said, map, &known, err)) return false;
     if (known) return true;
     if (kind == CLM_PATH_NONE) return clm_fail(err, CLM_E_NOTFOUND, "%s: no such transform", path);
@@ -94,32 +97,37 @@ static bool add_path(clm_map *map, const clm_said *said, clm_err *err) {
     if (!clm_path_join(job, path, "job.json", err) || !clm_path_join(scene, path, CLM_RUN_TRANSFORM, err) ||
         !clm_path_join(meta, scene, "zarr.json", err))
         return false;
-    if (clm_path_kind_of(job) != CLM_PATH_FILE) return clm_map_add_scene(map, path, NULL, NULL, err);
+    *turned = back;
+    if (clm_path_kind_of(job) != CLM_PATH_FILE) return clm_map_add_scene(map, path, NULL, NULL, back, err);
     if (clm_path_kind_of(meta) != CLM_PATH_FILE)
         return clm_fail(
             err, CLM_E_NOTFOUND,
             "%s: a run that is not finished: it has no transform yet; collimate status tells more", path);
-    return clm_map_add_scene(map, scene, NULL, NULL, err) ||
+    return clm_map_add_scene(map, scene, NULL, NULL, back, err) ||
            clm_err_in(err, "%s: is the run finished?", path);
 }
 
 /* One path's steps, turned round where asked for. */
-static bool open_one(const char *path, clm_cache *cache, clm_map *out, clm_err *err) {
+static bool open_one(const char *path, bool back, clm_cache *cache, clm_map *out, clm_err *err) {
     clm_said said;
+    bool turned;
     *out = (clm_map){.cache = cache};
     if (!clm_said_parse(path, &said, err)) return clm_err_in(err, "%s", path);
-    bool ok = add_path(out, &said, err);
-    if (ok && said.inverse) ok = clm_map_turn(out, err) || clm_err_in(err, "%s", path);
+    back ^= said.inverse;
+    bool ok = add_path(out, &said, back, &turned, err);
+    if (ok && back != turned) ok = clm_map_turn(out, err) || clm_err_in(err, "%s", path);
     clm_said_free(&said);
     return ok;
 }
 
-bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err) {
+static bool open_chain(const char *const *paths, int n, bool back, size_t cache_bytes, clm_map *out,
+                       clm_err *err) {
     memset(out, 0, sizeof *out);
     bool ok = cache_bytes == 0 || clm_cache_open(cache_bytes, &out->cache, err);
     for (int i = 0; ok && i < n; i++) {
         clm_map one;
-        ok = open_one(paths[i], out->cache, &one, err) && clm_map_append(out, &one, err);
+        ok = open_one(paths[back ? n - 1 - i : i], back, out->cache, &one, err) &&
+             clm_map_append(out, &one, err);
         if (i == 0) out->fixed = one.fixed;
         out->moving = one.moving;
         one.cache = NULL; /* the chain's */
@@ -127,4 +135,22 @@ bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *
     }
     if (!ok) clm_map_close(out);
     return ok;
+}
+
+bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err) {
+    return open_chain(paths, n, false, cache_bytes, out, err);
+}
+
+bool clm_map_open_stored_back(const char *const *paths, int n, size_t cache_bytes, clm_map *out, bool *stored,
+                              clm_err *err) {
+    *stored = false;
+    if (!open_chain(paths, n, true, cache_bytes, out, err)) return false;
+    bool fields = false, solved = false;
+    for (int i = 0; i < out->n; i++) {
+        fields |= out->step[i].kind != CLM_STEP_AFFINE;
+        solved |= out->step[i].kind == CLM_STEP_FIELD_BACK;
+    }
+    *stored = fields && !solved;
+    if (!*stored) clm_map_close(out);
+    return true;
 }

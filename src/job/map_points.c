@@ -303,3 +303,20 @@ bool clm_map_points_back(const clm_map *map, const clm_work *w, int64_t n, doubl
     clm_arena_rewind(w->temp, m);
     return ok;
 }
+
+bool clm_map_points_stored(const clm_map *map, const clm_map *back, const clm_work *w, int64_t n,
+                           double (*x)[3], double *residual_um, uint8_t *flags, clm_err *err) {
+    if (n == 0) return true;
+    clm_mark m = clm_arena_mark(w->temp);
+    double(*y)[3] = clm_arena_take(w->temp, n, sizeof *y, err),
+    (*again)[3] = y ? clm_arena_take(w->temp, n, sizeof *again, err) : NULL;
+    if (!again) return false;
+    memcpy(y, x, (size_t)n * sizeof *y);
+    bool ok = clm_map_points(back, w, n, x, flags, err);
+    if (ok) memcpy(again, x, (size_t)n * sizeof *again);
+    ok = ok && forward(map, w->temp, n, again, NULL, err);
+    for (int64_t i = 0; ok && i < n; i++)
+        residual_um[i] = hypot(hypot(again[i][0] - y[i][0], again[i][1] - y[i][1]), again[i][2] - y[i][2]);
+    clm_arena_rewind(w->temp, m);
+    return ok;
+}

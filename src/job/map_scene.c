@@ -105,7 +105,8 @@ static bool add_affine(clm_map *map, const clm_affine *a, clm_err *err) {
     return same || clm_map_add_affine(map, a, err);
 }
 
-static bool add_way(clm_map *map, clm_graph *s, const char *source, const char *target, clm_err *err) {
+static bool add_way(clm_map *map, clm_graph *s, const char *source, const char *target, bool back_way,
+                    clm_err *err) {
     clm_route way;
     clm_affine to_from, to_to, back;
     int from, to;
@@ -113,6 +114,12 @@ static bool add_way(clm_map *map, clm_graph *s, const char *source, const char *
     if (given ? !clm_graph_find(s, source, &from, err) || !clm_graph_find(s, target, &to, err)
               : !clm_graph_first(s, &from, &to, err))
         return false;
+    if (back_way) {
+        const char *name = source;
+        int system = from;
+        from = to, to = system;
+        source = target, target = name;
+    }
     if (!clm_graph_route(s, from, to, &way, err) ||
         !world_to_system(s, from, given ? source : "the scene's input", &to_from, err) ||
         !world_to_system(s, to, given ? target : "the scene's output", &to_to, err) ||
@@ -123,10 +130,10 @@ static bool add_way(clm_map *map, clm_graph *s, const char *source, const char *
     return place(s, from, &map->fixed, err) && place(s, to, &map->moving, err) && add_affine(map, &back, err);
 }
 
-bool clm_map_add_scene(clm_map *map, const char *store, const char *source, const char *target,
+bool clm_map_add_scene(clm_map *map, const char *store, const char *source, const char *target, bool back,
                        clm_err *err) {
     clm_graph *s = NULL;
-    bool ok = clm_graph_open(store, NULL, &s, err) && add_way(map, s, source, target, err);
+    bool ok = clm_graph_open(store, NULL, &s, err) && add_way(map, s, source, target, back, err);
     clm_graph_close(s);
     return ok;
 }

@@ -175,7 +175,9 @@ static void count_point(clm_point_count *c, uint8_t flags, double residual) {
 
 static bool run_batch(table *t, const clm_work *w, const row *rows, double (*x)[3], double *residual,
                       uint8_t *flags, int64_t n, clm_err *err) {
-    bool ok = t->spec->inverse
+    const clm_map *back = t->spec->back;
+    bool ok = t->spec->inverse && back ? clm_map_points_stored(t->map, back, w, n, x, residual, flags, err)
+              : t->spec->inverse
                   ? clm_map_points_back(t->map, w, n, t->spec->tolerance_um, x, residual, flags, err)
                   : clm_map_points(t->map, w, n, x, flags, err);
     for (int64_t i = 0; ok && i < n; i++) {

@@ -19,6 +19,7 @@ bool clm_points_spec_to_json(const clm_points_spec *s, clm_json **out, clm_err *
     clm_json_add_text(v, "in", s->table.in);
     clm_json_add_text(v, "out", s->table.out);
     clm_json_add_bool(v, "inverse", s->table.inverse);
+    clm_json_add_bool(v, "solve", s->solve);
     clm_json_add_number(v, "tolerance_um", s->table.tolerance_um);
     clm_json_add_number(v, "batch", (double)s->table.batch);
     clm_json_add_number(v, "part_bytes", (double)s->part_bytes);
@@ -40,6 +41,7 @@ static bool spec_of_json(const clm_json *v, clm_points_spec *out, clm_err *err) 
     ok = ok && (s.table.in = clm_json_text(clm_json_get(v, "in"))) != NULL &&
          (s.table.out = clm_json_text(clm_json_get(v, "out"))) != NULL &&
          clm_json_is(clm_json_get(v, "inverse"), &s.table.inverse) &&
+         clm_json_is(clm_json_get(v, "solve"), &s.solve) &&
          clm_json_number(clm_json_get(v, "tolerance_um"), &s.table.tolerance_um) &&
          clm_json_int(clm_json_get(v, "batch"), &s.table.batch) &&
          clm_json_int(clm_json_get(v, "part_bytes"), &s.part_bytes) && s.part_bytes > 0 &&
@@ -47,6 +49,17 @@ static bool spec_of_json(const clm_json *v, clm_points_spec *out, clm_err *err) 
          clm_json_int(clm_json_get(v, "cache_mib"), &s.cache_mib);
     if (!ok) return clm_fail(err, CLM_E_FORMAT, "which points are meant is told incompletely");
     *out = s;
+    return true;
+}
+
+bool clm_points_open_maps(clm_points_spec *s, clm_map *map, clm_map *back, clm_err *err) {
+    size_t cache = (size_t)s->cache_mib << 20;
+    bool stored = false;
+    memset(back, 0, sizeof *back);
+    if (!clm_map_open(s->transforms, s->n_transforms, cache, map, err)) return false;
+    if (!s->table.inverse || s->solve) return true;
+    if (!clm_map_open_stored_back(s->transforms, s->n_transforms, cache, back, &stored, err)) return false;
+    s->table.back = stored ? back : NULL;
     return true;
 }
 
@@ -64,7 +77,8 @@ static bool set_hash(clm_points_run *run, const struct stat *st, clm_err *err) {
     bool ok = clm_points_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
     uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
     h = clm_hash64(clm_hash64(h, &st->st_size, sizeof st->st_size), &st->st_mtim, sizeof st->st_mtim);
-    run->plan.hash = clm_hash64(clm_map_hash(&run->map, h), CLM_VERSION, strlen(CLM_VERSION));
+    run->plan.hash =
+        clm_hash64(clm_map_hash(&run->back, clm_map_hash(&run->map, h)), CLM_VERSION, strlen(CLM_VERSION));
     clm_json_free(v);
     clm_buf_free(&b);
     return ok;
@@ -80,8 +94,7 @@ static bool open_all(clm_points_run *run, clm_err *err) {
     if (!S_ISREG(st.st_mode))
         return clm_fail(err, CLM_E_ARG, "%s: not a file; a pipe cannot be shared by several ranks or threads",
                         s->table.in);
-    if (!clm_map_open(s->transforms, s->n_transforms, (size_t)s->cache_mib << 20, &run->map, err))
-        return false;
+    if (!clm_points_open_maps(s, &run->map, &run->back, err)) return false;
     run->bytes = (int64_t)st.st_size;
     for (int k = 0; k < 2; k++) {
         run->stage[k] = (clm_stage){.fatal = true, .shape = {1, 1, 1}, .n = 1};
@@ -112,6 +125,7 @@ bool clm_points_open(clm_json *v, clm_points_run **out, clm_err *err) {
 void clm_points_close(clm_points_run *run) {
     if (!run) return;
     clm_map_close(&run->map);
+    clm_map_close(&run->back);
     clm_json_free(run->json);
     clm_heap_free(run);
 }

@@ -352,3 +352,87 @@ bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, c
               write_scene(path, spec, err);
     return ok ? true : clm_err_in(err, "transform");
 }
+
+/* ---- there and back in one scene ---- */
+
+static const clm_json *first_of(const clm_json *attrs) {
+    const clm_json *scene = clm_json_get(clm_json_get(attrs, "ome"), "scene");
+    return clm_json_first(clm_json_get(scene, "coordinateTransformations"));
+}
+
+/* the keys of `from` but those named; false: memory is out */
+static bool copy_keys(clm_json *to, const clm_json *from, const char *const *but, clm_err *err) {
+    for (const clm_json *v = clm_json_first(from); v; v = clm_json_next(v)) {
+        bool skip = false;
+        for (int i = 0; but && but[i]; i++) skip |= strcmp(but[i], clm_json_key(v)) == 0;
+        clm_json *copy = skip ? NULL : clm_json_copy(v, err);
+        if (skip) continue;
+        if (!copy || !clm_json_put(to, clm_json_key(v), copy)) return false;
+    }
+    return true;
+}
+
+/* a sequence, its paths now from one folder further up */
+static bool add_sequence(clm_json *parent, const char *key, const clm_json *t, const char *below,
+                         clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *sequence = clm_json_add_object(parent, key);
+    clm_json_add_text(sequence, "type", "sequence");
+    clm_json *list = clm_json_add_list(sequence, "transformations");
+    for (const clm_json *v = clm_json_first(clm_json_get(t, "transformations")); v; v = clm_json_next(v)) {
+        static const char *const but[] = {"path", NULL};
+        const char *at = clm_json_text(clm_json_get(v, "path"));
+        clm_json *step = clm_json_add_object(list, NULL);
+        if (!copy_keys(step, v, but, err)) return false;
+        if (!at) continue;
+        if (!clm_path_format(path, err, "%s%s%s", below, below[0] ? "/" : "", at)) return false;
+        clm_json_add_text(step, "path", path);
+    }
+    return true;
+}
+
+static bool make_pair(const clm_json *old, const clm_json *back, const char *below, clm_json *list,
+                      clm_err *err) {
+    static const char *const but[] = {"type", "transformations", "forward", "inverse", NULL};
+    const char *type = clm_json_text(clm_json_get(old, "type"));
+    const clm_json *forth = type && strcmp(type, "bijection") == 0 ? clm_json_get(old, "forward") : old;
+    const clm_json *both[] = {forth, back};
+    for (int k = 0; k < 2; k++) {
+        type = clm_json_text(clm_json_get(both[k], "type"));
+        if (!type || strcmp(type, "sequence") != 0)
+            return clm_fail(err, CLM_E_UNSUPPORTED,
+                            "a transformation that is no sequence: its inverse is not stored with it");
+    }
+    clm_json *pair = clm_json_add_object(list, NULL);
+    clm_json_add_text(pair, "type", "bijection");
+    if (!copy_keys(pair, old, but, err) || !add_sequence(pair, "forward", forth, "", err) ||
+        !add_sequence(pair, "inverse", back, below, err))
+        return false;
+    for (const clm_json *v = clm_json_next(old); v; v = clm_json_next(v))
+        if (!copy_keys(clm_json_add_object(list, NULL), v, NULL, err)) return false;
+    return true;
+}
+
+bool clm_ome_store_inverse(const char *scene, const char *below, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_json *attrs = NULL, *inverse = NULL, *made = NULL;
+    bool ok = clm_path_join(path, scene, below, err) && clm_node_attrs(scene, &attrs, err) &&
+              clm_node_attrs(path, &inverse, err) && (made = clm_json_new_object(err)) != NULL;
+    if (ok) {
+        static const char *const ome_but[] = {"scene", NULL},
+                                 *const scene_but[] = {"coordinateTransformations", NULL},
+                                 *const but[] = {"ome", NULL};
+        const clm_json *old = clm_json_get(attrs, "ome");
+        clm_json *ome = NULL, *to = NULL;
+        ok = copy_keys(made, attrs, but, err) &&
+             copy_keys(ome = clm_json_add_object(made, "ome"), old, ome_but, err) &&
+             copy_keys(to = clm_json_add_object(ome, "scene"), clm_json_get(old, "scene"), scene_but, err) &&
+             make_pair(first_of(attrs), first_of(inverse), below,
+                       clm_json_add_list(to, "coordinateTransformations"), err) &&
+             clm_node_make_group(scene, CLM_FORMAT_ZARR3, made, err);
+    }
+    clm_json_free(attrs);
+    clm_json_free(inverse);
+    clm_json_free(made);
+    return ok || clm_err_in(err, "%s", scene);
+}

@@ -63,6 +63,12 @@ voxels inverse.ome.zarr/$field one
 voxels a.ome.zarr/$field other
 same one other
 
+# no seam where the chunks of an inverse meet: its slope jumps at their faces, 32 voxels apart, as it does elsewhere
+expect 0 '' "$COLLIMATE" invert -q out blocks.ome.zarr --chunk 8 --spacing 4.8,3.6,3.6
+expect 0 '' "$COLLIMATE" evaluate --fixed demo/moving.n5 --moving demo/fixed.ome.zarr --transform blocks.ome.zarr --block 32 --json -q
+tr ',' '\n' <stdout | awk -F: '/"seam":/ {n++; if (!($2 > 0.8 && $2 < 1.25)) exit 1} END {exit n != 1}' || fail "seams: $(grep -o '"seam[^,]*' stdout)"
+contains stdout '38.4'
+
 # for other programs: the same bytes for any ranks and after a kill, and nothing left beside
 expect 0 'interpolation error' "$COLLIMATE" invert out warp.nii --spacing 1 --chunk 4
 expect 0 '' ranks 3 "$COLLIMATE" invert -q out warp3.nii --spacing 1 --chunk 4
@@ -123,6 +129,45 @@ printf -- '-1 0 0 0\n0 -1 0 0\n0 0 1 0\n' >round.txt
 expect 3 'mirrors' "$COLLIMATE" halfway mirror.txt none.txt
 expect 3 '180 degrees' "$COLLIMATE" halfway round.txt none.txt
 expect 2 'K/N' "$COLLIMATE" halfway out none.ome.zarr --at 0.3
+
+# stored with T the inverse is found and taken: by points, apply, evaluate and by name; a stated tolerance solves
+cp -r out with
+cp -r with/transform.ome.zarr before.ome.zarr
+"$COLLIMATE" points -q out in.csv solved.csv --direction inverse || fail "points"
+expect 2 'stored' "$COLLIMATE" evaluate with --inverse stored -q
+expect 0 '' ranks 2 "$COLLIMATE" invert -q with --store
+expect 0 '' "$COLLIMATE" validate with/transform.ome.zarr
+contains with/transform.ome.zarr/zarr.json '"bijection"'
+"$COLLIMATE" points -q with in.csv stored.csv --direction inverse && "$COLLIMATE" points -q inverse:with in.csv by.csv &&
+    "$COLLIMATE" points -q with/transform.ome.zarr::moving#physical::fixed#physical in.csv named.csv &&
+    "$COLLIMATE" points -q with/transform.ome.zarr/coordinateTransformations/inverse in.csv itself.csv &&
+    "$COLLIMATE" points -q with in.csv again.csv --direction inverse --tolerance-um 0.001 &&
+    "$COLLIMATE" points -q with in.csv forth.csv && "$COLLIMATE" points -q out in.csv plain.csv || fail "points"
+same again.csv solved.csv
+same forth.csv plain.csv
+same by.csv named.csv
+same by.csv itself.csv
+cut -d, -f1-4 stored.csv >cut.csv
+same by.csv cut.csv
+awk -F, 'NR > 1 {if (!($5 > 1e-4 && $5 < 0.4)) exit 1}' stored.csv || fail "no residual of a stored inverse: $(cat stored.csv)"
+expect 0 '3 points' "$COLLIMATE" points with in.csv local.csv --direction inverse --local 2
+same stored.csv local.csv
+expect 0 '' "$COLLIMATE" apply -q inverse:with demo/fixed.ome.zarr back.zarr --like demo/moving.n5
+expect 0 '' "$COLLIMATE" apply -q with/transform.ome.zarr/coordinateTransformations/inverse demo/fixed.ome.zarr back2.zarr --like demo/moving.n5
+voxels back.zarr/s0 one
+voxels back2.zarr/s0 other
+same one other
+expect 0 '' "$COLLIMATE" evaluate with --inverse stored --json -q
+worst=$(tr ',' '\n' <stdout | awk -F: '/"inverse_consistency"/ {on = 1} on && /"mean_um":/ {print $2; exit}')
+awk -v w="$worst" 'BEGIN {exit !(w > 0.001 && w < 0.2)}' || fail "stored: mean $worst um"
+# again is fine; elsewhere, with others or where nodes are not solved it is not done
+cp with/transform.ome.zarr/zarr.json kept.json
+expect 0 '' "$COLLIMATE" invert -q with --store
+same kept.json with/transform.ome.zarr/zarr.json
+expect 2 'neither' "$COLLIMATE" invert -q with/affine.json --store
+expect 2 'no output' "$COLLIMATE" invert -q with out --store
+expect 1 'still solved' "$COLLIMATE" invert before.ome.zarr --store --tolerance-um 1e-9
+lacks before.ome.zarr/zarr.json bijection
 
 # done is done; but not when the transform has changed since
 expect 0 '' "$COLLIMATE" compose -q out same.ome.zarr

@@ -28,7 +28,7 @@ typedef struct clm_evaluate_spec {
     const char *fixed, *moving, *aligned;
     const char *transforms[CLM_EVALUATE_TRANSFORMS_MAX]; /* a chain, as clm_map_open has it */
     int n_transforms;
-    const char *inverse; /* a transform moving -> fixed, or "solved" */
+    const char *inverse; /* a transform moving -> fixed, or "solved", or "stored" */
     const char *landmarks, *fixed_labels, *moving_labels;
     const char *maps;   /* a folder for maps as OME-Zarr */
     const char *folder; /* of the journal and of parts on their way; the same on all ranks */

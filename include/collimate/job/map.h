@@ -35,11 +35,14 @@ typedef struct clm_map {
  *    *.json   with "affine": 3 rows of 4 numbers, z y x, micrometres (affine.json of a run)
  *    any other file: 3 x 4 or 4 x 4 numbers as numpy.savetxt writes them; # begins a comment
  *    what other programs write: job/foreign.h
- *    inverse:PATH   any of these, backwards; what else may be said before a path: job/foreign.h
+ *    inverse:PATH   any of these, backwards: by the inverse that a scene stores (a bijection), else solved; what else may be said before a path: job/foreign.h
  *  cache_bytes: budget for decoded chunks of the fields; 0: none.
  *  Errors   CLM_E_NOTFOUND; CLM_E_FORMAT what a file should hold; CLM_E_UNSUPPORTED; CLM_E_ARG too long;
  *           CLM_E_NUMERIC an affine that cannot be inverted */
 CLM_MUST bool clm_map_open(const char *const *paths, int n, size_t cache_bytes, clm_map *out, clm_err *err);
+/** The way back of that chain as it is stored. *stored false: some field has no inverse of its own; out is then closed. */
+CLM_MUST bool clm_map_open_stored_back(const char *const *paths, int n, size_t cache_bytes, clm_map *out,
+                                       bool *stored, clm_err *err);
 void clm_map_close(clm_map *map); /* zeroed is fine */
 /** Append a step. CLM_E_ARG when the chain is full. */
 CLM_MUST bool clm_map_add_affine(clm_map *map, const clm_affine *a, clm_err *err);
@@ -50,11 +53,11 @@ CLM_MUST bool clm_map_append(clm_map *map, clm_map *from, clm_err *err);
 /** T becomes its inverse: steps and frames turned round. CLM_E_NUMERIC an affine has none. */
 CLM_MUST bool clm_map_turn(clm_map *map, clm_err *err);
 /** Append the way between two systems of a store (store/graph.h tells how they are called), or, with both NULL, its
- *  first transformation; sets the frames. World z y x micrometres are turned into the axes and units of the
+ *  first transformation; sets the frames. back: from target to source. World z y x micrometres are turned into the axes and units of the
  *  systems and back.
  *  Errors   CLM_E_UNSUPPORTED systems of other than three axes, fields that are not linear on an upright lattice */
 CLM_MUST bool clm_map_add_scene(clm_map *map, const char *store, const char *source, const char *target,
-                                clm_err *err);
+                                bool back, clm_err *err);
 /** Everything that decides what T does, but the fields' voxels. */
 uint64_t clm_map_hash(const clm_map *map, uint64_t hash);
 /** What tells the files of its fields from others made in their place: clm_tree_stamp of each. */
@@ -97,6 +100,10 @@ CLM_MUST bool clm_map_points(const clm_map *map, const clm_work *w, int64_t n, d
  *  Errors   CLM_E_NUMERIC an affine that cannot be inverted */
 CLM_MUST bool clm_map_points_back(const clm_map *map, const clm_work *w, int64_t n, double tolerance_um,
                                   double (*x)[3], double *residual_um, uint8_t *flags, clm_err *err);
+
+/** The same by a stored way back: y -> back(y), whatever is left; no flag tells that as unsolved. */
+CLM_MUST bool clm_map_points_stored(const clm_map *map, const clm_map *back, const clm_work *w, int64_t n,
+                                    double (*x)[3], double *residual_um, uint8_t *flags, clm_err *err);
 
 /** Is x on the grid: at most half a voxel (2e-5 where the axis has more than one) beyond its voxel centres, as
  *  image/warp.h decides. An unknown frame holds everything. */

@@ -9,6 +9,7 @@ typedef struct clm_point_table {
     const char *column[3]; /* names of the columns of z, y, x     */
     bool inverse;
     double tolerance_um; /* inverse only: of |T(x) - y| */
+    const clm_map *back; /* inverse only: NULL, or the way back that is stored, taken as it is */
     int64_t batch;       /* points at a time            */
     int64_t from,
         to; /* only rows that begin in these bytes of `in`, a file; to 0: all. The header is written with

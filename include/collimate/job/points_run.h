@@ -14,7 +14,8 @@
 typedef struct clm_points_spec {
     const char *transforms[CLM_POINTS_TRANSFORMS_MAX];
     int n_transforms;
-    clm_point_table table; /* files, not pipes */
+    clm_point_table table; /* files, not pipes; table.back is found, not given */
+    bool solve;            /* to the tolerance, also where an inverse is stored */
     int64_t part_bytes;    /* of a task's input */
     int64_t threads;       /* 0: this rank's share of the cores */
     int64_t cache_mib;
@@ -26,14 +27,17 @@ typedef struct clm_points_run {
     clm_json *json; /* owned; the spec's texts live in it */
     clm_points_spec spec;
     char folder[CLM_PATH_MAX]; /* beside OUT: journal, parts */
-    clm_map map;
-    int64_t bytes; /* of the input */
+    clm_map map, back;         /* back: n 0, or the stored one */
+    int64_t bytes;             /* of the input */
     clm_plan plan;
     clm_stage stage[2];
     clm_point_count count; /* rank 0: of the parts that ended */
 } clm_points_run;
 
 CLM_MUST bool clm_points_spec_to_json(const clm_points_spec *spec, clm_json **out, clm_err *err);
+/** The maps of a spec: T, and where its inverse is wanted, stored and not to be solved, that one, to which
+ *  spec->table.back then points. */
+CLM_MUST bool clm_points_open_maps(clm_points_spec *spec, clm_map *map, clm_map *back, clm_err *err);
 /** ".NAME.points" beside OUT. */
 CLM_MUST bool clm_points_folder(const char *out, char folder[CLM_PATH_MAX], clm_err *err);
 /** v is taken over, also on failure. Errors CLM_E_ARG a pipe; CLM_E_NOTFOUND; those of clm_map_open. */

@@ -71,6 +71,11 @@ CLM_MUST bool clm_ome_make_transform(const char *path, const clm_transform_spec 
  *  Source  OME-Zarr 0.6, "coordinateTransformations"; the displacement axis is first. */
 CLM_MUST bool clm_ome_write_transform(const char *path, const clm_transform_spec *spec, clm_err *err);
 
+/** A scene whose first transformation is a sequence, or a bijection, becomes one with a bijection whose way back is the
+ *  transformation of another scene, which stands in the folder `below` of the first. In one step; again is fine.
+ *  Errors   CLM_E_UNSUPPORTED what is neither; CLM_E_FORMAT; CLM_E_WRITE */
+CLM_MUST bool clm_ome_store_inverse(const char *scene, const char *below, clm_err *err);
+
 typedef struct clm_transform {
     clm_affine affine;
     clm_array *field;    /* NULL: no displacement          */
