@@ -1,8 +1,9 @@
-#include "compose_parts.h"
+#include "collimate/job/compose.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
 #include "collimate/job/record.h"
 #include "collimate/job/view.h"
+#include "compose_parts.h"
 
 #include <math.h>
 #include <stdio.h>
