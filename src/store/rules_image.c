@@ -100,7 +100,7 @@ static bool to_system(const clm_json *d, const clm_systems *s, const clm_ome_ver
             return clm_fail(err, CLM_E_FORMAT,
                             "coordinateTransformations: a sequence that is not scale, translation");
     }
-    if (!dataset_ends(t, s, version, &axes, err) || !clm_rule_transform(t, axes, &out, err))
+    if (!dataset_ends(t, s, version, &axes, err) || !clm_rule_transform(t, version, axes, &out, err))
         return clm_err_in(err, "coordinateTransformations");
     return true;
 }

@@ -159,16 +159,31 @@ static bool matrix(const clm_json *v, const char *key, int in, int more, int *ou
     return more == 1 || width == *out || clm_fail(err, CLM_E_FORMAT, "%s is not square", key);
 }
 
-static bool by_dimension(const clm_json *v, int in, clm_err *err) {
+/* The axes of an item: numbers; drafts gave names, too. */
+static bool item_axes(const clm_json *item, const clm_ome_version *version, const char *key, const char *old,
+                      const char *oldest, int n, int *size, clm_err *err) {
+    if (clm_json_get(item, old)) key = old; /* the spelling before 0.6 was final */
+    if (!version->object_ends && !clm_json_get(item, key)) key = oldest;
+    const clm_json *first = clm_json_first(clm_json_get(item, key));
+    if (version->object_ends || !clm_json_text(first)) return axis_list(item, key, true, n, size, err);
+    const clm_json *list;
+    if (!clm_rule_list(item, key, true, 1, true, &list, err)) return false;
+    for (const clm_json *k = first; k; k = clm_json_next(k))
+        if (!clm_json_text(k)) return clm_fail(err, CLM_E_FORMAT, "%s: not all are names of axes", key);
+    *size = (int)clm_json_size(list);
+    return true;
+}
+
+static bool by_dimension(const clm_json *v, const clm_ome_version *version, int in, clm_err *err) {
     const clm_json *list, *inner;
     if (!clm_rule_list(v, "transformations", true, 0, false, &list, err)) return false;
     for (const clm_json *k = clm_json_first(list); k; k = clm_json_next(k)) {
-        bool old = clm_json_get(k, "input_axes") != NULL; /* their spelling before 0.6 was final */
+        bool flat = !version->object_ends && !clm_json_get(k, "transformation");
         int from, to, made = -1;
-        if (!clm_rule_object(k, "transformation", true, &inner, err) ||
-            !axis_list(k, old ? "input_axes" : "inputAxes", true, in, &from, err) ||
-            !axis_list(k, old ? "output_axes" : "outputAxes", true, -1, &to, err) ||
-            !clm_rule_transform(inner, from, &made, err))
+        if ((!flat && !clm_rule_object(k, "transformation", true, &inner, err)) ||
+            !item_axes(k, version, "inputAxes", "input_axes", "input", in, &from, err) ||
+            !item_axes(k, version, "outputAxes", "output_axes", "output", -1, &to, err) ||
+            !clm_rule_transform(flat ? k : inner, version, from, &made, err))
             return false;
         if (made >= 0 && made != to)
             return clm_fail(err, CLM_E_FORMAT, "%d axes come out where outputAxes lists %d", made, to);
@@ -197,27 +212,29 @@ static bool field(const clm_json *v, clm_err *err) {
     return !how || clm_fail(err, CLM_E_FORMAT, "interpolation: %s", how);
 }
 
-static bool chain(const clm_json *v, int in, int *out, clm_err *err) {
+static bool chain(const clm_json *v, const clm_ome_version *version, int in, int *out, clm_err *err) {
     const clm_json *list;
     if (!clm_rule_list(v, "transformations", true, 0, false, &list, err)) return false;
     *out = in;
     for (const clm_json *k = clm_json_first(list); k; k = clm_json_next(k))
-        if (!clm_rule_transform(k, *out, out, err)) return false;
+        if (!clm_rule_transform(k, version, *out, out, err)) return false;
     return true;
 }
 
-static bool both_ways(const clm_json *v, int in, int *out, clm_err *err) {
+static bool both_ways(const clm_json *v, const clm_ome_version *version, int in, int *out, clm_err *err) {
     const clm_json *forward, *inverse;
     int back = -1;
     if (!clm_rule_object(v, "forward", true, &forward, err) ||
-        !clm_rule_object(v, "inverse", true, &inverse, err) || !clm_rule_transform(forward, in, out, err) ||
-        !clm_rule_transform(inverse, *out, &back, err))
+        !clm_rule_object(v, "inverse", true, &inverse, err) ||
+        !clm_rule_transform(forward, version, in, out, err) ||
+        !clm_rule_transform(inverse, version, *out, &back, err))
         return false;
     return in < 0 || back < 0 || in == back ||
            clm_fail(err, CLM_E_FORMAT, "inverse leads to %d axes, not back to %d", back, in);
 }
 
-static bool known_transform(const clm_json *v, const char *type, int in, int *out, clm_err *err) {
+static bool known_transform(const clm_json *v, const char *type, const clm_ome_version *version, int in,
+                            int *out, clm_err *err) {
     *out = in;
     if (strcmp(type, "identity") == 0) return true;
     if (strcmp(type, "scale") == 0) return clm_rule_numbers(v, "scale", in, true, err);
@@ -225,21 +242,21 @@ static bool known_transform(const clm_json *v, const char *type, int in, int *ou
     if (strcmp(type, "mapAxis") == 0) return axis_list(v, "mapAxis", true, in, out, err);
     if (strcmp(type, "affine") == 0) return matrix(v, "affine", in, 1, out, err);
     if (strcmp(type, "rotation") == 0) return matrix(v, "rotation", in, 0, out, err);
-    if (strcmp(type, "sequence") == 0) return chain(v, in, out, err);
-    if (strcmp(type, "bijection") == 0) return both_ways(v, in, out, err);
+    if (strcmp(type, "sequence") == 0) return chain(v, version, in, out, err);
+    if (strcmp(type, "bijection") == 0) return both_ways(v, version, in, out, err);
     if (strcmp(type, "projectAxis") == 0) return project(v, in, out, err);
     *out = -1;
-    if (strcmp(type, "byDimension") == 0) return by_dimension(v, in, err);
+    if (strcmp(type, "byDimension") == 0) return by_dimension(v, version, in, err);
     if (strcmp(type, "displacements") == 0 || strcmp(type, "coordinates") == 0) return field(v, err);
     return clm_fail(err, CLM_E_FORMAT, "no such transform");
 }
 
-bool clm_rule_transform(const clm_json *v, int in, int *out, clm_err *err) {
+bool clm_rule_transform(const clm_json *v, const clm_ome_version *version, int in, int *out, clm_err *err) {
     const char *type = clm_json_text(clm_json_get(v, "type"));
     if (clm_json_kind_of(v) != CLM_JSON_OBJECT || !type)
         return clm_fail(err, CLM_E_FORMAT, "coordinateTransformations: one has no type");
     if (!clm_rule_text(v, "name", false, err)) return false;
-    return known_transform(v, type, in, out, err) || clm_err_in(err, "%s", type);
+    return known_transform(v, type, version, in, out, err) || clm_err_in(err, "%s", type);
 }
 
 /* input or output: an object {name, path}, a text up to 0.6.dev3. *axes: of the system, -1 unknown. */
@@ -249,7 +266,7 @@ static bool end_of(const clm_json *t, const char *key, const clm_systems *s, con
     const char *name = clm_json_text(end) ? clm_json_text(end) : clm_json_text(clm_json_get(end, "name"));
     *axes = -1;
     if (!end) return clm_fail(err, CLM_E_FORMAT, "%s is missing", key);
-    if (clm_json_text(end) && !version->object_ends && !scene) {
+    if (clm_json_text(end) && !version->object_ends) {
         *axes = clm_systems_axes(s, name);
         return true;
     }
@@ -273,7 +290,8 @@ bool clm_rule_transforms(const clm_json *list, const clm_systems *s, const clm_o
     for (const clm_json *t = clm_json_first(list); t; t = clm_json_next(t)) {
         int in, want, out = -1;
         if (!end_of(t, "input", s, version, scene, &in, err) ||
-            !end_of(t, "output", s, version, scene, &want, err) || !clm_rule_transform(t, in, &out, err))
+            !end_of(t, "output", s, version, scene, &want, err) ||
+            !clm_rule_transform(t, version, in, &out, err))
             return clm_err_in(err, "coordinateTransformations");
         if (out >= 0 && want >= 0 && out != want)
             return clm_fail(err, CLM_E_FORMAT, "coordinateTransformations: %d axes lead to a system of %d",

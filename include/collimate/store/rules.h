@@ -9,9 +9,10 @@
 
 /** Which text of OME-Zarr holds. */
 typedef struct clm_ome_version {
-    int minor;        /* 0.minor                                                      */
-    bool object_ends; /* 0.6: input and output of transforms are objects (since dev4) */
-    bool any_axes;    /* later than 0.6: axes of any number and type                  */
+    int minor; /* 0.minor                                                      */
+    bool
+        object_ends; /* 0.6: input and output of transforms are objects (since dev4); before, what drafts wrote */
+    bool any_axes; /* later than 0.6: axes of any number and type                  */
     char text[24];
 } clm_ome_version;
 
@@ -48,7 +49,8 @@ CLM_MUST bool clm_rule_systems(const clm_json *v, bool needed, const clm_ome_ver
                                clm_systems *out, clm_err *err);
 int clm_systems_axes(const clm_systems *s, const char *name); /* -1: not there */
 /** One transform of 0.6; in, out: axes before and after, -1 unknown. */
-CLM_MUST bool clm_rule_transform(const clm_json *v, int in, int *out, clm_err *err);
+CLM_MUST bool clm_rule_transform(const clm_json *v, const clm_ome_version *version, int in, int *out,
+                                 clm_err *err);
 /** A list of transforms between coordinate systems, of a scene or of an image (local: their own). */
 CLM_MUST bool clm_rule_transforms(const clm_json *list, const clm_systems *s, const clm_ome_version *version,
                                   bool scene, clm_err *err);

@@ -33,6 +33,16 @@ typedef struct document {
     "{'name':'regular','configuration':{'chunk_shape':[2]}},'chunk_key_encoding':{'name':'default'}" rest \
     "}"
 
+/* what drafts of 0.6 wrote, and the readers take */
+#define DRAFT(version, transform) \
+    "{'ome':{'version':'" version \
+    "','scene':{'coordinateTransformations':[{'input':'a','output':'b'," transform "}]}}}"
+#define FLAT                                                                                             \
+    "'type':'byDimension','transformations':[{'type':'scale','scale':[2],'input':['y'],'output':['x']}," \
+    "{'type':'identity','input':['x'],'output':['y']}]"
+#define FLAT_NUMBERS \
+    "'type':'byDimension','transformations':[{'type':'scale','scale':[2],'input_axes':[0],'output_axes':[1]}]"
+
 static const document good[] = {
     {"0.1", "{'multiscales':[{'version':'0.1','datasets':[{'path':'0'},{'path':'1'}]}]}"},
     {"0.3", "{'multiscales':[{'version':'0.3','axes':['c','y','x'],'datasets':[{'path':'0'}]}]}"},
@@ -58,6 +68,8 @@ static const document good[] = {
     {"scene",
      "{'ome':{'version':'0.6','scene':{'coordinateTransformations':[{'type':'identity','input':{'path':"
      "'a','name':'p'},'output':{'path':'b','name':'p'}}]}}}"},
+    {"draft, flat", DRAFT("0.6.dev3", FLAT)},
+    {"draft, flat with numbers", DRAFT("0.6.dev1", FLAT_NUMBERS)},
     {"n5", N5(",'dataType':'uint8'")},
     {"zarr2", Z2(",'dtype':'<u2'")},
     {"zarr3", Z3(",'codecs':[{'name':'bytes'}]")},
@@ -99,6 +111,13 @@ static const document bad[] = {
     {"scene of texts",
      "{'ome':{'version':'0.6','scene':{'coordinateTransformations':[{'type':'identity','input':"
      "'a','output':'b'}]}}}"},
+    {"flat in 0.6", MORE06(FLAT_NUMBERS)},
+    {"draft of texts in 0.6", DRAFT("0.6", "'type':'identity'")},
+    {"draft, axes missing",
+     DRAFT("0.6.dev3", "'type':'byDimension','transformations':[{'type':'scale','scale':[2]}]")},
+    {"draft, scale of two",
+     DRAFT("0.6.dev3", "'type':'byDimension','transformations':[{'type':'scale','scale':[2,2],'input':['y'],"
+                       "'output':['x']}]")},
     {"plate name", PLATE("{'name':'A-1'}", "{'path':'A/A-1','rowIndex':0,'columnIndex':0}")},
     {"plate twice", PLATE("{'name':'1'},{'name':'1'}", "{'path':'A/1','rowIndex':0,'columnIndex':0}")},
     {"well index", PLATE("{'name':'1'}", "{'path':'A/1','rowIndex':1,'columnIndex':0}")},
