@@ -35,6 +35,7 @@ struct clm_comm_hub {
     pthread_cond_t changed;
     int n;
     clm_comm_trouble trouble;
+    int64_t passed; /* messages to or from the rank that is to vanish */
     meeting meet;
     inbox box[];
 };
@@ -55,14 +56,18 @@ static bool local_send(clm_comm *c, int peer, const void *bytes, size_t n, clm_e
     if (n) memcpy(p->bytes, bytes, n);
     pthread_mutex_lock(&h->lock);
     inbox *b = &h->box[peer];
+    const clm_comm_trouble *t = &h->trouble;
+    if (t->vanish_at > 0 && (peer == t->vanish_rank || c->rank == t->vanish_rank) &&
+        ++h->passed >= t->vanish_at)
+        h->box[t->vanish_rank].dropped = true;
     if (b->dropped || h->box[c->rank].dropped) {
         clm_heap_free(p);
     } else {
-        double stall_s = h->trouble.most_stall_s;
+        double stall_s = t->most_stall_s;
         if (stall_s > 0) {
-            stall_s *= clm_rng_uniform(h->trouble.seed, (uint64_t)peer, b->count++);
-            double t = clm_clock_s() + stall_s;
-            b->busy_until_s = p->not_before_s = t > b->busy_until_s ? t : b->busy_until_s;
+            stall_s *= clm_rng_uniform(t->seed, (uint64_t)peer, b->count++);
+            double at_s = clm_clock_s() + stall_s;
+            b->busy_until_s = p->not_before_s = at_s > b->busy_until_s ? at_s : b->busy_until_s;
         }
         *b->end = p;
         b->end = &p->next;

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Kill a rank (SIGKILL) again and again at different moments, resume with another number of ranks, until the
-# run is done; compare with an undisturbed run. Usage: kill.sh PROGRAM KILLS
+# run is done; compare with an undisturbed run. Then one vanishes without a word, which mpirun does not notice: the
+# others end the run, or, when it was rank 0, give it up; the same files. Usage: kill.sh PROGRAM KILLS
 set -u
 program=$1
 kills=$2
@@ -27,4 +28,15 @@ done
 result=$("$mpi" -n 2 "$program" "$work/rough" -1 0) || fail "the last launch failed"
 [ "${result%% *}" = "$want" ] || fail "digest $result, undisturbed $want"
 [ "${result##* }" -gt 0 ] || fail "nothing was kept over $kills kills"
+vanish() { # RANK: stops itself; whoever is left ends the launch. Prints what rank 0 said
+    timeout 60 "$mpi" -n 3 "$program" "$work/vanish$1" "$1" 4 stop 2>"$work/err"
+    [ $? != 124 ] || { cat "$work/err" >&2; return 1; }
+}
+said=$(vanish 2) || fail "the launch that lost rank 2 has no end"
+[ "${said%% *}" = "$want" ] || { cat "$work/err"; fail "'$said' without rank 2, undisturbed $want"; }
+said=$(vanish 0) || fail "the launch that lost rank 0 has no end"
+[ -z "$said" ] || fail "rank 0 was to be stopped"
+grep -q 'nothing was heard of rank 0' "$work/err" || { cat "$work/err"; fail "nobody missed rank 0"; }
+said=$("$mpi" -n 2 "$program" "$work/vanish0" -1 0) || fail "the launch after rank 0 was lost failed"
+[ "${said%% *}" = "$want" ] || fail "digest $said after rank 0 was lost, undisturbed $want"
 echo "$kills kills, same files; $result of the journal at the last launch"

@@ -20,7 +20,8 @@ typedef struct toy {
     bool fatal;                   /* the solve fails for good                     */
     clm_code deform_error;        /* what every 7th deform fails with             */
     atomic_llong runs;            /* tasks run                                    */
-    atomic_llong kill_after;      /* > 0: SIGKILL to oneself at this many         */
+    atomic_llong kill_after;      /* > 0: a signal to oneself at this many,       */
+    int kill_signal;              /* SIGKILL unless set                           */
     atomic_llong early;           /* tasks called before what they need was there */
     atomic_llong spent;           /* pieces told to be spent                      */
     atomic_int begun[TOY_STAGES]; /* by how many ranks                          */

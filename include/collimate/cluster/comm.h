@@ -59,6 +59,8 @@ CLM_MUST bool clm_comm_mpi_open(clm_comm **out, clm_err *err);
 typedef struct clm_comm_trouble {
     uint64_t seed;
     double most_stall_s; /* each message is held back for a random time up to this (order is kept) */
+    int64_t vanish_at;   /* > 0: at so many messages to or from it ... */
+    int vanish_rank;     /* ... this rank is dropped, as clm_comm_local_drop does; that one is lost, too */
 } clm_comm_trouble;
 
 typedef struct clm_comm_hub clm_comm_hub;

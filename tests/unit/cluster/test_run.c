@@ -198,6 +198,39 @@ static void test_a_lost_rank_costs_only_time(void **state) {
     }
 }
 
+/* A peer vanishes with its first message, its second, its third ..., until the run needs no more of them: the others
+ * end the run without it, or with a clear error; never do they wait for ever, and what comes out is the same. When it
+ * is rank 0 that nobody hears any more it goes on alone, and the others give it up. */
+static void test_a_peer_vanishes_at_any_message(void **state) {
+    (void)state;
+    enum { SMALL = 2 };
+    uint64_t want = undisturbed(SMALL);
+    for (int who = 0; who <= 2; who += 2) {
+        bool met = true;
+        for (int k = 1; met; k++) {
+            char folder[CLM_PATH_MAX];
+            toy t;
+            rank_arg a[MOST_RANKS];
+            clm_test_folder(folder);
+            toy_make(&t, folder, SMALL);
+            t.most_task_s = 0.002;
+            launch l = {
+                .ranks = 3, .slots = 1, .silence_s = 0.03, .trouble = {.vanish_rank = who, .vanish_at = k}};
+            run_ranks(&t, &l, a);
+            met = !a[0].ok || !a[1].ok || !a[2].ok;
+            for (int r = 0; r < 3; r++)
+                if (!a[r].ok) assert_int_equal(a[r].err.code, CLM_E_PEER);
+            if (!a[0].ok) run_ranks(&t, &(launch){.ranks = 2, .slots = 1}, a);
+            assert_ok(a[0].ok, a[0].err);
+            assert_int_equal(a[0].sum.ended, plan_tasks(&t));
+            assert_int_equal(atomic_load(&t.early), 0);
+            assert_true(toy_digest(&t) == want);
+            clm_test_folder_drop(folder);
+            assert_true(met || k > 10);
+        }
+    }
+}
+
 static void test_stop_and_resume(void **state) {
     (void)state;
     uint64_t want = undisturbed(SIDE);
@@ -353,6 +386,7 @@ int main(void) {
         cmocka_unit_test(test_a_finished_run_does_nothing_again),
         cmocka_unit_test(test_resume_from_any_part_of_the_journal),
         cmocka_unit_test(test_a_lost_rank_costs_only_time),
+        cmocka_unit_test(test_a_peer_vanishes_at_any_message),
         cmocka_unit_test(test_stop_and_resume),
         cmocka_unit_test(test_fatal_stage_ends_the_run),
         cmocka_unit_test(test_full_disk_stops_at_once),
