@@ -87,23 +87,24 @@ wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
 complete crashed
 
 # a rank dies, in any way: the launcher ends the others, the next launch goes on, in the same allocation
-rank_of() { # OUT: the process of one of its ranks that is not the first
+rank_of() { # OUT RANK: its process
     local pid
     for pid in $(pgrep -f -- "--out $1\$"); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE '(OMPI_COMM_WORLD_RANK|PMIX_RANK)=1' &&
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD_RANK|PMIX_RANK)=$2" &&
             [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
     done
 }
 job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
-for signal in KILL SEGV; do
+for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do
+    signal=${death%/*} rank=${death#*/}
     for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
-        name=dies_${signal}_${launcher%% *}
+        name=dies_${signal}_${rank}_${launcher%% *}
         COLLIMATE_LAUNCHER=$launcher submit "$name" -N 2 --ntasks-per-node=1
         wait_for 60 "work" at_work "$name"
-        victim=$(rank_of "$name")
+        victim=$(rank_of "$name" "$rank")
         [ -n "$victim" ] || fail "no rank of $name to be met"
         kill "-$signal" "$victim"
-        wait_for 180 "the run after a rank was ended by SIG$signal" is "$id" COMPLETED
+        wait_for 180 "the run after rank $rank was ended by SIG$signal" is "$id" COMPLETED
         contains "$name.log" 'launch 1 ended with exit code .*; again'
         complete "$name"
     done
@@ -123,6 +124,12 @@ refused() { # REGEX SBATCH-OPTION...
 }
 contains_reason() { on_head squeue -h -j "$1" -o %r | tee -a reasons | grep -qE "$2"; }
 refused 'Node count|NodeLimit|PartitionConfig' -N 9
+refused '[Mm]emory|configuration is not available|Resources' --mem-per-cpu=1T
+# less memory than the ranks would take: told before anything begins, with what to ask for
+submit tight -N 1 --ntasks-per-node=1 --mem-per-cpu=150M
+wait_for 60 "the end of a job without memory" is "$id" FAILED
+contains tight.log 'a rank takes up to [0-9]* MiB .*SLURM gives it 150: ask for sbatch --mem-per-cpu=[0-9]*M'
+[ ! -e tight ] || fail "begun without memory"
 # a time limit that leaves no time for a block: told, not tried for ever
 printf '#!/bin/sh\ntrap "exit 5" USR1\nsleep 60 &\nwait\n' >slow && chmod +x slow
 COLLIMATE_LAUNCHER=$here/slow submit hurried -N 1 --ntasks-per-node=1

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Kill a rank (SIGKILL) again and again at different moments, resume with another number of ranks, until the
-# run is done; compare with an undisturbed run. Then one vanishes without a word, which mpirun does not notice: the
-# others end the run, or, when it was rank 0, give it up; the same files. Usage: kill.sh PROGRAM KILLS
+# End a rank (SIGKILL, SIGSEGV, SIGABRT, exit with 3, exit with 0) again and again at different moments, resume with
+# another number of ranks, until the run is done; compare with an undisturbed run. Then one vanishes without a word,
+# which mpirun does not notice: the others end the run, or, when it was rank 0, give it up; the same files.
+# Usage: kill.sh PROGRAM KILLS
 set -u
 program=$1
 kills=$2
@@ -16,7 +17,8 @@ last=0
 kill=0
 while [ $kill -lt "$kills" ]; do
     ranks=$((1 + kill % 3))
-    if "$mpi" -n $ranks "$program" "$work/rough" $((kill % ranks)) $((7 + kill)) >"$work/out" 2>"$work/err"; then
+    case $((kill % 5)) in 0) how=9 ;; 1) how=11 ;; 2) how=6 ;; 3) how=-4 ;; 4) how=-1 ;; esac
+    if "$mpi" -n $ranks "$program" "$work/rough" $((kill % ranks)) $((7 + kill)) "$how" >"$work/out" 2>"$work/err"; then
         cat "$work/out"
         fail "launch $kill with $ranks ranks was to be killed and was not"
     fi
@@ -29,7 +31,7 @@ result=$("$mpi" -n 2 "$program" "$work/rough" -1 0) || fail "the last launch fai
 [ "${result%% *}" = "$want" ] || fail "digest $result, undisturbed $want"
 [ "${result##* }" -gt 0 ] || fail "nothing was kept over $kills kills"
 vanish() { # RANK: stops itself; whoever is left ends the launch. Prints what rank 0 said
-    timeout 60 "$mpi" -n 3 "$program" "$work/vanish$1" "$1" 4 stop 2>"$work/err"
+    timeout 60 "$mpi" -n 3 "$program" "$work/vanish$1" "$1" 4 19 2>"$work/err" # 19: SIGSTOP
     [ $? != 124 ] || { cat "$work/err" >&2; return 1; }
 }
 said=$(vanish 2) || fail "the launch that lost rank 2 has no end"

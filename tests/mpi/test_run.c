@@ -1,10 +1,11 @@
 /* comm_mpi keeps comm's contract, and a whole run over it leaves the files a run in one process
  * leaves. Every rank runs this; what one finds wrong all return.
  *   test_mpi_run                            the checks
- *   test_mpi_run FOLDER KILL_RANK KILL_AT [stop]
- *                                           the toy job in FOLDER; KILL_RANK (-1: none) kills itself
- *                                           when it begins its KILL_AT-th task, or stops itself, which
- *                                           no launcher notices; prints the digest */
+ *   test_mpi_run FOLDER KILL_RANK KILL_AT [SIGNAL]
+ *                                           the toy job in FOLDER; KILL_RANK (-1: none) ends itself by
+ *                                           SIGNAL (a number; SIGKILL; -1 - N: _exit(N)) when it begins
+ *                                           its KILL_AT-th task. SIGSTOP: no launcher notices. Prints
+ *                                           the digest */
 #include "collimate/cluster/run.h"
 #include "collimate/base/clock.h"
 #include "collimate/base/rng.h"
@@ -35,7 +36,7 @@ typedef struct killing {
     int rank; /* -1: none */
     long long at;
     double most_task_s;
-    bool stop;
+    int signal;
 } killing;
 
 static const killing calm = {.rank = -1, .most_task_s = 0.002};
@@ -46,14 +47,14 @@ static uint64_t run_toy(clm_comm *comm, const char *folder, killing k, clm_run_s
     toy_make(&t, folder, SIDE);
     t.most_task_s = k.most_task_s;
     if (comm->rank == k.rank) atomic_store(&t.kill_after, k.at);
-    if (k.stop) t.kill_signal = SIGSTOP;
+    t.kill_signal = k.signal;
     clm_worker_ops ops = toy_ops(&t);
     clm_cluster_options o = CLM_CLUSTER_DEFAULTS;
     o.folder = folder;
     o.slots = 2;
     o.epoch_s = 0.01;
     o.retry_pause_s = 0.001;
-    if (k.stop) o.silence_s = 0.5;
+    if (k.signal == SIGSTOP) o.silence_s = 0.5;
     o.ctx = &t;
     o.on_spent = toy_on_spent;
     check(clm_cluster_run(comm, &t.plan, &o, &ops, sum, &err), err);
@@ -160,11 +161,12 @@ int main(int argc, char **argv) {
     }
     if (argc >= 4) {
         clm_run_summary sum;
-        killing k = {.rank = atoi(argv[2]), .at = atoll(argv[3]), .stop = argc == 5};
+        killing k = {.rank = atoi(argv[2]), .at = atoll(argv[3])};
+        if (argc == 5) k.signal = atoi(argv[4]);
         k.most_task_s = k.rank < 0 ? 0 : 0.1; /* survivors work on for a second or two: let them not finish */
         uint64_t digest = run_toy(c, argv[1], k, &sum);
         if (c->rank == 0) printf("%016" PRIx64 " replayed %" PRId64 "\n", digest, sum.replayed);
-        if (k.stop) { /* MPI would wait for the rank that was stopped */
+        if (k.signal == SIGSTOP) { /* MPI would wait for the rank that was stopped */
             if (c->rank == 0) check(sum.lost == 1 && !sum.clean, err);
             (void)fflush(NULL);
             _exit(misses > 0);

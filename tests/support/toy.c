@@ -116,7 +116,10 @@ static bool toy_work(toy *t, const clm_task *task, uint64_t *hash, clm_err *err)
 static bool toy_run(void *ctx, int slot, const clm_task *task, clm_outcome *out, clm_err *err) {
     toy *t = ctx;
     long long run = atomic_fetch_add(&t->runs, 1) + 1, kill_after = atomic_load(&t->kill_after);
-    if (kill_after > 0 && run >= kill_after) (void)kill(getpid(), t->kill_signal ? t->kill_signal : SIGKILL);
+    if (kill_after > 0 && run >= kill_after) {
+        if (t->kill_signal < 0) _exit(-1 - t->kill_signal);
+        (void)kill(getpid(), t->kill_signal ? t->kill_signal : SIGKILL);
+    }
     if (!atomic_load(&t->begun[task->stage])) atomic_fetch_add(&t->early, 1);
     double pause_s = t->most_task_s * clm_rng_uniform(5, (uint64_t)task->stage, (uint64_t)task->index);
     if (pause_s > 0) clm_nap_us((long)(pause_s * 1e6));

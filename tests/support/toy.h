@@ -21,7 +21,7 @@ typedef struct toy {
     clm_code deform_error;        /* what every 7th deform fails with             */
     atomic_llong runs;            /* tasks run                                    */
     atomic_llong kill_after;      /* > 0: a signal to oneself at this many,       */
-    int kill_signal;              /* SIGKILL unless set                           */
+    int kill_signal;              /* SIGKILL unless set; -1 - N: _exit(N) instead     */
     atomic_llong early;           /* tasks called before what they need was there */
     atomic_llong spent;           /* pieces told to be spent                      */
     atomic_int begun[TOY_STAGES]; /* by how many ranks                          */
