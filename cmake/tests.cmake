@@ -100,7 +100,7 @@ clm_unit(cluster comm exec exec_fork journal master run sched simulate wire)
 target_sources(test_simulate PRIVATE tests/support/simulate.c)
 clm_mpi(run 1 2 3)
 if(TARGET test_mpi_run)
-  add_test(NAME mpi.kill COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/kill.sh $<TARGET_FILE:test_mpi_run> 8)
+  add_test(NAME mpi.kill COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/kill.sh $<TARGET_FILE:test_mpi_run> 5)
   set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 3 RESOURCE_LOCK mpi)
 endif()
 

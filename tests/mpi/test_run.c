@@ -163,7 +163,7 @@ int main(int argc, char **argv) {
         clm_run_summary sum;
         killing k = {.rank = atoi(argv[2]), .at = atoll(argv[3])};
         if (argc == 5) k.signal = atoi(argv[4]);
-        k.most_task_s = k.rank < 0 ? 0 : 0.1; /* survivors work on for a second or two: let them not finish */
+        k.most_task_s = k.rank < 0 ? 0 : 0.3; /* survivors work on for a second or two: let them not finish */
         uint64_t digest = run_toy(c, argv[1], k, &sum);
         if (c->rank == 0) printf("%016" PRIx64 " replayed %" PRId64 "\n", digest, sum.replayed);
         if (k.signal == SIGSTOP) { /* MPI would wait for the rank that was stopped */
