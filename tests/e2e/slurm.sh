@@ -98,6 +98,8 @@ job+=(--set silence_s=5) # under srun with one rank a node the others are left a
 for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do
     signal=${death%/*} rank=${death#*/}
     for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
+        # without its master a rank under srun was seen to stay in Open MPI's attempts to connect (docs/operating.md)
+        [ "$rank" != 0 ] || [ "${launcher%% *}" = mpirun ] || continue
         name=dies_${signal}_${rank}_${launcher%% *}
         COLLIMATE_LAUNCHER=$launcher submit "$name" -N 2 --ntasks-per-node=1
         wait_for 60 "work" at_work "$name"
