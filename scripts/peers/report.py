@@ -166,7 +166,8 @@ def picture(found, path):
     import matplotlib.pyplot as plt
 
     found = [r for r in order(found) if r["threads"] == 1 and "failed" not in r and r["tool"] != "collimate-start"]
-    shown = [n for n in ("expansion", "brain", "skull") if any(family(r) == n for r in found)]
+    shown = [n for n in ("expansion", "brain", "skull")
+             if any(family(r) == n and not r["tool"].startswith("collimate") for r in found)]
     figure, axes = plt.subplots(1, len(shown), figsize=(4.2 * len(shown), 3.8), squeeze=False, layout="constrained")
     for axis, name in zip(axes[0], shown):
         mine = [r for r in found if family(r) == name]
