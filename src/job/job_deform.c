@@ -11,6 +11,19 @@
 #define COARSEST 8           /* times coarser than the pass before a block is given up */
 #define LEAST_VOX 16         /* along every axis of a block: fewer are not worth a try */
 
+/* The floor is told of the whole map, so an affine that shrinks leaves less to the field; one that more than halves
+ * volumes is a change of units, not of tissue, and is left out. Blending neighbours' fields takes a little of what each
+ * keeps. */
+#define BLENDED 1.02
+#define LEAST_AFFINE 0.5
+
+static double floor_of_field(const clm_run *run) {
+    double floor = run->config->deform_min_jacobian;
+    double det = run->has_affine ? fabs(clm_affine_det(&run->affine)) : 1.0;
+    double field = floor * BLENDED / (det >= LEAST_AFFINE ? fmin(det, 1.0) : 1.0);
+    return fmin(field, 0.5 * (1.0 + floor));
+}
+
 clm_deform_params clm_job_deform_params(const clm_run *run, int pass) {
     const clm_config *c = run->config;
     clm_deform_params p = CLM_DEFORM_DEFAULTS;
@@ -23,7 +36,7 @@ clm_deform_params clm_job_deform_params(const clm_run *run, int pass) {
                                                                : CLM_DEFORM_LNCC;
     p.radius_vox = (int32_t)c->deform_radius_vox;
     p.stiffness = c->deform_stiffness;
-    p.min_jacobian = c->deform_min_jacobian;
+    p.min_jacobian = floor_of_field(run);
     p.max_displacement_um =
         clm_view_um_or_voxels(&run->pass[pass].fixed, c->deform_max_displacement_um, DISPLACEMENT_VOX);
     return p;
