@@ -25,7 +25,7 @@ clm_layer(image BELOW core base
   LIBS m)
 
 clm_layer(align BELOW image core base
-  SOURCES blob.c centre.c deform.c deform_cells.c deform_floor.c deform_lncc.c deform_pass.c deform_sample.c deform_solve.c deform_splat.c
+  SOURCES blob.c centre.c deform.c deform_cells.c deform_evidence.c deform_floor.c deform_lncc.c deform_pass.c deform_sample.c deform_solve.c deform_splat.c
     deform_window.c global.c landmarks.c landmarks_solve.c lattice.c lattice_block.c lattice_field.c lattice_solve.c match.c patch.c pose.c ransac.c refine.c
     refine_sums.c spots.c turn.c
   LIBS m)
@@ -53,7 +53,7 @@ configure_file(src/job/presets.c.in presets.c @ONLY)
 clm_layer(job BELOW plan align image store core base
   SOURCES align_run.c budget.c config.c convert.c feature_params.c folder.c job.c job_apply.c job_check.c job_coarse.c job_deform.c job_finish.c
           job_foreground.c job_global.c job_lattice.c
-          job_local.c job_measure.c job_spots.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
+          job_local.c job_measure.c job_spots.c job_stiffness.c job_stitch.c map.c map_open.c map_points.c mask.c output.c resample.c shared.c view.c
           apply_run.c apply_spec.c compose.c compose_root.c compose_spec.c compose_task.c record.c root.c transform_out.c point_table.c points_run.c map_scene.c foreign.c itk.c itk_file.c elastix.c
           evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c evaluate_parts.c evaluate_run.c
           evaluate_spec.c evaluate_spread.c landmark_files.c

@@ -137,7 +137,7 @@ typedef struct state {
     clm_field u, trial;
     normal eq, next; /* at u, at trial */
     float *du[3];
-    stiffness weight;
+    stiffness unit, weight; /* of a stiffness of 1, and of the one asked for */
     const clm_field *start;
     float *anchor; /* weight of the squared distance from the start, by node */
     pass_sum sum;
@@ -173,8 +173,10 @@ static bool make_state(const clm_work *w, const level *l, const clm_field *f, st
     double pitch2 = pow(f->spacing[0] * f->spacing[1] * f->spacing[2], 2.0 / 3.0);
     for (int d = 0; d < 3; d++) {
         double h2 = f->spacing[d] * f->spacing[d];
-        s->weight.strain[d] = STRAIN_SHARE * l->p->stiffness * voxels / h2;
-        s->weight.curvature[d] = l->p->stiffness * voxels * pitch2 / (h2 * h2);
+        s->unit.strain[d] = STRAIN_SHARE * voxels / h2;
+        s->unit.curvature[d] = voxels * pitch2 / (h2 * h2);
+        s->weight.strain[d] = l->p->stiffness * s->unit.strain[d];
+        s->weight.curvature[d] = l->p->stiffness * s->unit.curvature[d];
     }
     return true;
 }
@@ -251,7 +253,8 @@ static bool descend(const clm_work *w, const level *l, const clm_field *start, s
         bool moved;
         if (!solve_step(w, &s->eq, &s->u, &s->weight, SOLVER_ITERATIONS, s->du, err)) return false;
         bound_step(start, &s->u, s->du, step_um, l->p->max_displacement_um);
-        if (!advance(w, l, s, it + 1 == l->p->iterations, fit, &moved, err)) return false;
+        bool last = it + 1 == l->p->iterations && !l->p->evidence;
+        if (!advance(w, l, s, last, fit, &moved, err)) return false;
         if (!moved) break;
         fit->iterations++;
         if (similarity_of(s->sum) - before < l->p->min_gain) break;
@@ -274,6 +277,7 @@ static bool run(const clm_work *w, level *l, clm_field *field, clm_deform_fit *f
                         "%.0f of %.0f voxels can be compared (no overlap, NaN or no contrast)",
                         s.sum.compared, n);
     if (!descend(w, l, field, &s, fit, err)) return false;
+    if (l->p->evidence && !evidence_gather(w, l, &s.u, &s.eq, &s.unit, &fit->evidence, err)) return false;
     fit->after = similarity_of(s.sum);
     fit->covered = s.sum.compared / n;
     fit->min_jacobian = clm_jacobian_min(l->A, &s.u);
@@ -311,5 +315,6 @@ int64_t clm_deform_bytes(const clm_deform_params *p, const int64_t n[3], const i
     }
     if (p->metric == CLM_DEFORM_MI) keep += (int64_t)sizeof(clm_parzen) + 8 * CLM_QUANTILE_BINS;
     int64_t most = pass > solve ? pass : solve;
+    if (p->evidence) held += 21 * 4 * lattice;
     return keep + held + (most > floor ? most : floor) + (1 << 16);
 }

@@ -194,6 +194,7 @@ CLM_CLONES static void slopes(const float *restrict I, const float *restrict J, 
 static splat_in slope_row(lncc *k, int64_t z, int64_t y, float *e, float *h) {
     slopes(k->l->I + (z * k->n[1] + y) * k->n[2], ring_row(k, z, y, 0), k->sum_of[0], k->sum_of[1],
            k->sum_of[2], k->n[2], e, h);
+    if (k->l->checker_vox) checker_row(k->l->checker_vox, z, y, k->n[2], e);
     return (splat_in){e, h, {ring_row(k, z, y, 1), ring_row(k, z, y, 2), ring_row(k, z, y, 3)}};
 }
 

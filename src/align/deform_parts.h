@@ -111,6 +111,8 @@ typedef struct level {
     double range[2][2]; /* MI: of fixed and moving, normalised                    */
     bool fixed_whole;   /* no NaN in fixed                                        */
     bool moving_whole;  /* no NaN in moving                                       */
+    int32_t
+        checker_vox; /* above 0: every other cell of this edge counts against the others in the gradient */
     double fixed_mean, fixed_scale, moving_mean, moving_scale;
 } level;
 
@@ -149,6 +151,14 @@ double stiffness_energy(const clm_field *f, const stiffness *w);
 /** du = -(H + W)^-1 (g + W u), W the stiffness; conjugate gradients from zero, at most so many iterations. */
 CLM_MUST bool solve_step(const clm_work *w, const normal *eq, const clm_field *u, const stiffness *weight,
                          int iterations, float *const du[3], clm_err *err);
+
+/* ---- how stiff the next level should be (deform_evidence.c) ---- */
+
+/** Change the sign of a row's derivatives in every other cell of the checkerboard. */
+void checker_row(int32_t edge, int64_t z, int64_t y, int64_t n, float *e);
+/** At the end of a descent: eq is at u; unit the weights of a stiffness of 1. */
+CLM_MUST bool evidence_gather(const clm_work *w, const level *l, const clm_field *u, const normal *eq,
+                              const stiffness *unit, clm_deform_evidence *out, clm_err *err);
 
 /* ---- the floor under the Jacobian (deform_floor.c) ---- */
 

@@ -156,6 +156,7 @@ static bool pass_global(const clm_work *w, const level *l, sampler *s, const clm
                 mi_row(l, &r, I, n[2]);
             else
                 apply_linear(I, r.J, r.bad, c, n[2], r.e, r.h);
+            if (l->checker_vox) checker_row(l->checker_vox, z, y, n[2], r.e);
             splat_row(to, z, y, (splat_in){r.e, r.h, {r.G[0], r.G[1], r.G[2]}});
         }
     if (to) splat_end(to);

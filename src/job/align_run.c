@@ -179,7 +179,8 @@ static clm_stage *add_stage(clm_run *run, clm_job_kind kind, int part, const int
     clm_stage *stage = &run->stage[s];
     *stage = (clm_stage){.fatal = fatal, .n = shape[0] * shape[1] * shape[2]};
     memcpy(stage->shape, shape, sizeof stage->shape);
-    if (kind == CLM_JOB_DEFORM || kind == CLM_JOB_STITCH || kind == CLM_JOB_PYRAMID)
+    if (kind == CLM_JOB_DEFORM || kind == CLM_JOB_STITCH || kind == CLM_JOB_STIFFNESS ||
+        kind == CLM_JOB_PYRAMID)
         (void)snprintf(stage->name, sizeof stage->name, "%s.%d", name, part + (kind != CLM_JOB_PYRAMID));
     else
         (void)snprintf(stage->name, sizeof stage->name, "%s", name);
@@ -215,6 +216,8 @@ static void lay_stages(clm_run *run) {
         s->start = CLM_STAGE_FOLLOWS;
         s->needs = stitch_needs;
         s->feeds = stitch_feeds;
+        if (c->deform_stiffness == 0.0 && k + 1 < run->n_passes)
+            add_stage(run, CLM_JOB_STIFFNESS, k, one, true, "stiffness");
     }
     if (c->measure_enabled) add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
     for (int k = 0; k < run->aligned.n_levels; k++)

@@ -233,6 +233,11 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     case CLM_JOB_SETTLE: return check_bytes(run) + (double)run->local_blocks.n * 114.0;
     case CLM_JOB_DEFORM: return deform_bytes(run, stage);
     case CLM_JOB_STITCH: return stitch_bytes(run, stage);
+    case CLM_JOB_STIFFNESS: {
+        const clm_lattice_plan *l = &run->pass[run->part[stage]].lattice;
+        return 12.0 * box_count(clm_lattice_nodes(l, clm_grid_padded(&l->blocks, largest(&l->blocks)))) +
+               128.0;
+    }
     case CLM_JOB_MEASURE: return measure_bytes(run);
     case CLM_JOB_APPLY: return apply_bytes(run);
     case CLM_JOB_PYRAMID: return pyramid_bytes(run, run->part[stage]);

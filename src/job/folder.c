@@ -227,9 +227,9 @@ bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     if (kind > CLM_JOB_FOREGROUND && !clm_run_open_foreground(run, err)) return false;
     if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
     if (kind > CLM_JOB_LATTICE && !load_lattice(run, stage, err)) return false;
-    int passes = kind == CLM_JOB_DEFORM   ? run->part[stage]
-                 : kind == CLM_JOB_STITCH ? run->part[stage] + 1
-                                          : run->n_passes;
+    int passes = kind == CLM_JOB_DEFORM                                ? run->part[stage]
+                 : kind == CLM_JOB_STITCH || kind == CLM_JOB_STIFFNESS ? run->part[stage] + 1
+                                                                       : run->n_passes;
     for (int k = 0; kind > CLM_JOB_SETTLE && k < passes; k++)
         if (!open_field(run, k, err)) return false;
     if (kind != CLM_JOB_APPLY && kind != CLM_JOB_PYRAMID) return true;

@@ -38,6 +38,7 @@ static const job jobs[CLM_JOB_KINDS] = {
         {"max_displacement_um", MOST}, {"covered", MEAN}, {"times_coarser", MOST}}},
     [CLM_JOB_STITCH] = {clm_job_stitch, false, {
         {"pieces", SUM}, {"failed_pieces", SUM}, {"covered", MEAN}, {"max_displacement_um", MOST}}},
+    [CLM_JOB_STIFFNESS] = {clm_job_stiffness, false, {{"stiffness", MEAN}}},
     [CLM_JOB_MEASURE] = {clm_job_measure, true, {
         {"ncc_identity", MEAN}, {"ncc_global", MEAN}, {"ncc_local", MEAN}, {"ncc_final", MEAN},
         {"min_jacobian", LEAST}}},

@@ -35,7 +35,10 @@ clm_deform_params clm_job_deform_params(const clm_run *run, int pass) {
                : strcmp(c->deform_metric, "mi") == 0           ? CLM_DEFORM_MI
                                                                : CLM_DEFORM_LNCC;
     p.radius_vox = (int32_t)c->deform_radius_vox;
-    p.stiffness = c->deform_stiffness;
+    if (c->deform_stiffness > 0.0)
+        p.stiffness = c->deform_stiffness;
+    else
+        p.evidence = pass + 1 < run->n_passes;
     p.min_jacobian = floor_of_field(run);
     p.max_displacement_um =
         clm_view_um_or_voxels(&run->pass[pass].fixed, c->deform_max_displacement_um, DISPLACEMENT_VOX);
@@ -104,11 +107,30 @@ static bool new_field(const clm_work *w, const clm_lattice_plan *l, clm_box node
     return clm_field_new(w->keep, shape, spacing, origin, u, err);
 }
 
+/* What the pass before has found, for voxels of `fixed`: curvature over its own pitch of a field as rough on all scales
+ * alike (whose second derivatives are white noise) is inverse to the pitch. */
+static bool find_stiffness(const clm_run *run, const clm_work *w, int pass, const clm_view *fixed,
+                           double *stiffness, clm_err *err) {
+    int stage = pass > 0 ? clm_run_stage_of(run, CLM_JOB_STIFFNESS, pass - 1) : -1;
+    clm_mark m = clm_arena_mark(w->temp);
+    clm_spill spill;
+    bool failed;
+    if (stage < 0) return true;
+    if (!clm_job_get(run, stage, 0, w->temp, &spill, &failed, err)) return false;
+    const clm_section *s = clm_spill_find(&spill, "stiffness");
+    if (!s) return clm_fail(err, CLM_E_FORMAT, "%s left no stiffness", run->stage[stage].name);
+    *stiffness =
+        *(const double *)s->data * clm_view_voxel_um(&run->pass[pass - 1].fixed) / clm_view_voxel_um(fixed);
+    clm_arena_rewind(w->temp, m);
+    return true;
+}
+
 static bool refine(const clm_run *run, const clm_work *w, int pass, const attempt *a, clm_field *u,
                    clm_deform_fit *fit, clm_err *err) {
     clm_deform_params params = clm_job_deform_params(run, pass);
     clm_vol fixed, moving;
     bool empty;
+    if (!find_stiffness(run, w, pass, &a->fixed, &params.stiffness, err)) return false;
     if (!clm_view_read(w, &a->fixed, a->box, &fixed, err) || !clm_job_has_data(&fixed, err)) return false;
     if (!clm_job_field_before(run, w, pass, u, err)) return false;
     int64_t margin = margin_of(&a->moving, &run->affine, params.max_displacement_um);
@@ -160,7 +182,11 @@ bool clm_job_deform(const clm_run *run, const clm_work *w, const clm_task *task,
     }
     if (times > 1) figure[6] = times;
     if (!ok) return *err = why, false;
-    const clm_section s = {
-        .name = "field", .dtype = CLM_F32, .shape = {3, u.shape[0], u.shape[1], u.shape[2]}, .data = u.u[0]};
-    return clm_job_put(run, task, &s, 1, err);
+    const clm_section s[2] = {
+        {.name = "field", .dtype = CLM_F32, .shape = {3, u.shape[0], u.shape[1], u.shape[2]}, .data = u.u[0]},
+        {.name = CLM_JOB_EVIDENCE,
+         .dtype = CLM_F64,
+         .shape = {1, 1, 1, CLM_JOB_EVIDENCE_NUMBERS},
+         .data = &fit.evidence}};
+    return clm_job_put(run, task, s, fit.evidence.noise > 0.0 && times == 1 ? 2 : 1, err);
 }

@@ -11,13 +11,17 @@
 typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                         clm_err *err);
 clm_job_fn clm_job_coarse, clm_job_foreground, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice,
-    clm_job_check, clm_job_settle, clm_job_deform, clm_job_stitch, clm_job_measure, clm_job_apply,
-    clm_job_pyramid, clm_job_finish;
+    clm_job_check, clm_job_settle, clm_job_deform, clm_job_stitch, clm_job_stiffness, clm_job_measure,
+    clm_job_apply, clm_job_pyramid, clm_job_finish;
 
 /** Moving voxels around what a block maps to that its task reads. */
 int64_t clm_job_local_margin(const clm_run *run);
 int64_t clm_job_deform_margin(const clm_run *run, int pass);
+/** Of a pass, as far as the configuration tells: not the stiffness that the pass before found. */
 clm_deform_params clm_job_deform_params(const clm_run *run, int pass);
+/** The section of a deform task's spill that holds its clm_deform_evidence, as so many doubles. */
+#define CLM_JOB_EVIDENCE "evidence"
+#define CLM_JOB_EVIDENCE_NUMBERS ((int64_t)(sizeof(clm_deform_evidence) / sizeof(double)))
 
 /** Publish a task's sections where later stages find them. */
 CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n,

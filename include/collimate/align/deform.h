@@ -29,6 +29,7 @@ typedef struct clm_deform_params {
     double min_contrast;     /* LNCC: windows whose standard deviation is below this share of the whole
                                    block's carry no weight                                                    */
     double min_gain;         /* stop when an iteration improves the mean similarity by less                */
+    bool evidence;           /* gather what tells the stiffness of the next finer level, see the fit       */
 } clm_deform_params;
 #define CLM_DEFORM_DEFAULTS                          \
     ((clm_deform_params){.metric = CLM_DEFORM_LNCC,  \
@@ -40,6 +41,14 @@ typedef struct clm_deform_params {
                          .min_jacobian = 0.32,       \
                          .min_contrast = 1e-3,       \
                          .min_gain = 5e-4})
+
+#define CLM_DEFORM_WEIGHTS 3
+/** Sums that tell how stiff a field should be. They add over blocks. */
+typedef struct clm_deform_evidence {
+    double noise, noise_unit;             /* square of the gradient's noise, and what it is at unit noise */
+    double curvature[CLM_DEFORM_WEIGHTS]; /* squared curvature of the field at each of a few stiffnesses  */
+    double freedom[CLM_DEFORM_WEIGHTS];   /* unknowns that the data determine there                       */
+} clm_deform_evidence;
 
 typedef struct clm_deform_fit {
     double before,
@@ -53,6 +62,7 @@ typedef struct clm_deform_fit {
     int32_t iterations;      /* solves done                                                                */
     int32_t rejected;        /* steps that had to be shortened because the metric fell                     */
     int64_t limited;         /* node increments shortened by the Jacobian floor, all iterations            */
+    clm_deform_evidence evidence; /* zeros unless asked for                                                */
 } clm_deform_fit;
 
 /** Refine `field` so that moving(A(x + u(x))) looks like fixed(x).
@@ -72,6 +82,13 @@ typedef struct clm_deform_fit {
  *  Source   own; see docs/algorithms/deform.md */
 CLM_MUST bool clm_deform(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, const clm_affine *A,
                          clm_field *field, const clm_deform_params *p, clm_deform_fit *out, clm_err *err);
+
+void clm_deform_evidence_add(clm_deform_evidence *sum, const clm_deform_evidence *part);
+/** The stiffness that the evidence calls for on its own level, 1/64 to 64: the weight at which the curvature left in the
+ *  field is what a prior of that weight expects of the unknowns that the data determine (empirical Bayes).
+ *  `otherwise` when it tells nothing.
+ *  Source   D. MacKay, Bayesian Interpolation, Neural Computation 4, 1992, section 4; docs/algorithms/deform.md */
+double clm_deform_stiffness(const clm_deform_evidence *sum, double otherwise);
 
 /** Voxels of fixed around a block whose values can change the field inside it noticeably: the window, and
  *  the reach of the regularised solve. */

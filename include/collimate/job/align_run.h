@@ -32,6 +32,7 @@ typedef enum clm_job_kind {
     CLM_JOB_SETTLE,     /* one task: blocks that scored lower give up theirs                      */
     CLM_JOB_DEFORM,     /* a block's displacement field at one pass                               */
     CLM_JOB_STITCH,     /* one chunk of a pass's field, by the collector's word                   */
+    CLM_JOB_STIFFNESS,  /* one task: how stiff the next pass is to be                             */
     CLM_JOB_MEASURE,    /* metrics of every stage's transform on one block                        */
     CLM_JOB_APPLY,      /* one chunk of the aligned volume                                        */
     CLM_JOB_PYRAMID,    /* one chunk of a coarser level of it                                     */

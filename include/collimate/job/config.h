@@ -122,9 +122,8 @@ typedef struct clm_list {
       "mutual information of the block")                                                                     \
     K(INT, int64_t, deform_radius_vox, "deform.radius_vox", "4", 1, 64, "",                                  \
       "radius of the window of local_ncc")                                                                   \
-    K(REAL, double, deform_stiffness, "deform.stiffness", "2", 1e-6, 1e6, "",                                \
-      "weight of the field's curvature against dissimilarity; 2: smooth warps under noise, "                 \
-      "0.5: tissue that swells and shears, 0.12: brains of two people")                                      \
+    K(REAL, double, deform_stiffness, "deform.stiffness", "0", 0, 1e6, "",                                   \
+      "weight of the field's curvature against dissimilarity; 0: from the data, by each pass for the next")  \
     K(REAL, double, deform_min_jacobian, "deform.min_jacobian", "0.3", 0.01, 0.95, "",                       \
       "local volume ratio that no field may fall below")                                                     \
     K(REAL, double, deform_max_displacement_um, "deform.max_displacement_um", "0", 0, 1e6, "",               \

@@ -24,11 +24,13 @@ static double texture(const double x[3]) {
     return 100.0 + 10.0 * v;
 }
 
+static double bend = 1.0; /* of the truth, see there */
+
 /* the truth: up to 2 um either way over some 60 um */
 static void truth(const double x[3], double u[3]) {
-    u[0] = 1.4 * sin(0.11 * x[1] + 0.4) * cos(0.08 * x[2]);
-    u[1] = 1.6 * sin(0.10 * x[2] + 0.05 * x[0]);
-    u[2] = 1.5 * cos(0.09 * x[0] - 0.08 * x[1] + 1.0);
+    u[0] = bend * 1.4 * sin(0.11 * x[1] + 0.4) * cos(0.08 * x[2]);
+    u[1] = bend * 1.6 * sin(0.10 * x[2] + 0.05 * x[0]);
+    u[2] = bend * 1.5 * cos(0.09 * x[0] - 0.08 * x[1] + 1.0);
 }
 
 static const clm_affine TILT = {
@@ -143,6 +145,53 @@ static void known_warp_is_found(void **state) {
         assert_int_equal(clm_arena_mark(w.temp).used, 0);
         clm_test_work_drop(&w);
     }
+}
+
+static double stiffness_for(double how_bent, double noise, clm_deform_metric metric) {
+    clm_work w = clm_test_work(64);
+    clm_err err;
+    clm_deform_fit fit;
+    clm_deform_params params = CLM_DEFORM_DEFAULTS;
+    params.metric = metric, params.evidence = true;
+    bend = how_bent;
+    pair p = make_pair(&w, 36, noise);
+    bend = 1.0;
+    assert_ok(clm_deform(&w, &p.fixed, &p.moving, &TILT, &p.field, &params, &fit, &err), err);
+    assert_true((int64_t)clm_arena_peak(w.temp) <=
+                clm_deform_bytes(&params, p.fixed.shape, p.field.shape) * 11 / 10);
+    clm_test_work_drop(&w);
+    return clm_deform_stiffness(&fit.evidence, NAN);
+}
+
+/* A truth that is bent less calls for more stiffness, and so does noise. */
+static void evidence_tells_the_stiffness(void **state) {
+    (void)state;
+    static const clm_deform_metric metric[] = {CLM_DEFORM_LNCC, CLM_DEFORM_NCC, CLM_DEFORM_SSD};
+    for (int m = 0; m < 3; m++) {
+        double bent = stiffness_for(1.0, 2.0, metric[m]), straight = stiffness_for(0.25, 2.0, metric[m]);
+        double noisy = stiffness_for(1.0, 15.0, metric[m]);
+        print_message("metric %d: stiffness %.3f, a quarter as bent %.3f, more noise %.3f\n", (int)metric[m],
+                      bent, straight, noisy);
+        assert_true(straight > 3.0 * bent);
+        assert_true(noisy > 1.5 * bent);
+    }
+}
+
+/* what each weight calls for follows a power law: then the answer is known */
+static void stiffness_is_where_the_evidence_agrees(void **state) {
+    (void)state;
+    static const double weight[CLM_DEFORM_WEIGHTS] = {0.125, 1.0, 8.0};
+    for (double at = 0.05; at < 40.0; at *= 1.7) {
+        clm_deform_evidence part = {.noise = 3.0, .noise_unit = 6.0}, sum = {0};
+        for (int k = 0; k < CLM_DEFORM_WEIGHTS; k++) {
+            part.freedom[k] = 100.0 * pow(weight[k] / at, 0.4) * at;
+            part.curvature[k] = 50.0;
+        }
+        for (int i = 0; i < 3; i++) clm_deform_evidence_add(&sum, &part);
+        assert_near(clm_deform_stiffness(&sum, NAN), at, 1e-9 * at);
+    }
+    const clm_deform_evidence none = {0};
+    assert_true(clm_deform_stiffness(&none, 2.0) == 2.0);
 }
 
 static void gain_and_offset_do_not_matter(void **state) {
@@ -386,6 +435,8 @@ static void images_are_volumes_of_one_plane(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(known_warp_is_found),
+        cmocka_unit_test(evidence_tells_the_stiffness),
+        cmocka_unit_test(stiffness_is_where_the_evidence_agrees),
         cmocka_unit_test(gain_and_offset_do_not_matter),
         cmocka_unit_test(other_modalities_are_aligned),
         cmocka_unit_test(same_input_same_bytes),
