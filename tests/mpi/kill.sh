@@ -37,7 +37,8 @@ vanish() { # RANK: stops itself; whoever is left ends the launch. Prints what ra
 said=$(vanish 2) || fail "the launch that lost rank 2 has no end"
 [ "${said%% *}" = "$want" ] || { cat "$work/err"; fail "'$said' without rank 2, undisturbed $want"; }
 said=$(vanish 0) || fail "the launch that lost rank 0 has no end"
-[ -z "$said" ] || fail "rank 0 was to be stopped"
+# mpirun wakes what is stopped before it ends it: rank 0 may get to the end by itself, and then as well
+[ -z "$said" ] || [ "${said%% *}" = "$want" ] || fail "'$said' of rank 0, woken, undisturbed $want"
 grep -q 'nothing was heard of rank 0' "$work/err" || { cat "$work/err"; fail "nobody missed rank 0"; }
 said=$("$mpi" -n 2 "$program" "$work/vanish0" -1 0) || fail "the launch after rank 0 was lost failed"
 [ "${said%% *}" = "$want" ] || fail "digest $said after rank 0 was lost, undisturbed $want"
