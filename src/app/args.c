@@ -1,5 +1,6 @@
 #include "collimate/app/args.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <math.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static int join(const clm_arg *table, int common, clm_args *out, clm_arg all[OPT
                              CLM_OPT("verbose", ON, &out->verbose),
                              CLM_OPT("local", WHOLE, &out->local_ranks, .least = 1, .most = 1024)};
     int n = 0;
-    for (; table[n].kind != CLM_ARG_NONE; n++) all[n] = table[n];
+    for (; table[n].kind != CLM_ARG_NONE; n++) assert(n < OPTIONS_MAX - 4), all[n] = table[n];
     all[n++] = every[0];
     if (common & CLM_ARGS_TALK) all[n++] = every[1], all[n++] = every[2];
     if (common & CLM_ARGS_RANKS) all[n++] = every[3];

@@ -1,6 +1,6 @@
-#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/each.h"
+#include "collimate/app/launch.h"
 #include "collimate/store/array.h"
 
 #include <signal.h>
@@ -26,10 +26,7 @@ int clm_cmd_dump(int argc, char **argv) {
     clm_args args;
     const clm_arg table[] = {CLM_OPT("threads", WHOLE, &threads, .least = 1, .most = 256), CLM_OPT_END};
     bool ok = clm_args_parse(argc, argv, table, 0, &args, &err);
-    if (ok && args.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (ok && args.help) return clm_launch_help(help);
     if (ok && (args.n_rest < 1 || args.n_rest > 2))
         ok = clm_fail(&err, CLM_E_ARG, "wants PATH, and DATASET where PATH holds several; see --help");
     (void)signal(SIGPIPE, SIG_IGN); /* `dump | head` ends with a line, not by a signal */

@@ -1,5 +1,5 @@
-#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
+#include "collimate/app/launch.h"
 #include "collimate/store/describe.h"
 
 #include <stdio.h>
@@ -30,10 +30,7 @@ int clm_cmd_info(int argc, char **argv) {
     clm_args args;
     const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT_END};
     bool ok = clm_args_parse(argc, argv, table, 0, &args, &err);
-    if (ok && args.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (ok && args.help) return clm_launch_help(help);
     if (ok && (args.n_rest < 1 || args.n_rest > 2))
         ok = clm_fail(&err, CLM_E_ARG, "wants PATH, and DATASET where PATH holds several; see --help");
     ok = ok && clm_path_join(path, args.rest[0], args.n_rest == 2 ? args.rest[1] : "", &err) &&

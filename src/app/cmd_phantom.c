@@ -1,7 +1,7 @@
-#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/demo.h"
 #include "collimate/app/each.h"
+#include "collimate/app/launch.h"
 #include "collimate/app/slices.h"
 #include "collimate/base/text.h"
 
@@ -150,10 +150,7 @@ int clm_cmd_phantom(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     request r = {.params = CLM_PHANTOM_DEFAULTS, .demo = {.chunk = 64, .threads = clm_each_threads(0)}};
     if (!parse(argc, argv, &r, &err)) return clm_command_fails("phantom", &err);
-    if (r.args.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (r.args.help) return clm_launch_help(help);
     if (!r.args.quiet) r.demo.tell = tell;
     bool ok = r.check ? check(&r, &err) : clm_demo_write(r.path[0], &r.params, &r.demo, &err);
     return ok ? CLM_EXIT_DONE : clm_command_fails("phantom", &err);

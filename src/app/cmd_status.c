@@ -1,5 +1,5 @@
-#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
+#include "collimate/app/launch.h"
 #include "collimate/base/json.h"
 #include "collimate/cluster/journal.h"
 
@@ -96,10 +96,7 @@ int clm_cmd_status(int argc, char **argv) {
     clm_args args;
     const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT_END};
     if (!clm_args_parse(argc, argv, table, 0, &args, &err)) return clm_command_fails("status", &err);
-    if (args.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (args.help) return clm_launch_help(help);
     if (args.n_rest != 1) {
         (void)clm_fail(&err, CLM_E_ARG, "wants one run folder, and nothing else; see --help");
         return clm_command_fails("status", &err);

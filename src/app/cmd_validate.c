@@ -1,6 +1,6 @@
-#include "collimate/app/args.h"
 #include "collimate/app/commands.h"
 #include "collimate/app/each.h"
+#include "collimate/app/launch.h"
 #include "collimate/store/validate.h"
 
 #include <stdio.h>
@@ -43,10 +43,7 @@ int clm_cmd_validate(int argc, char **argv) {
     const clm_arg table[] = {CLM_OPT("json", ON, &json), CLM_OPT("chunks", ON, &options.chunks),
                              CLM_OPT("threads", WHOLE, &threads, .least = 1, .most = 256), CLM_OPT_END};
     if (!clm_args_parse(argc, argv, table, 0, &args, &err)) return clm_command_fails("validate", &err);
-    if (args.help) {
-        (void)fputs(help, stdout);
-        return CLM_EXIT_DONE;
-    }
+    if (args.help) return clm_launch_help(help);
     if (args.n_rest != 1 || !args.rest[0][0]) {
         (void)clm_fail(&err, CLM_E_ARG, "wants one PATH, and nothing else; see --help");
         return clm_command_fails("validate", &err);

@@ -1,5 +1,5 @@
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
@@ -10,20 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static void fresh(char path[CLM_PATH_MAX], const char *suffix) {
     static int n;

@@ -1,6 +1,6 @@
 /* The XML of BigDataViewer and BigStitcher: which container, where in the world. */
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/store/bdv.h"
@@ -8,20 +8,6 @@
 #include "collimate/store/node.h"
 
 #include <string.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 #define SETUP(id, unit, size)                                                                             \
     "<ViewSetup><id>" id "</id><size>8 6 4</size><voxelSize>\n<unit>" unit "</unit><size>" size "</size>" \

@@ -1,5 +1,5 @@
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/store/image.h"
@@ -8,20 +8,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static void inside(char out[CLM_PATH_MAX], const char *below) {
     clm_err err = CLM_ERR_NONE;

@@ -1,6 +1,6 @@
 /* Shards written piece by piece. */
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
@@ -10,20 +10,6 @@
 
 #include <pthread.h>
 #include <string.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static clm_array *make(const char *name, const clm_array_spec *spec, char path[CLM_PATH_MAX]) {
     clm_err err = CLM_ERR_NONE;

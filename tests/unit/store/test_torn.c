@@ -1,6 +1,6 @@
 /* Readers beside writers: chunks torn by programs that write in place, and chunks replaced by this one. */
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/store/array.h"
@@ -16,20 +16,6 @@
 #include <unistd.h>
 
 enum { SIDE = 16, VOXELS = SIDE * SIDE * SIDE };
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static const struct kind {
     clm_format format;

@@ -1,6 +1,6 @@
 /* Volumes in one file, written in pieces. */
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/store/image.h"
@@ -8,20 +8,6 @@
 
 #include <string.h>
 #include <unistd.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static const char *const names[] = {"a.nii", "b.nii.gz", "c.nrrd"};
 
