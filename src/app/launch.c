@@ -101,8 +101,11 @@ static bool open_slots(rank *r, clm_err *err) {
 static bool open_rank(rank *r, clm_err *err) {
     clm_buf b = {0};
     r->l.share = 1;
+    clm_err other;
     bool ok = r->comm->rank != 0 || r->body->share(r->ctx, &b, err);
-    ok = ok && clm_comm_share(r->comm, &b, err) && r->body->open(&b, &r->l, err) && open_slots(r, err) &&
+    if (!ok) b.n = 0; /* the others come for it all the same */
+    ok = clm_comm_share(r->comm, &b, ok ? err : &other) && ok && r->body->open(&b, &r->l, err) &&
+         open_slots(r, err) &&
          (r->comm->rank != 0 || (r->body->prepare(r->l.run, err) && clm_seal_begin(r->l.folder, err)));
     if (ok && r->server && r->l.isolate)
         ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, &r->exec, err);
@@ -206,12 +209,12 @@ static int run_local(const clm_launch_body *body, void *ctx, const clm_args *arg
 
 static int run_mpi(const clm_launch_body *body, void *ctx, const clm_args *args) {
     clm_err err = CLM_ERR_NONE;
-    rank r = {.body = body, .ctx = ctx, .args = args};
+    rank r = {.body = body, .ctx = ctx, .args = args, .summary.clean = true};
     if (!clm_isolate_begin(body, &r.server, &err)) return clm_command_fails(body->command, &err);
     if (!clm_comm_mpi_open(&r.comm, &err)) return clm_command_fails(body->command, &err);
     clm_log_setup(args->verbose ? CLM_LOG_BLOCK : CLM_LOG_INFO, r.comm->size > 1 ? r.comm->rank : -1);
     run_rank(&r);
-    bool clean = r.summary.clean || !r.summary.tasks;
+    bool clean = r.summary.clean && !r.comm->apart;
     clm_server_close(r.server);
     clm_comm_close(r.comm, clean);
     if (!clean) _exit(r.exit_code); /* allow: MPI would wait for the rank that was lost */

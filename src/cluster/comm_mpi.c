@@ -7,6 +7,7 @@
 
 #include <mpi.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TAG = 1, SHARE_PIECE = 1 << 24, SHARE_MOST = 1 << 30 };
 
@@ -102,16 +103,20 @@ static bool mpi_poll(clm_comm *c, int *peer, void *buf, size_t cap, size_t *n, b
     return true;
 }
 
-/* test with naps until done, at most until_s */
-static bool await(MPI_Request *request, double until_s, const char *what, clm_err *err) {
+/* test with naps until all have come, at most CLM_COMM_MEET_S */
+static bool await(mpi_comm *m, MPI_Request *request, const char *what, clm_err *err) {
+    double until_s = clm_clock_s() + CLM_COMM_MEET_S;
     int done = 0;
+    m->head.apart = true;
     for (long nap_us = 1;; nap_us = nap_us < 500 ? nap_us * 2 : 1000) {
         int rc = MPI_Test(request, &done, MPI_STATUS_IGNORE);
         if (rc != MPI_SUCCESS) return mpi_failed(rc, what, err);
-        if (done) return true;
+        if (done) break;
         if (clm_clock_s() > until_s) return clm_fail(err, CLM_E_PEER, "%s: not all ranks came", what);
         clm_nap_us(nap_us);
     }
+    m->head.apart = false;
+    return true;
 }
 
 static bool mpi_any(clm_comm *c, bool mine, bool *any, clm_err *err) {
@@ -122,7 +127,7 @@ static bool mpi_any(clm_comm *c, bool mine, bool *any, clm_err *err) {
     in = mine;
     int rc = MPI_Iallreduce(&in, &out, 1, MPI_INT, MPI_MAX, m->comm, &request);
     if (rc != MPI_SUCCESS) return mpi_failed(rc, "agreement", err);
-    if (!await(&request, clm_clock_s() + CLM_COMM_MEET_S, "agreement", err)) return false;
+    if (!await(m, &request, "agreement", err)) return false;
     *any = out != 0;
     return true;
 }
@@ -133,7 +138,7 @@ static bool share_bytes(mpi_comm *m, void *bytes, size_t n, clm_err *err) {
         MPI_Request request;
         int rc = MPI_Ibcast((char *)bytes + at, piece, MPI_BYTE, 0, m->comm, &request);
         if (rc != MPI_SUCCESS) return mpi_failed(rc, "sharing", err);
-        if (!await(&request, clm_clock_s() + CLM_COMM_MEET_S, "sharing", err)) return false;
+        if (!await(m, &request, "sharing", err)) return false;
     }
     return true;
 }
@@ -170,12 +175,14 @@ static bool mpi_flush(clm_comm *c, double timeout_s, clm_err *err) {
 
 static void mpi_close(clm_comm *c, bool clean) {
     mpi_comm *m = (mpi_comm *)c;
-    if (!clean) return; /* MPI_Finalize would wait for the lost; copies may still be read from */
+    if (!clean || c->apart) return; /* MPI_Finalize would wait for the lost; copies may still be read from */
+    (void)alarm(c->leave_s);
     clm_err err;
     bool left = mpi_flush(c, CLM_COMM_MEET_S, &err);
     (void)left; /* who does not listen now will be waited for by MPI_Finalize */
     (void)MPI_Comm_free(&m->comm);
     (void)MPI_Finalize();
+    (void)alarm(0);
     clm_heap_free(m);
 }
 
@@ -201,6 +208,7 @@ bool clm_comm_mpi_open(clm_comm **out, clm_err *err) {
     mpi_comm *m = clm_heap_new(1, sizeof *m, err);
     if (!m) return false;
     m->head.ops = &ops;
+    m->head.leave_s = CLM_COMM_LEAVE_S;
     m->end = &m->sent;
     rc = MPI_Comm_dup(MPI_COMM_WORLD, &m->comm);
     if (rc == MPI_SUCCESS) rc = MPI_Comm_set_errhandler(m->comm, MPI_ERRORS_RETURN);

@@ -97,9 +97,9 @@ static bool run_master(rank_run *r, clm_run_summary *summary, clm_err *err) {
         bool busy = master_turn(r, tell_time(&r->clock));
         rest(r, busy, &nap_s);
     }
+    bool ok = clm_master_result(r->master, summary, err);
     clm_err unsent; /* a rank that does not hear QUIT ends by itself, later */
     if (!clm_comm_flush(r->comm, r->options->silence_s, &unsent)) summary->clean = false;
-    bool ok = clm_master_result(r->master, summary, err);
     summary->seconds = clm_clock_s() - begin_s;
     return ok;
 }

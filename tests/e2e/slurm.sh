@@ -75,6 +75,34 @@ submit cancelled -N 2 --ntasks-per-node=1
 wait_for 120 "the run after it was cancelled" is "$id" COMPLETED
 complete cancelled
 
+# a rank dies, in any way: the launcher ends the others, or they end themselves; the next launch goes on, in the same
+# allocation
+rank_of() { # OUT RANK: its process
+    local pid
+    for pid in $(pgrep -f -- "--out $1\$"); do
+        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD_RANK|PMIX_RANK)=$2" &&
+            [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
+    done
+}
+job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
+dies() { # SIGNAL RANK NODES LAUNCHER
+    local name=dies_$1_$2_of_$3_${4%% *} victim
+    COLLIMATE_LAUNCHER=$4 submit "$name" -N "$3" --ntasks-per-node=1
+    wait_for 60 "work" at_work "$name"
+    victim=$(rank_of "$name" "$2")
+    [ -n "$victim" ] || fail "no rank of $name to be met"
+    kill "-$1" "$victim"
+    wait_for 180 "the run after rank $2 was ended by SIG$1" is "$id" COMPLETED
+    contains "$name.log" 'launch 1 ended with exit code .*; again'
+    complete "$name"
+}
+for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
+    dies KILL 1 3 "$launcher" # the two that are left have one another
+    for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do
+        dies "${death%/*}" "${death#*/}" 2 "$launcher"
+    done
+done
+
 # a node loses power: the job is requeued and goes on on others
 submit crashed -N 2 --ntasks-per-node=1
 wait_for 60 "work" at_work crashed
@@ -85,32 +113,6 @@ victim=n$(grep -oE '[0-9]' <<<"$node" | tail -n 1)
 [ ! -e crashed/done ] || fail "too quick to be hit"
 wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
 complete crashed
-
-# a rank dies, in any way: the launcher ends the others, the next launch goes on, in the same allocation
-rank_of() { # OUT RANK: its process
-    local pid
-    for pid in $(pgrep -f -- "--out $1\$"); do
-        tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD_RANK|PMIX_RANK)=$2" &&
-            [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
-    done
-}
-job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
-for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do
-    signal=${death%/*} rank=${death#*/}
-    for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
-        # without its master a rank under srun was seen to stay in Open MPI's attempts to connect (docs/operating.md)
-        [ "$rank" != 0 ] || [ "${launcher%% *}" = mpirun ] || continue
-        name=dies_${signal}_${rank}_${launcher%% *}
-        COLLIMATE_LAUNCHER=$launcher submit "$name" -N 2 --ntasks-per-node=1
-        wait_for 60 "work" at_work "$name"
-        victim=$(rank_of "$name" "$rank")
-        [ -n "$victim" ] || fail "no rank of $name to be met"
-        kill "-$signal" "$victim"
-        wait_for 180 "the run after rank $rank was ended by SIG$signal" is "$id" COMPLETED
-        contains "$name.log" 'launch 1 ended with exit code .*; again'
-        complete "$name"
-    done
-done
 
 # more nodes than there are: refused at once, or never begun, with the reason
 refused() { # REGEX SBATCH-OPTION...

@@ -42,4 +42,11 @@ said=$(vanish 0) || fail "the launch that lost rank 0 has no end"
 grep -q 'nothing was heard of rank 0' "$work/err" || { cat "$work/err"; fail "nobody missed rank 0"; }
 said=$("$mpi" -n 2 "$program" "$work/vanish0" -1 0) || fail "the launch after rank 0 was lost failed"
 [ "${said%% *}" = "$want" ] || fail "digest $said after rank 0 was lost, undisturbed $want"
+# MPI's own end waits for all: not longer than it may
+for rank in 0 1; do
+    said=$(timeout 60 "$mpi" -n 2 "$program" "$work/last$rank" $rank last 2>"$work/err")
+    code=$?
+    [ $code != 0 ] && [ $code != 124 ] || fail "exit code $code when rank $rank stops before it leaves"
+    [ "${said%% *}" = "$want" ] || fail "digest '$said' when rank $rank stops before it leaves, undisturbed $want"
+done
 echo "$kills kills, same files; $result of the journal at the last launch"

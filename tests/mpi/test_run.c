@@ -5,7 +5,8 @@
  *                                           the toy job in FOLDER; KILL_RANK (-1: none) ends itself by
  *                                           SIGNAL (a number; SIGKILL; -1 - N: _exit(N)) when it begins
  *                                           its KILL_AT-th task. SIGSTOP: no launcher notices. Prints
- *                                           the digest */
+ *                                           the digest
+ *   test_mpi_run FOLDER RANK last           the toy job; RANK stops itself before it leaves MPI */
 #include "collimate/cluster/run.h"
 #include "collimate/base/clock.h"
 #include "collimate/base/rng.h"
@@ -158,6 +159,16 @@ int main(int argc, char **argv) {
     if (!clm_comm_mpi_open(&c, &err)) {
         (void)fprintf(stderr, "%s\n", err.text);
         return 1;
+    }
+    if (argc == 4 && strcmp(argv[3], "last") == 0) {
+        clm_run_summary sum;
+        uint64_t digest = run_toy(c, argv[1], calm, &sum);
+        if (c->rank == 0) printf("%016" PRIx64 "\n", digest);
+        (void)fflush(NULL);
+        c->leave_s = 2;
+        if (c->rank == atoi(argv[2])) (void)raise(SIGSTOP);
+        clm_comm_close(c, sum.clean);
+        return misses > 0;
     }
     if (argc >= 4) {
         clm_run_summary sum;

@@ -25,6 +25,9 @@ struct clm_comm {
     int rank, size;
     int host;                 /* lowest rank on this host       */
     int host_rank, host_size; /* this rank among those of its host */
+    bool apart; /* some rank did not come to a collective call: it is not to be waited for at the end */
+    unsigned
+        leave_s; /* to close takes no longer: a process that waits for one that is gone is ended by SIGALRM */
 };
 
 /** Take a copy of n bytes (at most 16 KiB) to be delivered to peer (not to oneself). Never blocks.
@@ -41,11 +44,12 @@ CLM_MUST bool clm_comm_any(clm_comm *c, bool mine, bool *any, clm_err *err);
 CLM_MUST bool clm_comm_share(clm_comm *c, clm_buf *blob, clm_err *err);
 /** Wait until what was sent has left. Errors CLM_E_PEER not within timeout_s. */
 CLM_MUST bool clm_comm_flush(clm_comm *c, double timeout_s, clm_err *err);
-/** clean: every rank closes. Not clean (a peer was lost): nothing that could wait for it is done;
+/** clean: every rank closes. Not clean (a peer was lost) or apart: nothing that could wait for it is done;
  *  over MPI the process must then leave by _exit. NULL is fine. */
 void clm_comm_close(clm_comm *c, bool clean);
 
 #define CLM_COMM_MEET_S 120.0
+#define CLM_COMM_LEAVE_S 3600 /* rank 0 draws the report while the others wait for it */
 
 /** Compute threads this rank may use: its CPU mask, divided among the ranks of the host when they
  *  are not bound to different CPUs. At least 1. */
