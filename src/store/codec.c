@@ -23,6 +23,8 @@ static const struct {
     [CLM_CODEC_LZMA] = {"lzma", clm_lzma_decode, NULL},
     [CLM_CODEC_LZ4] = {"lz4", clm_lz4_decode, clm_lz4_encode},
     [CLM_CODEC_LZ4_N5] = {"lz4", clm_lz4_n5_decode, NULL},
+    [CLM_CODEC_LZ4_HDF5] = {"lz4", clm_lz4_hdf5_decode, NULL},
+    [CLM_CODEC_LZF] = {"lzf", clm_lzf_decode, NULL},
     [CLM_CODEC_CHECKSUM] = {"checksum", NULL, clm_filter_encode},
     [CLM_CODEC_SHUFFLE] = {"shuffle", clm_filter_decode, clm_filter_encode},
     [CLM_CODEC_DELTA] = {"delta", clm_filter_decode, NULL},
@@ -117,10 +119,11 @@ static bool plausible(const clm_codec *c, const unsigned char *src, size_t n, si
     if (told && (says > want || (exact && says != want && c->kind != CLM_CODEC_ZSTD)))
         return clm_fail(err, CLM_E_FORMAT, "%s: decodes to %llu bytes, %zu expected", clm_codec_name(c),
                         (unsigned long long)says, want);
-    /* the best that deflate and LZ4 can do is about 1 : 1032 and 1 : 255 */
+    /* the best that deflate and LZ4 can do is about 1 : 1032 and 1 : 255, LZF 1 : 88 */
     bool deflate = c->kind == CLM_CODEC_GZIP || c->kind == CLM_CODEC_ZLIB;
-    bool lz4 = c->kind == CLM_CODEC_LZ4 || c->kind == CLM_CODEC_LZ4_N5;
-    if (exact && ((deflate && want / 1040 > n) || (lz4 && want / 256 > n)))
+    bool lz = c->kind == CLM_CODEC_LZ4 || c->kind == CLM_CODEC_LZ4_N5 || c->kind == CLM_CODEC_LZ4_HDF5 ||
+              c->kind == CLM_CODEC_LZF;
+    if (exact && ((deflate && want / 1040 > n) || (lz && want / 256 > n)))
         return clm_fail(err, CLM_E_FORMAT, "%s: %zu bytes cannot hold the %zu expected", clm_codec_name(c), n,
                         want);
     return true;

@@ -102,3 +102,28 @@ bool clm_lz4_n5_decode(const clm_codec *c, const unsigned char *src, size_t n, u
     *made = cap;
     return true;
 }
+
+bool clm_lz4_hdf5_decode(const clm_codec *c, const unsigned char *src, size_t n, unsigned char *dst,
+                         size_t cap, size_t *made, clm_err *err) {
+    (void)c;
+    if (n < 12) return clm_fail(err, CLM_E_FORMAT, "lz4: %zu bytes, too short for a header", n);
+    uint64_t want = (uint64_t)clm_be32(src) << 32 | clm_be32(src + 4);
+    size_t most = clm_be32(src + 8), done = 0, at = 12;
+    if (want > cap || (want && !most))
+        return clm_fail(err, CLM_E_FORMAT, "lz4: decodes to %llu bytes in blocks of %zu, %zu expected",
+                        (unsigned long long)want, most, cap);
+    while (done < want) {
+        size_t size = want - done < most ? (size_t)want - done : most,
+               stored = n - at < 4 ? n : clm_be32(src + at);
+        at += 4;
+        if (at > n || stored > n - at) return clm_fail(err, CLM_E_FORMAT, "lz4: truncated block");
+        if (stored == size) /* did not shrink */
+            memcpy(dst + done, src + at, size);
+        else if (!raw_block(src + at, stored, dst + done, size, err))
+            return false;
+        at += stored;
+        done += size;
+    }
+    *made = done;
+    return true;
+}

@@ -1,22 +1,24 @@
 #include "collimate/store/format.h"
 #include "collimate/base/file.h"
-#include "collimate/store/hdf5_filter.h"
 #include "collimate/store/hdf5_levels.h"
-#include "collimate/store/scale.h"
+#include "collimate/store/hdf5_parts.h"
 
 #include <hdf5.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
-/* HDF5 datasets, read only, behind one lock of the process: the packaged library is not thread-safe.
- * Also what BigDataViewer and Imaris keep in them. */
+/* HDF5 datasets, read only, behind one lock of the process: the packaged library is not thread-safe. Chunks are fetched
+ * as they are stored and decoded here, outside the lock: the library does not see when a chunk decodes to less than
+ * its place, and reads on behind it. */
 
 static pthread_mutex_t h5_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool h5_ready;
 
 typedef struct h5 {
-    hid_t file, data, type; /* type: the memory type to read as */
+    hid_t file, data, type;          /* type: the memory type to read as */
+    bool chunked, swap, whole_edges; /* whole_edges: chunks that overhang pass through no filter */
+    clm_hdf5_filters filters;
 } h5;
 
 void clm_hdf5_lock(void) {
@@ -27,12 +29,12 @@ void clm_hdf5_lock(void) {
     (void)H5open();
     (void)H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* errors are ours to tell */
     (void)H5PLset_loading_state(0);              /* no file decides which library is loaded */
-    clm_hdf5_register_filters();
 }
 
 void clm_hdf5_unlock(void) { (void)pthread_mutex_unlock(&h5_lock); }
 
 static void close_ids(h5 *f) {
+    if (f->type > 0) (void)H5Tclose(f->type); /* the library's own stay open */
     if (f->data > 0) (void)H5Dclose(f->data);
     if (f->file > 0) (void)H5Fclose(f->file);
 }
@@ -57,8 +59,9 @@ static bool h5_fail(clm_err *err, clm_code code, const char *what) {
     return clm_fail(err, code, "HDF5: %s%s%s", what, text[0] ? ": " : "", text);
 }
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+/* The library's own reading: what is not chunked, and filters that are left to it. */
+static bool load_box(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+                     clm_chunk *out, clm_err *err) {
     const h5 *f = a->self;
     hsize_t start[CLM_DIMS_MAX] = {0}, count[CLM_DIMS_MAX] = {0};
     (void)clm_chunk_clip(&a->info, a->info.inner, index, out->extent);
@@ -86,43 +89,111 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
     return ok;
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    (void)a;
-    (void)index;
+/* How chunk `index` is stored; *bytes 0: absent. Under the lock. */
+static bool find(const clm_array *a, const int64_t index[], hsize_t at[], hsize_t *bytes) {
+    const h5 *f = a->self;
+    haddr_t where = HADDR_UNDEF;
+    unsigned skipped;
+    for (int d = 0; d < a->info.ndim; d++) at[d] = (hsize_t)(index[d] * a->info.chunk[d]);
+    if (H5Dget_chunk_info_by_coord(f->data, at, &skipped, &where, bytes) < 0) return false;
+    if (where == HADDR_UNDEF) *bytes = 0;
     return true;
+}
+
+static bool has(const clm_array *a, const int64_t index[]) {
+    const h5 *f = a->self;
+    hsize_t at[CLM_DIMS_MAX], bytes = 0;
+    if (!f->chunked) return true;
+    clm_hdf5_lock();
+    bool there = find(a, index, at, &bytes) && bytes > 0;
+    clm_hdf5_unlock();
+    return there;
+}
+
+/* The chunk as stored into s->file; *n 0: absent. skipped: filters it did not pass, a bit each. */
+static bool fetch(const clm_array *a, const int64_t index[], size_t most, clm_scratch *s, size_t *n,
+                  uint32_t *skipped, clm_err *err) {
+    const h5 *f = a->self;
+    hsize_t at[CLM_DIMS_MAX], stored = 0;
+    clm_hdf5_lock();
+    bool ok = find(a, index, at, &stored) || h5_fail(err, CLM_E_FORMAT, "chunk cannot be found");
+    if (ok && stored > most)
+        ok = clm_fail(err, CLM_E_FORMAT, "HDF5: chunk of %llu bytes, %zu at most", (unsigned long long)stored,
+                      most);
+    if (ok && stored)
+        ok = clm_buf_reserve(&s->file, (size_t)stored, err) &&
+             (H5Dread_chunk(f->data, H5P_DEFAULT, at, skipped, s->file.data) >= 0 ||
+              h5_fail(err, CLM_E_FORMAT, "chunk cannot be read"));
+    clm_hdf5_unlock();
+    *n = (size_t)stored;
+    return ok;
+}
+
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+                 clm_chunk *out, clm_err *err) {
+    const h5 *f = a->self;
+    clm_chain chain;
+    int64_t clip[CLM_DIMS_MAX];
+    uint32_t skipped = 0;
+    size_t n = 0;
+    if (!f->chunked) return load_box(a, index, s, into, into_bytes, out, err);
+    bool inside = clm_chunk_clip(&a->info, a->info.chunk, index, clip);
+    memcpy(out->extent, a->info.chunk, sizeof out->extent);
+    size_t bytes = (size_t)clm_strides(a->info.ndim, out->extent, out->stride) * a->size;
+    if (!fetch(a, index, bytes * 2 + 65536, s, &n, &skipped, err)) return false;
+    if (!n) return true;
+    if (f->whole_edges && !inside) skipped = UINT32_MAX;
+    if (clm_hdf5_is_left_to_library(&f->filters) && !skipped)
+        return clm_hdf5_library_can(&f->filters, s->file.data, n, bytes, err) &&
+               load_box(a, index, s, into, into_bytes, out, err);
+    out->swap = f->swap;
+    return clm_hdf5_chain(&f->filters, skipped, &chain, err) &&
+           clm_chain_decode(&chain, s->file.data, n, bytes, s, inside && into_bytes == bytes ? into : NULL,
+                            &out->data, err);
 }
 
 static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
 
 /* ---- types ---- */
 
-static bool type_of(hid_t t, clm_dtype *type, hid_t *memory) {
-    static const clm_dtype whole[] = {CLM_U8, CLM_U16, CLM_U32, CLM_U64},
-                           with_sign[] = {CLM_I8, CLM_I16, CLM_I32, CLM_I64};
-    const hid_t native_u[] = {H5T_NATIVE_UINT8, H5T_NATIVE_UINT16, H5T_NATIVE_UINT32, H5T_NATIVE_UINT64};
-    const hid_t native_i[] = {H5T_NATIVE_INT8, H5T_NATIVE_INT16, H5T_NATIVE_INT32, H5T_NATIVE_INT64};
-    size_t size = H5Tget_size(t);
-    int i = size == 1 ? 0 : size == 2 ? 1 : size == 4 ? 2 : size == 8 ? 3 : -1;
-    if (i < 0) return false;
-    if (H5Tget_class(t) == H5T_INTEGER) {
-        bool negative = H5Tget_sign(t) == H5T_SGN_2;
-        *type = negative ? with_sign[i] : whole[i];
-        *memory = negative ? native_i[i] : native_u[i];
+/* Only numbers that fill their bytes in IEEE's or two's complement form: what we decode ourselves is not converted.
+ * Booleans are h5py's: an enumeration FALSE, TRUE. */
+static bool type_of(hid_t t, clm_dtype *type, hid_t *memory, bool *swap) {
+    const struct {
+        hid_t le, be, native;
+        clm_dtype type;
+    } plain[] = {{H5T_STD_U8LE, H5T_STD_U8BE, H5T_NATIVE_UINT8, CLM_U8},
+                 {H5T_STD_U16LE, H5T_STD_U16BE, H5T_NATIVE_UINT16, CLM_U16},
+                 {H5T_STD_U32LE, H5T_STD_U32BE, H5T_NATIVE_UINT32, CLM_U32},
+                 {H5T_STD_U64LE, H5T_STD_U64BE, H5T_NATIVE_UINT64, CLM_U64},
+                 {H5T_STD_I8LE, H5T_STD_I8BE, H5T_NATIVE_INT8, CLM_I8},
+                 {H5T_STD_I16LE, H5T_STD_I16BE, H5T_NATIVE_INT16, CLM_I16},
+                 {H5T_STD_I32LE, H5T_STD_I32BE, H5T_NATIVE_INT32, CLM_I32},
+                 {H5T_STD_I64LE, H5T_STD_I64BE, H5T_NATIVE_INT64, CLM_I64},
+                 {H5T_IEEE_F32LE, H5T_IEEE_F32BE, H5T_NATIVE_FLOAT, CLM_F32},
+                 {H5T_IEEE_F64LE, H5T_IEEE_F64BE, H5T_NATIVE_DOUBLE, CLM_F64}};
+    for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
+        bool le = H5Tequal(t, plain[i].le) > 0;
+        if (!le && H5Tequal(t, plain[i].be) <= 0) continue;
+        *type = plain[i].type;
+        *memory = plain[i].native;
+        *swap = le == clm_host_is_big() && clm_dtype_size(*type) > 1;
         return true;
     }
-    if (H5Tget_class(t) != H5T_FLOAT || size == 1) return false;
-    *type = size == 2 ? CLM_F16 : size == 4 ? CLM_F32 : CLM_F64;
-    /* halves are read as they are stored, only the byte order made ours */
-    *memory = size == 4 ? H5T_NATIVE_FLOAT : size == 8 ? H5T_NATIVE_DOUBLE : H5Tcopy(t);
-    if (size == 2) (void)H5Tset_order(*memory, H5Tget_order(H5T_NATIVE_INT));
+    char *first = NULL;
+    size_t sign, exponent, bits, fraction, fraction_bits;
+    bool is_bool = H5Tget_class(t) == H5T_ENUM && H5Tget_size(t) == 1 && H5Tget_nmembers(t) == 2 &&
+                   (first = H5Tget_member_name(t, 0)) != NULL && strcmp(first, "FALSE") == 0;
+    bool half = H5Tget_class(t) == H5T_FLOAT && H5Tget_size(t) == 2 &&
+                H5Tget_fields(t, &sign, &exponent, &bits, &fraction, &fraction_bits) >= 0 && sign == 15 &&
+                exponent == 10 && bits == 5 && fraction == 0 && fraction_bits == 10;
+    (void)H5free_memory(first);
+    *type = is_bool ? CLM_BOOL : CLM_F16;
+    if (!is_bool && !half) return false;
+    *swap = half && (H5Tget_order(t) == H5T_ORDER_BE) != clm_host_is_big();
+    *memory = H5Tcopy(t); /* read as stored, but for the byte order */
+    if (half) (void)H5Tset_order(*memory, H5Tget_order(H5T_NATIVE_INT));
     return true;
-}
-
-/* "t00000/s00/0/cells": BigDataViewer keeps unsigned 16-bit voxels as signed ones */
-static bool is_bdv(const char *path) {
-    while (*path == '/') path++;
-    return path[0] == 't' && strlen(path) > 12 && path[6] == '/' && path[7] == 's' &&
-           clm_text_ends(path, "/cells");
 }
 
 /* ---- geometry ---- */
@@ -139,56 +210,41 @@ static bool read_numbers(hid_t object, const char *name, double *out, hsize_t n)
 }
 
 /* Imaris: attributes are lists of one-letter strings, perhaps NUL-padded. */
-static bool read_letters(hid_t object, const char *name, char out[64]) {
-    hid_t at = H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT) : -1;
-    if (at < 0) return false;
+static void read_letters(hid_t object, const char *name, char out[CLM_IMARIS_TEXT]) {
+    hid_t at = object > 0 && H5Aexists(object, name) > 0 ? H5Aopen(object, name, H5P_DEFAULT) : -1;
+    if (at < 0) return;
     hid_t type = H5Aget_type(at);
     hsize_t bytes = H5Aget_storage_size(at);
-    bool ok = type > 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) <= 0 && bytes < 64 &&
-              H5Aread(at, type, out) >= 0;
+    bool ok = type > 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) <= 0 &&
+              bytes < CLM_IMARIS_TEXT && H5Aread(at, type, out) >= 0;
     out[ok ? bytes : 0] = 0;
     if (type > 0) (void)H5Tclose(type);
     (void)H5Aclose(at);
-    return ok;
 }
 
-static bool letters_real(hid_t object, const char *name, double *out) {
-    char text[64];
-    return read_letters(object, name, text) && clm_text_real(text, out);
-}
-
-/* DataSet/ResolutionLevel r/TimePoint t/Channel c/Data is padded to whole chunks: the true size and the
- * place are told by the channel and by DataSetInfo/Image. */
+/* DataSet/ResolutionLevel r/TimePoint t/Channel c/Data: channel and DataSetInfo/Image tell its size and place. */
 static void imaris(const h5 *f, const char *path, clm_array_info *info, clm_place *p) {
-    static const char *const size[] = {"ImageSizeZ", "ImageSizeY", "ImageSizeX"};
-    static const char *const lo[] = {"ExtMin2", "ExtMin1", "ExtMin0"}, *const hi[] = {"ExtMax2", "ExtMax1",
-                                                                                      "ExtMax0"};
-    char channel[256], unit[64] = "um";
+    clm_imaris m = {.unit = ""};
+    char channel[256];
     if (strlen(path) >= sizeof channel || info->ndim != 3) return;
     (void)snprintf(channel, sizeof channel, "%.*s", (int)(strlen(path) - 5), path);
     hid_t c = H5Gopen2(f->file, channel, H5P_DEFAULT),
           image = H5Gopen2(f->file, "DataSetInfo/Image", H5P_DEFAULT);
-    bool known = image > 0;
-    double um = 1;
-    if (image > 0 && read_letters(image, "Unit", unit)) known = clm_unit_um(unit, &um);
     for (int d = 0; d < 3; d++) {
-        double n = 0, a = 0, b = 0;
-        if (c > 0 && letters_real(c, size[d], &n) && n >= 1 && n <= (double)info->shape[d])
-            info->shape[d] = (int64_t)n;
-        known = known && letters_real(image, lo[d], &a) && letters_real(image, hi[d], &b) && b > a;
-        p->spacing_um[d] = (b - a) / (double)info->shape[d] * um;
-        p->origin_um[d] = a * um + p->spacing_um[d] / 2; /* extents are of the voxels' outer faces */
-        p->axis[d] = d;
+        char size[] = "ImageSizeX", lo[] = "ExtMin0", hi[] = "ExtMax0";
+        size[9] = (char)('X' + d);
+        lo[6] = hi[6] = (char)('0' + d);
+        read_letters(c, size, m.size[d]);
+        read_letters(image, lo, m.lo[d]);
+        read_letters(image, hi, m.hi[d]);
     }
-    p->problem[0] = 0;
-    if (!known) (void)snprintf(p->problem, sizeof p->problem, "Imaris: no usable extents; give the spacing");
-    (void)snprintf(p->dialect, sizeof p->dialect, "Imaris");
-    (void)snprintf(p->unit, sizeof p->unit, "%.23s", unit);
+    read_letters(image, "Unit", m.unit);
+    clm_imaris_place(&m, info->shape, p);
     if (c > 0) (void)H5Gclose(c);
     if (image > 0) (void)H5Gclose(image);
 }
 
-static void set_place(const h5 *f, const char *file, const char *path, clm_array_info *info, clm_place *p) {
+static void set_place(const h5 *f, const char *path, clm_array_info *info, clm_place *p) {
     double size[3];
     int n = info->ndim;
     for (int d = 0; d < 3; d++) p->axis[d] = n - 3 + d;
@@ -204,29 +260,43 @@ static void set_place(const h5 *f, const char *file, const char *path, clm_array
         (void)snprintf(p->unit, sizeof p->unit, "um");
         p->problem[0] = 0;
     }
-    if (is_bdv(path) && n == 3) clm_hdf5_place_bdv(f->file, file, path, p);
     if (strstr(path, "ResolutionLevel ") && clm_text_ends(path, "/Data")) imaris(f, path, info, p);
 }
 
 /* ---- opening ---- */
 
-static void chunks_of(hid_t data, clm_array_info *i) {
+/* Its chunks, fill value and filters. */
+static bool layout_of(h5 *f, clm_array_info *i, clm_err *err) {
     hsize_t chunk[CLM_DIMS_MAX] = {0};
-    hid_t list = H5Dget_create_plist(data);
-    bool chunked = list > 0 && i->ndim > 0 && H5Pget_layout(list) == H5D_CHUNKED &&
-                   H5Pget_chunk(list, i->ndim, chunk) >= 0;
-    int64_t bytes = (int64_t)clm_dtype_size(i->dtype);
-    for (int d = i->ndim - 1; d >= 0; d--) { /* contiguous: slabs of some megabytes */
-        int64_t room = ((int64_t)4 << 20) / bytes;
-        i->chunk[d] = chunked ? (int64_t)chunk[d] : i->shape[d] < room ? i->shape[d] : room > 1 ? room : 1;
-        if (i->chunk[d] < 1) i->chunk[d] = 1;
-        bytes *= i->chunk[d];
+    clm_chain chain;
+    unsigned how = 0, ignored;
+    hid_t list = H5Dget_create_plist(f->data);
+    f->chunked = list > 0 && i->ndim > 0 && H5Pget_layout(list) == H5D_CHUNKED &&
+                 H5Pget_chunk(list, i->ndim, chunk) >= 0;
+    f->whole_edges =
+        f->chunked && H5Pget_chunk_opts(list, &how) >= 0 && (how & H5D_CHUNK_DONT_FILTER_PARTIAL_CHUNKS) != 0;
+    if (!f->chunked) clm_flat_chunks(i);
+    for (int d = 0; f->chunked && d < i->ndim; d++) i->inner[d] = i->chunk[d] = (int64_t)chunk[d];
+    if (f->chunked) (void)H5Pget_fill_value(list, f->type, i->fill);
+    int n = f->chunked ? H5Pget_nfilters(list) : 0;
+    f->filters.n = n < CLM_HDF5_FILTERS ? n : CLM_HDF5_FILTERS;
+    for (int k = 0; k < f->filters.n; k++) {
+        clm_hdf5_filter *filter = &f->filters.filter[k];
+        size_t values = CLM_HDF5_VALUES;
+        filter->id = H5Pget_filter2(list, (unsigned)k, &ignored, &values, filter->value, sizeof filter->name,
+                                    filter->name, &ignored);
+        filter->n_values = (int)(values < CLM_HDF5_VALUES ? values : CLM_HDF5_VALUES);
     }
-    memcpy(i->inner, i->chunk, sizeof i->inner);
     if (list > 0) (void)H5Pclose(list);
+    if (n > CLM_HDF5_FILTERS) return clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: %d filters", n);
+    if (!f->chunked || clm_hdf5_is_left_to_library(&f->filters)) return true;
+    if (!clm_hdf5_chain(&f->filters, 0, &chain, err)) return false;
+    clm_chain_describe(&chain, i->codec, sizeof i->codec);
+    return true;
 }
 
-/* A dataset may have its voxels in other files: not in any that does not stand beside this one. */
+/* A dataset may have its voxels in other files: not in any that does not stand beside this one. Virtual ones would be
+ * put together by the library, from datasets whose chunks nobody checks. */
 static bool stays(const h5 *f, clm_err *err) {
     char own[CLM_PATH_MAX] = "", name[CLM_PATH_MAX] = "";
     hid_t list = H5Dget_create_plist(f->data);
@@ -239,40 +309,20 @@ static bool stays(const h5 *f, clm_err *err) {
         hsize_t bytes;
         ok = H5Pget_external(list, (unsigned)i, sizeof name, name, &from, &bytes) >= 0 && !strchr(name, '/');
     }
-    size_t mappings = 0;
-    if (ok && list > 0 && H5Pget_layout(list) == H5D_VIRTUAL) ok = H5Pget_virtual_count(list, &mappings) >= 0;
-    for (size_t i = 0; ok && i < mappings; i++) {
-        ssize_t n = H5Pget_virtual_filename(list, i, name, sizeof name);
-        ok = n > 0 && n < (ssize_t)sizeof name && !strchr(name, '/');
-    }
+    bool is_virtual = list > 0 && H5Pget_layout(list) == H5D_VIRTUAL;
     if (list > 0) (void)H5Pclose(list);
+    if (ok && is_virtual)
+        return clm_fail(err, CLM_E_UNSUPPORTED,
+                        "HDF5: a virtual dataset; name one that holds its voxels itself");
     return ok || clm_fail(err, CLM_E_UNSUPPORTED,
                           "HDF5: its voxels are in a file that does not stand beside this one (%s)", name);
 }
 
-static bool knows_filters(const h5 *f, clm_err *err) {
-    hid_t list = H5Dget_create_plist(f->data);
-    int n = list > 0 ? H5Pget_nfilters(list) : 0;
-    bool ok = true;
-    for (int i = 0; ok && i < n; i++) {
-        char name[64] = "";
-        unsigned flags, config;
-        size_t values = 0;
-        H5Z_filter_t id =
-            H5Pget_filter2(list, (unsigned)i, &flags, &values, NULL, sizeof name, name, &config);
-        ok = H5Zfilter_avail(id) > 0 ||
-             clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: filter %d (%s) is not known here", (int)id, name);
-    }
-    if (list > 0) (void)H5Pclose(list);
-    return ok;
-}
-
-static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i, clm_place *p,
-                    clm_err *err) {
+static bool inspect(h5 *f, const char *path, clm_array_info *i, clm_place *p, clm_err *err) {
     hsize_t shape[H5S_MAX_RANK];
+    int64_t setup, level;
     hid_t beside = H5Pcreate(H5P_DATASET_ACCESS); /* not in the folder we happen to be in */
     (void)H5Pset_efile_prefix(beside, "${ORIGIN}");
-    (void)H5Pset_virtual_prefix(beside, "${ORIGIN}");
     bool there =
         H5Oexists_by_name(f->file, path, H5P_DEFAULT) > 0 || H5Lexists(f->file, path, H5P_DEFAULT) > 0;
     f->data = there ? H5Dopen2(f->file, path, beside) : -1;
@@ -280,21 +330,20 @@ static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i
         (void)(there ? h5_fail(err, CLM_E_UNSUPPORTED, "cannot be opened as a dataset")
                      : clm_fail(err, CLM_E_NOTFOUND, "HDF5: no dataset of this name"));
     (void)H5Pclose(beside);
-    if (f->data < 0 || !stays(f, err) || !knows_filters(f, err)) return false;
+    if (f->data < 0 || !stays(f, err)) return false;
     hid_t space = H5Dget_space(f->data), type = H5Dget_type(f->data);
     int ndim = space > 0 ? H5Sget_simple_extent_ndims(space) : -1;
     bool ok = ndim >= 0 && ndim <= CLM_DIMS_MAX && H5Sget_simple_extent_dims(space, shape, NULL) >= 0;
     if (!ok)
         ok = clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: %d dimensions", ndim);
-    else if (!type_of(type, &i->dtype, &f->type))
+    else if (!type_of(type, &i->dtype, &f->type, &f->swap))
         ok = clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: element type is no plain number");
-    if (ok && is_bdv(path) && i->dtype == CLM_I16) i->dtype = CLM_U16; /* same bits */
+    if (ok && i->dtype == CLM_I16 && clm_bdv_cells(path, &setup, &level))
+        i->dtype = CLM_U16; /* BigDataViewer keeps unsigned voxels as signed ones: same bits */
     i->ndim = ok ? ndim : 0;
     for (int d = 0; d < i->ndim; d++) i->shape[d] = (int64_t)shape[d];
-    if (ok) {
-        chunks_of(f->data, i);
-        set_place(f, file, path, i, p);
-    }
+    ok = ok && layout_of(f, i, err);
+    if (ok) set_place(f, path, i, p);
     if (space > 0) (void)H5Sclose(space);
     if (type > 0) (void)H5Tclose(type);
     return ok;
@@ -303,6 +352,7 @@ static bool inspect(h5 *f, const char *file, const char *path, clm_array_info *i
 bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_err *err) {
     clm_array_info info = {.format = "hdf5", .codec = "hdf5"};
     char path[CLM_PATH_MAX];
+    int64_t setup, level;
     clm_place place = {0};
     if (!inside[0])
         return clm_fail(err, CLM_E_ARG, "which dataset? say %s/PATH/OF/DATASET", clm_path_name(file));
@@ -312,7 +362,7 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
     clm_hdf5_lock();
     f->file = H5Fopen(file, H5F_ACC_RDONLY, H5P_DEFAULT);
     bool ok = f->file > 0 || h5_fail(err, CLM_E_FORMAT, "file cannot be opened");
-    ok = ok && inspect(f, file, inside, &info, &place, err);
+    ok = ok && inspect(f, inside, &info, &place, err);
     if (!ok) close_ids(f);
     clm_hdf5_unlock();
     if (!ok) {
@@ -320,6 +370,8 @@ bool clm_hdf5_open(const char *file, const char *inside, clm_array **out, clm_er
         return false;
     }
     clm_place *own = clm_heap_new(1, sizeof *own, err);
+    if (info.ndim == 3 && clm_bdv_cells(inside, &setup, &level))
+        clm_hdf5_place_bdv(file, setup, level, &place);
     if (own && clm_array_new(path, &info, &ops, f, out, err)) {
         *own = place;
         (*out)->place = own;

@@ -1,9 +1,9 @@
 #include "collimate/store/hdf5_levels.h"
 #include "collimate/base/file.h"
 #include "collimate/store/bdv.h"
+#include "collimate/store/hdf5_parts.h"
 
 #include <hdf5.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -72,32 +72,31 @@ static bool xml_voxel(const char *h5_file, int64_t setup, double size[3], char u
     return ok;
 }
 
-void clm_hdf5_place_bdv(int64_t file, const char *h5_file, const char *path, clm_place *p) {
-    hid_t f = (hid_t)file;
-    char name[32];
-    int64_t setup = -1, level = -1;
-    double size[3], um = 1, factor[CLM_LEVELS_MAX][3];
-    hsize_t shape[2] = {0, 0};
-    while (*path == '/') path++;
-    (void)snprintf(name, sizeof name, "%.2s", path + 8);
-    (void)clm_text_int(name, &setup);
-    (void)snprintf(name, sizeof name, "%.*s", (int)strcspn(path + 11, "/"), path + 11);
-    (void)clm_text_int(name, &level);
-    (void)snprintf(name, sizeof name, "s%02d/resolutions", (int)(setup & 0xff));
-    hid_t d = exists(f, name) ? H5Dopen2(f, name, H5P_DEFAULT) : -1, space = d > 0 ? H5Dget_space(d) : -1;
-    bool ok = space > 0 && H5Sget_simple_extent_ndims(space) == 2 &&
-              H5Sget_simple_extent_dims(space, shape, NULL) == 2 && shape[1] == 3 &&
-              shape[0] <= CLM_LEVELS_MAX && level >= 0 && level < (int64_t)shape[0] &&
-              H5Dread(d, H5T_NATIVE_DOUBLE, H5S_ALL, H5S_ALL, H5P_DEFAULT, factor) >= 0;
-    if (space > 0) (void)H5Sclose(space);
-    if (d > 0) (void)H5Dclose(d);
+/* one row of s%02d/resolutions */
+static bool factors_of(const char *h5_file, int64_t setup, int64_t level, double out[3], clm_err *err) {
+    char path[CLM_PATH_MAX];
+    clm_array *a = NULL;
+    unsigned char row[3 * 16];
+    if (!clm_path_format(path, err, "%s/s%02d/resolutions", h5_file, (int)setup) ||
+        !clm_array_open(path, &a, err))
+        return false;
+    const clm_array_info *i = clm_array_info_of(a);
+    bool ok = i->ndim == 2 && i->shape[1] == 3 && level < i->shape[0] &&
+              clm_array_read(a, (const int64_t[]){level, 0}, (const int64_t[]){level + 1, 3}, row, err);
+    if (ok) clm_dtype_to_f64(i->dtype, row, out, 3);
+    clm_array_close(a);
+    return ok;
+}
+
+void clm_hdf5_place_bdv(const char *h5_file, int64_t setup, int64_t level, clm_place *p) {
+    double voxel[3] = {1, 1, 1}, factor[3] = {0, 0, 0};
+    char unit[24] = "um";
+    clm_err ignored = CLM_ERR_NONE;
+    bool told = factors_of(h5_file, setup, level, factor, &ignored);
+    told = xml_voxel(h5_file, setup, voxel, unit) && told;
+    clm_bdv_place(factor, voxel, unit, p);
     (void)snprintf(p->dialect, sizeof p->dialect, "BigDataViewer XML");
-    for (int i = 0; ok && i < 3; i++) p->spacing_um[2 - i] = factor[level][i];
-    ok = ok && xml_voxel(h5_file, setup, size, p->unit) && clm_unit_um(p->unit, &um);
-    (void)snprintf(p->problem, sizeof p->problem, "%s",
-                   ok ? "" : "no voxelSize in the BigDataViewer XML beside the file; give the spacing");
-    for (int i = 0; ok && i < 3; i++) {
-        p->spacing_um[2 - i] = size[i] * factor[level][i] * um;
-        p->origin_um[2 - i] = (factor[level][i] - 1) / 2 * size[i] * um;
-    }
+    if (!told)
+        (void)snprintf(p->problem, sizeof p->problem,
+                       "no voxelSize in the BigDataViewer XML beside the file; give the spacing");
 }

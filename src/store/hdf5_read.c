@@ -81,11 +81,13 @@ bool clm_hdf5_numbers(const char *path, const char *attribute, int n, double *ou
     return ok || clm_fail(err, CLM_E_FORMAT, "%s: attribute %s: want %d numbers", path, attribute, n);
 }
 
-/* of fixed or of variable length */
+/* of fixed or of variable length; not in chunks, which the library trusts too much, nor in another file */
 static bool read_text(hid_t data, char *out, size_t size) {
-    hid_t type = H5Dget_type(data), space = H5Dget_space(data);
-    bool ok =
-        type > 0 && space > 0 && H5Tget_class(type) == H5T_STRING && H5Sget_simple_extent_npoints(space) == 1;
+    hid_t type = H5Dget_type(data), space = H5Dget_space(data), list = H5Dget_create_plist(data);
+    H5D_layout_t layout = list > 0 ? H5Pget_layout(list) : H5D_LAYOUT_ERROR;
+    bool ok = (layout == H5D_COMPACT || layout == H5D_CONTIGUOUS) && H5Pget_external_count(list) == 0 &&
+              type > 0 && space > 0 && H5Tget_class(type) == H5T_STRING &&
+              H5Sget_simple_extent_npoints(space) == 1;
     if (ok && H5Tis_variable_str(type) > 0) {
         char *text = NULL;
         ok = H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, &text) >= 0 && text && strlen(text) < size;
@@ -96,6 +98,7 @@ static bool read_text(hid_t data, char *out, size_t size) {
         ok = n < size && H5Dread(data, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) >= 0;
         if (ok) out[n] = 0;
     }
+    if (list > 0) (void)H5Pclose(list);
     if (space > 0) (void)H5Sclose(space);
     if (type > 0) (void)H5Tclose(type);
     return ok;

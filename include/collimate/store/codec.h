@@ -17,6 +17,8 @@ typedef enum clm_codec_kind {
     CLM_CODEC_LZMA,     /* .xz, .lzma or raw LZMA2, see lzma_format                               */
     CLM_CODEC_LZ4,      /* numcodecs: u32 LE size, then one raw LZ4 block                         */
     CLM_CODEC_LZ4_N5,   /* what N5 writers call lz4: three layouts, told apart by their first bytes */
+    CLM_CODEC_LZ4_HDF5, /* HDF5 filter 32004: u64 BE size, u32 BE block size, u32 BE stored size a block */
+    CLM_CODEC_LZF,      /* HDF5 filter 32000                                                      */
     CLM_CODEC_CHECKSUM, /* four bytes before or after, see checksum                               */
     CLM_CODEC_SHUFFLE,  /* bytes of elements transposed                                           */
     CLM_CODEC_DELTA,

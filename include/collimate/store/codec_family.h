@@ -28,7 +28,10 @@ bool clm_blosc_declares(const unsigned char *src, size_t n, uint64_t *bytes);
 /* codec_lz4.c */
 CLM_DECODER(lz4);
 CLM_DECODER(lz4_n5);
+CLM_DECODER(lz4_hdf5);
 CLM_ENCODER(lz4);
+/* codec_lzf.c */
+CLM_DECODER(lzf);
 /* codec_xz.c: bzip2 and LZMA */
 CLM_DECODER(bz2);
 CLM_DECODER(lzma);
@@ -42,6 +45,7 @@ CLM_MUST bool clm_checksum_strip(const clm_codec *c, const unsigned char *src, s
 static inline uint32_t clm_le32(const unsigned char *p) {
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
+static inline uint32_t clm_be32(const unsigned char *p) { return __builtin_bswap32(clm_le32(p)); }
 static inline uint64_t clm_le64(const unsigned char *p) {
     return (uint64_t)clm_le32(p) | (uint64_t)clm_le32(p + 4) << 32;
 }

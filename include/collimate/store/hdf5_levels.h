@@ -13,7 +13,7 @@ void clm_hdf5_unlock(void);
  *  Only level[].path is filled, below `inside`. Errors CLM_E_ARG several to choose from. */
 CLM_MUST bool clm_hdf5_levels(int64_t file, const char *inside, int64_t time, int64_t channel,
                               clm_scales *out, clm_err *err);
-/** Spacing and origin of dataset `path`, t.../s../level/cells. */
-void clm_hdf5_place_bdv(int64_t file, const char *h5_file, const char *path, clm_place *p);
+/** Spacing and origin of a level of BigDataViewer's, from the file's factors and the XML beside it. Without the lock. */
+void clm_hdf5_place_bdv(const char *h5_file, int64_t setup, int64_t level, clm_place *p);
 
 #endif
