@@ -36,6 +36,19 @@ static bool share(void *ctx, clm_buf *b, clm_err *err) {
     return clm_launch_put(clm_config_to_json(options->config, &v, err), &v, b, err);
 }
 
+/* the results are whole, whatever keeps a picture from being drawn; but for a full disk */
+static bool forgive(const clm_run *run, const clm_err *why, clm_err *err) {
+    if (why->code == CLM_E_WRITE) return *err = *why, false;
+    clm_log(CLM_LOG_ERROR, "report is not whole (collimate report %s makes it again): %s", run->folder,
+            why->text);
+    return true;
+}
+
+static bool draw(const clm_run *run, const clm_work *w, int64_t picture, clm_err *err) {
+    clm_err why = CLM_ERR_NONE;
+    return clm_report_draw(run, w, picture, &why) || forgive(run, &why, err);
+}
+
 static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     clm_json *v = NULL;
     align *a = clm_heap_new(1, sizeof *a, err);
@@ -48,6 +61,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     ok = ok && clm_run_open(a->config, &a->run, err);
     clm_json_free(v);
     if (!ok) return false;
+    a->run->draw = draw;
     out->isolate = a->config->isolate;
     out->cache_mib = a->config->memory_cache_mib;
     out->plan = &a->run->plan;
@@ -94,12 +108,8 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
     clm_err why = CLM_ERR_NONE;
     /* a run that could not even begin has nothing to list */
     bool told = (!ok && s->ended == 0) || clm_tally_write(a->run, err);
-    if (ok && told && a->run->config->report_enabled && !clm_report_write(a->run, &why)) {
-        /* the results are whole, whatever kept the page from being drawn; but for a full disk */
-        if (why.code == CLM_E_WRITE) *err = why, told = false;
-        if (told)
-            clm_log(CLM_LOG_ERROR, "no report (collimate report %s makes one): %s", a->run->folder, why.text);
-    }
+    if (ok && told && a->run->config->report_enabled && !clm_report_write(a->run, false, &why))
+        told = forgive(a->run, &why, err);
     if (ok && told && !quiet) {
         told = clm_tally_print(a->tally, &b, err);
         if (told)

@@ -28,7 +28,7 @@ int clm_cmd_report(int argc, char **argv) {
     ok = ok && clm_path_join(path, argv[1], "job.json", &err) && clm_json_read(path, &v, &err) &&
          clm_config_new(&c, &err) && clm_config_put(c, v, path, &err) &&
          clm_config_put_text(c, "out", argv[1], &err) && clm_run_open(c, &run, &err) &&
-         clm_report_write(run, &err);
+         clm_report_write(run, true, &err);
     if (ok) (void)printf("%s/report/index.html\n", argv[1]);
     clm_run_close(run);
     clm_config_free(c);

@@ -337,27 +337,32 @@ static bool put_histograms(clm_buf *b, const clm_run *run, const blocks *k, clm_
     return ok;
 }
 
-static bool put_picture(clm_buf *b, bool there, const char *name, const char *text, clm_err *err) {
-    return !there ||
+static bool has_picture(const clm_run *run, const char *name) {
+    char path[CLM_PATH_MAX];
+    clm_err none = CLM_ERR_NONE;
+    return clm_run_path(run, path, &none, "report/%s.png", name) && clm_path_kind_of(path) == CLM_PATH_FILE;
+}
+
+static bool put_picture(clm_buf *b, const clm_run *run, const char *name, const char *text, clm_err *err) {
+    return !has_picture(run, name) ||
            clm_buf_printf(b, err,
                           "<figure><img src=\"%s.png\" alt=\"%s\"><figcaption>%s</figcaption></figure>\n",
                           name, text, text);
 }
 
-static bool put_pictures(clm_buf *b, const clm_report_pictures *p, clm_err *err) {
+static bool put_pictures(clm_buf *b, const clm_run *run, clm_err *err) {
     bool ok = true;
-    if (p->slices)
+    if (has_picture(run, "slice_x"))
         ok = clm_buf_printf(
             b, err,
             "<h2>Slices before and after</h2>\n<img src=\"slice_z.png\" alt=\"across z\">\n"
             "<img src=\"slice_y.png\" alt=\"across y\">\n<img src=\"slice_x.png\" alt=\"across x\">\n");
-    if (ok && (p->local_ncc || p->jacobian)) ok = clm_buf_printf(b, err, "<h2>Middle plane of z</h2>\n");
-    return ok &&
-           put_picture(b, p->local_ncc_before, "local_ncc_before", "local NCC before (grey: no contrast)",
-                       err) &&
-           put_picture(b, p->local_ncc, "local_ncc", "local NCC after (grey: no contrast)", err) &&
-           put_picture(b, p->jacobian, "jacobian", "Jacobian: volume after over before", err) &&
-           put_picture(b, p->displacement, "displacement", "displacement beside the affine, um", err);
+    if (ok && (has_picture(run, "local_ncc") || has_picture(run, "jacobian")))
+        ok = clm_buf_printf(b, err, "<h2>Middle plane of z</h2>\n");
+    return ok && put_picture(b, run, "local_ncc_before", "local NCC before (grey: no contrast)", err) &&
+           put_picture(b, run, "local_ncc", "local NCC after (grey: no contrast)", err) &&
+           put_picture(b, run, "jacobian", "Jacobian: volume after over before", err) &&
+           put_picture(b, run, "displacement", "displacement beside the affine, um", err);
 }
 
 /* the table that evaluate printed */
@@ -377,18 +382,29 @@ static bool put_evaluation(clm_buf *b, const clm_run *run, clm_err *err) {
     return ok;
 }
 
-bool clm_report_write(const clm_run *run, clm_err *err) {
-    char folder[CLM_PATH_MAX], path[CLM_PATH_MAX];
-    clm_report_pictures pictures;
+static bool draw_all(const clm_run *run, bool all, clm_err *err) {
+    clm_work w = {0};
+    bool ok = clm_arena_open_pair((size_t)512 << 20, &w.keep, &w.temp, err);
+    for (int k = 0; ok && all && k < CLM_RUN_PICTURES; k++) {
+        ok = clm_report_draw(run, &w, k, err);
+        clm_arena_reset(w.keep, 0);
+    }
+    ok = ok && clm_report_draw_evaluation(run, &w, err);
+    clm_arena_close(w.keep);
+    clm_arena_close(w.temp);
+    return ok;
+}
+
+bool clm_report_write(const clm_run *run, bool draw, clm_err *err) {
+    char path[CLM_PATH_MAX];
     clm_buf b = {0};
     blocks *k = clm_heap_new(1, sizeof *k, err);
-    bool ok = k && clm_run_path(run, folder, err, "report") && clm_report_draw(run, folder, &pictures, err) &&
-              read_blocks(run, k, err) && clm_buf_printf(&b, err, "%s", head) && put_job(&b, run, err) &&
-              put_metrics(&b, run, err) && put_global(&b, run, err) && put_evaluation(&b, run, err) &&
-              put_pictures(&b, &pictures, err) && put_histograms(&b, run, k, err) && put_stages(&b, k, err) &&
-              put_maps(&b, k, err) && clm_buf_printf(&b, err, "</body></html>\n") &&
-              clm_path_join(path, folder, "index.html", err) &&
-              clm_file_publish(path, b.data, b.n, false, err);
+    bool ok =
+        k && draw_all(run, draw, err) && read_blocks(run, k, err) && clm_buf_printf(&b, err, "%s", head) &&
+        put_job(&b, run, err) && put_metrics(&b, run, err) && put_global(&b, run, err) &&
+        put_evaluation(&b, run, err) && put_pictures(&b, run, err) && put_histograms(&b, run, k, err) &&
+        put_stages(&b, k, err) && put_maps(&b, k, err) && clm_buf_printf(&b, err, "</body></html>\n") &&
+        clm_run_path(run, path, err, "report/index.html") && clm_file_publish(path, b.data, b.n, false, err);
     for (int s = 0; k && s < CLM_STAGE_MAX; s++) clm_buf_free(&k->map[s]);
     if (k) {
         clm_buf_free(&k->failed);

@@ -1,4 +1,4 @@
-/* Pictures of a report. Only the middle plane of z is read or computed, and of that at most 1024 voxels a side. */
+/* Pictures of a report. Only middle planes are read or computed, and of these at most 1024 voxels a side. */
 #include "collimate/app/picture.h"
 #include "collimate/app/report.h"
 #include "collimate/app/slices.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { RADIUS = 4, MOST = 1024, PANEL = 560, MARGIN = 14, LEGEND = 120 };
+enum { RADIUS = 4, MOST = CLM_RUN_PICTURE_VOX, PANEL = 560, MARGIN = 14, LEGEND = 120 };
 #define MIN_VARIANCE 1e-3
 
 static bool draw_map(const clm_plane *plane, clm_window window, clm_palette palette, const char *path,
@@ -102,13 +102,44 @@ static bool draw_jacobian(const clm_work *w, const clm_transform *t, const char 
     return draw_map(&p, around_one(v, rows * columns), CLM_PALETTE_DIVERGING, path, err);
 }
 
-/* the middle plane of a map of the evaluation; *drawn false when there is none */
+static bool draw_of_field(const clm_run *run, const clm_work *w, const char *folder, clm_err *err) {
+    char path[CLM_PATH_MAX], png[CLM_PATH_MAX];
+    clm_transform t = {0};
+    bool ok =
+        clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err) &&
+        (!t.field || (clm_path_join(png, folder, "jacobian.png", err) && draw_jacobian(w, &t, png, err)));
+    clm_transform_close(&t);
+    return ok;
+}
+
+static bool draw_of_aligned(const clm_run *run, const clm_work *w, int64_t picture, const char *folder,
+                            clm_err *err) {
+    char path[CLM_PATH_MAX], png[CLM_PATH_MAX];
+    clm_image *aligned = NULL;
+    if (!clm_run_path(run, path, err, CLM_RUN_ALIGNED)) return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FOLDER) return true;
+    bool ok = clm_image_open(path, NULL, &aligned, err);
+    if (ok && picture < 3)
+        ok = clm_slice_write(w, run->fixed, run->moving, aligned, (int)picture, folder, err);
+    if (ok && picture >= 3)
+        ok = clm_path_join(png, folder, "local_ncc.png", err) &&
+             draw_local_ncc(w, run->fixed, aligned, png, err);
+    clm_image_close(aligned);
+    return ok;
+}
+
+bool clm_report_draw(const clm_run *run, const clm_work *w, int64_t picture, clm_err *err) {
+    char folder[CLM_PATH_MAX];
+    if (!clm_run_path(run, folder, err, "report") || !clm_folder_make(folder, err)) return false;
+    return picture == 3 ? draw_of_field(run, w, folder, err) : draw_of_aligned(run, w, picture, folder, err);
+}
+
+/* the middle plane of a map of the evaluation, where there is one */
 static bool draw_evaluated(const clm_work *w, const clm_run *run, clm_evaluate_map which, const char *png,
-                           bool *drawn, clm_err *err) {
+                           clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_image *im = NULL;
     clm_vol v;
-    *drawn = false;
     if (!clm_run_path(run, path, err, "%s/%s.ome.zarr", CLM_RUN_EVALUATION, clm_evaluate_map_name[which]))
         return false;
     if (clm_path_kind_of(path) != CLM_PATH_FOLDER) return true;
@@ -131,55 +162,16 @@ static bool draw_evaluated(const clm_work *w, const clm_run *run, clm_evaluate_m
     }
     clm_arena_rewind(w->keep, mark);
     clm_image_close(im);
-    *drawn = ok;
     return ok;
 }
 
-static bool draw_evaluation(const clm_work *w, const clm_run *run, const char *folder,
-                            clm_report_pictures *out, clm_err *err) {
-    static const char *const name[CLM_EVALUATE_MAPS] = {"local_ncc_before.png", "local_ncc.png",
-                                                        "jacobian.png", "displacement.png"};
-    bool *const drawn[CLM_EVALUATE_MAPS] = {&out->local_ncc_before, &out->local_ncc, &out->jacobian,
-                                            &out->displacement};
+bool clm_report_draw_evaluation(const clm_run *run, const clm_work *w, clm_err *err) {
+    static const char *const name[CLM_EVALUATE_MAPS] = {"local_ncc_before", "local_ncc", "jacobian",
+                                                        "displacement"};
     char png[CLM_PATH_MAX];
     for (int k = 0; k < CLM_EVALUATE_MAPS; k++)
-        if (!clm_path_join(png, folder, name[k], err) ||
-            !draw_evaluated(w, run, (clm_evaluate_map)k, png, drawn[k], err))
+        if (!clm_run_path(run, png, err, "report/%s.png", name[k]) ||
+            !draw_evaluated(w, run, (clm_evaluate_map)k, png, err))
             return false;
     return true;
-}
-
-/* what an evaluation did not leave is measured here, on that plane alone */
-static bool draw_maps(const clm_run *run, const char *folder, clm_report_pictures *out, clm_err *err) {
-    char path[CLM_PATH_MAX], png[CLM_PATH_MAX];
-    clm_image *aligned = NULL;
-    clm_transform t = {0};
-    clm_work w = {0};
-    bool ok = clm_arena_open((size_t)512 << 20, &w.keep, err) &&
-              clm_arena_open((size_t)512 << 20, &w.temp, err) && draw_evaluation(&w, run, folder, out, err);
-    ok = ok && clm_run_path(run, path, err, CLM_RUN_TRANSFORM) && clm_transform_open(path, false, &t, err);
-    if (ok && t.field && !out->jacobian) {
-        ok = clm_path_join(png, folder, "jacobian.png", err) && draw_jacobian(&w, &t, png, err);
-        out->jacobian = ok;
-    }
-    clm_arena_reset(w.keep, 0);
-    ok = ok && clm_run_path(run, path, err, CLM_RUN_ALIGNED);
-    if (ok && clm_path_kind_of(path) == CLM_PATH_FOLDER) {
-        ok = clm_image_open(path, NULL, &aligned, err) &&
-             clm_slices_write(run->fixed, run->moving, aligned, folder, err);
-        out->slices = ok;
-        if (ok && !out->local_ncc)
-            ok = out->local_ncc = clm_path_join(png, folder, "local_ncc.png", err) &&
-                                  draw_local_ncc(&w, run->fixed, aligned, png, err);
-    }
-    clm_image_close(aligned);
-    clm_transform_close(&t);
-    clm_arena_close(w.keep);
-    clm_arena_close(w.temp);
-    return ok;
-}
-
-bool clm_report_draw(const clm_run *run, const char *folder, clm_report_pictures *out, clm_err *err) {
-    memset(out, 0, sizeof *out);
-    return clm_folder_make(folder, err) && draw_maps(run, folder, out, err);
 }

@@ -1,14 +1,14 @@
 #include "collimate/app/slices.h"
 #include "collimate/app/picture.h"
 #include "collimate/base/text.h"
-#include "collimate/base/work.h"
 #include "collimate/image/warp.h"
+#include "collimate/job/align_run.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_VOXELS = 1024, PANEL = 560, MARGIN = 14, SIZE = 2, HEAD = 7 * SIZE + MARGIN };
+enum { PANEL = 560, MARGIN = 14, SIZE = 2, HEAD = 7 * SIZE + MARGIN };
 
 static const char axis_name[3] = {'z', 'y', 'x'};
 
@@ -16,7 +16,7 @@ static const char axis_name[3] = {'z', 'y', 'x'};
 static clm_box middle_plane(const int64_t shape[3], int axis) {
     clm_box b = clm_box_of(shape);
     for (int d = 0; d < 3; d++) {
-        int64_t n = d == axis ? 1 : MOST_VOXELS;
+        int64_t n = d == axis ? 1 : CLM_RUN_PICTURE_VOX;
         if (shape[d] <= n) continue;
         b.lo[d] = (shape[d] - n) / 2;
         b.hi[d] = b.lo[d] + n;
@@ -97,14 +97,17 @@ static bool draw(const slice *s, const char *path, clm_err *err) {
     return ok;
 }
 
-static bool write_slice(const clm_work *w, const clm_image *const im[3], int axis, const char *folder,
-                        clm_err *err) {
-    clm_box box = middle_plane(clm_image_info_of(im[0])->level[0].shape, axis);
+bool clm_slice_write(const clm_work *w, const clm_image *fixed_image, const clm_image *moving,
+                     const clm_image *aligned, int axis, const char *folder, clm_err *err) {
+    const clm_image_level *l = &clm_image_info_of(fixed_image)->level[0];
+    if (memcmp(l->shape, clm_image_info_of(aligned)->level[0].shape, sizeof l->shape) != 0)
+        return clm_fail(err, CLM_E_ARG, "the aligned volume is not on the fixed volume's grid");
+    clm_box box = middle_plane(l->shape, axis);
     clm_vol fixed, before, after;
     char path[CLM_PATH_MAX];
     slice s = {.axis = axis};
-    if (!read_box(w, im[0], box, &fixed, err) || !read_before(w, im[1], &fixed, &before, err) ||
-        !read_box(w, im[2], box, &after, err))
+    if (!read_box(w, fixed_image, box, &fixed, err) || !read_before(w, moving, &fixed, &before, err) ||
+        !read_box(w, aligned, box, &after, err))
         return false;
     s.at_um = fixed.origin[axis];
     s.fixed = plane_of(&fixed, axis);
@@ -117,15 +120,10 @@ static bool write_slice(const clm_work *w, const clm_image *const im[3], int axi
 
 bool clm_slices_write(const clm_image *fixed, const clm_image *moving, const clm_image *aligned,
                       const char *folder, clm_err *err) {
-    const clm_image *const im[3] = {fixed, moving, aligned};
-    const clm_image_level *f = &clm_image_info_of(fixed)->level[0],
-                          *a = &clm_image_info_of(aligned)->level[0];
-    if (memcmp(f->shape, a->shape, sizeof f->shape) != 0)
-        return clm_fail(err, CLM_E_ARG, "the aligned volume is not on the fixed volume's grid");
     clm_work w = {0};
     bool ok = clm_arena_open((size_t)1 << 30, &w.keep, err) && clm_arena_open((size_t)64 << 20, &w.temp, err);
     for (int axis = 0; ok && axis < 3; axis++) {
-        ok = write_slice(&w, im, axis, folder, err);
+        ok = clm_slice_write(&w, fixed, moving, aligned, axis, folder, err);
         clm_arena_rewind(w.keep, (clm_mark){0});
     }
     clm_arena_close(w.keep);

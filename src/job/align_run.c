@@ -224,6 +224,8 @@ static void lay_stages(clm_run *run) {
         add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->aligned.level[k].shape, true,
                   k ? "pyramid" : "apply");
     add_stage(run, CLM_JOB_FINISH, 0, one, true, "finish");
+    static const int64_t pictures[3] = {1, 1, CLM_RUN_PICTURES};
+    if (c->report_enabled) add_stage(run, CLM_JOB_PICTURE, 0, pictures, false, "report");
     run->plan.stage = run->stage;
     run->plan.ctx = run;
 }

@@ -216,6 +216,28 @@ static double pyramid_bytes(const clm_run *run, int level) {
     return n * (cell + 1.0) * (size + 4.0);
 }
 
+/* a slice with what of the moving image lies around it, or local correlation from the slab of its windows */
+static double picture_bytes(const clm_run *run) {
+    const clm_affine same = CLM_AFFINE_IDENTITY;
+    const clm_view fixed = clm_view_level(run->fixed, 0), moving = clm_view_level(run->moving, 0);
+    const clm_vol f = clm_view_grid(&fixed), m = clm_view_grid(&moving);
+    const int64_t windows = 2 * CLM_MEASURE_RADIUS + 1;
+    clm_box whole = {{0}, {0}};
+    double bytes = 0.0;
+    for (int d = 0; d < 3; d++)
+        whole.hi[d] = f.shape[d] < CLM_RUN_PICTURE_VOX ? f.shape[d] : CLM_RUN_PICTURE_VOX;
+    for (int axis = 0; axis < 3; axis++) {
+        clm_box plane = whole;
+        plane.lo[axis] = f.shape[axis] / 2, plane.hi[axis] = plane.lo[axis] + 1;
+        clm_box around = clm_warp_box(&same, NULL, &f, plane, &m, CLM_INTERP_LINEAR, 0);
+        bytes =
+            most(bytes, 12.0 * box_count(plane) + (clm_box_is_empty(around) ? 0.0 : 4.0 * box_count(around)));
+    }
+    double row = (double)whole.hi[1] * (double)whole.hi[2];
+    double planes = (double)(f.shape[0] < windows ? f.shape[0] : windows);
+    return most(bytes, (8.0 * planes + 4.0) * row + (double)clm_lncc_bytes(whole.hi[2], CLM_MEASURE_RADIUS));
+}
+
 double clm_run_task_bytes(const clm_run *run, int stage) {
     const clm_grid *coarse = &run->coarse_blocks[0];
     switch (run->kind[stage]) {
@@ -241,6 +263,7 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     case CLM_JOB_MEASURE: return measure_bytes(run);
     case CLM_JOB_APPLY: return apply_bytes(run);
     case CLM_JOB_PYRAMID: return pyramid_bytes(run, run->part[stage]);
+    case CLM_JOB_PICTURE: return picture_bytes(run);
     default: return 4096.0;
     }
 }

@@ -264,9 +264,9 @@ bool clm_config_to_json(const clm_config *c, clm_json **out, clm_err *err) {
 }
 
 static bool decides_no_byte(const char *name) {
-    static const char *const names[] = {
-        "out",       "threads", "lease_s",         "silence_s",        "epoch_s",
-        "dedicated", "isolate", "memory.task_mib", "memory.cache_mib", "report.enabled"};
+    static const char *const names[] = {"out",       "threads",         "lease_s",
+                                        "silence_s", "epoch_s",         "dedicated",
+                                        "isolate",   "memory.task_mib", "memory.cache_mib"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0) return true;
     return false;

@@ -16,6 +16,11 @@ typedef struct job {
 #define MEAN CLM_FIGURE_MEAN
 #define LEAST CLM_FIGURE_LEAST
 #define MOST CLM_FIGURE_MOST
+static bool draw(const clm_run *run, const clm_work *w, const clm_task *task, double *figure, clm_err *err) {
+    (void)figure;
+    return run->draw(run, w, task->index, err);
+}
+
 /* clang-format off */
 static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_COARSE] = {clm_job_coarse, false, {{NULL, SUM}}},
@@ -45,6 +50,7 @@ static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_APPLY] = {clm_job_apply, false, {{"inside", MEAN}}},
     [CLM_JOB_PYRAMID] = {clm_job_pyramid, false, {{NULL, SUM}}},
     [CLM_JOB_FINISH] = {clm_job_finish, false, {{NULL, SUM}}},
+    [CLM_JOB_PICTURE] = {draw, false, {{NULL, SUM}}},
 };
 /* clang-format on */
 

@@ -13,6 +13,8 @@
 
 #define CLM_PASS_MAX CLM_LIST_MAX
 #define CLM_STAGE_MAX 48
+#define CLM_RUN_PICTURES 5       /* of the report: slices across z, y and x, Jacobian, local correlation */
+#define CLM_RUN_PICTURE_VOX 1024 /* a side of what one shows, at most                                  */
 
 /* in the run folder */
 #define CLM_RUN_TRANSFORM "transform.ome.zarr"
@@ -37,6 +39,7 @@ typedef enum clm_job_kind {
     CLM_JOB_APPLY,      /* one chunk of the aligned volume                                        */
     CLM_JOB_PYRAMID,    /* one chunk of a coarser level of it                                     */
     CLM_JOB_FINISH,     /* one task: metrics summed, the transform's metadata                     */
+    CLM_JOB_PICTURE,    /* one picture of the report (run->draw)                                  */
     CLM_JOB_KINDS
 } clm_job_kind;
 
@@ -77,6 +80,9 @@ typedef struct clm_run {
     clm_stage stage[CLM_STAGE_MAX];
     clm_job_kind kind[CLM_STAGE_MAX];
     int part[CLM_STAGE_MAX]; /* pass or pyramid level of a stage */
+
+    /* into the run's report: set by who opens the run to work on it */
+    bool (*draw)(const struct clm_run *run, const clm_work *w, int64_t picture, clm_err *err);
 
     /* known once their stages have ended (clm_run_stage_begin) */
     clm_affine affine;

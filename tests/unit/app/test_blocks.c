@@ -2,6 +2,7 @@
 #include "collimate/app/demo.h"
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
+#include "collimate/app/report.h"
 #include "collimate/job/job.h"
 #include "collimate/store/ome.h"
 #include "collimate/store/spill.h"
@@ -59,6 +60,7 @@ static clm_run *open_run(const char *out, clm_config **config) {
         assert_ok(clm_config_put_text(*config, names[i][0], path, &err), err);
     }
     assert_ok(clm_run_open(*config, &run, &err) && clm_run_prepare(run, &err), err);
+    run->draw = clm_report_draw;
     return run;
 }
 

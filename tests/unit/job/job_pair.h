@@ -116,7 +116,7 @@ static const char *more_set;                       /* and a setting of it, or NU
 static clm_run *open_run_with(const char *out, const char *set, clm_config **config) {
     clm_err err = CLM_ERR_NONE;
     static const char *const sets[] = {"deform.factors=[2,1]", "deform.block_vox=32", "deform.halo_vox=12",
-                                       "local.block_vox=24", "apply.chunk_vox=40"};
+                                       "local.block_vox=24",   "apply.chunk_vox=40",  "report.enabled=false"};
     char text[CLM_PATH_MAX];
     clm_run *run = NULL;
     clm_config *c = NULL;
