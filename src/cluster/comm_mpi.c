@@ -1,6 +1,6 @@
 /* comm over Open MPI, the only file that knows it. Main thread only (MPI_THREAD_FUNNELED). No call
- * here waits for one peer: sends are MPI_Isend from copies of our own, a receive is matched first and
- * then tested, collectives happen at start-up and are the non-blocking ones with a time limit. */
+ * here waits for one peer: sends are MPI_Isend from copies of our own, one receive from anybody is always
+ * posted and tested (a probe would tell of a message one call after it came), collectives happen at start-up and are the non-blocking ones with a time limit. */
 #include "collimate/cluster/comm.h"
 #include "collimate/base/clock.h"
 #include "collimate/cluster/wire.h"
@@ -22,9 +22,7 @@ typedef struct mpi_comm {
     clm_comm head;
     MPI_Comm comm;
     outgoing *sent, **end; /* not yet known to have left, oldest first */
-    bool receiving;        /* a matched message that has not arrived whole */
-    int from, length;
-    MPI_Request request;
+    MPI_Request receive;   /* into in, from anybody */
     unsigned char in[CLM_MESSAGE_MAX];
 } mpi_comm;
 
@@ -66,42 +64,30 @@ static bool mpi_send(clm_comm *c, int peer, const void *bytes, size_t n, clm_err
     return true;
 }
 
-/* match the next message and begin to receive it */
-static bool match(mpi_comm *m, clm_err *err) {
-    int there = 0;
-    MPI_Message message;
-    MPI_Status status;
-    int rc = MPI_Improbe(MPI_ANY_SOURCE, TAG, m->comm, &there, &message, &status);
-    if (rc != MPI_SUCCESS) return mpi_failed(rc, "probe", err);
-    if (!there) return true;
-    rc = MPI_Get_count(&status, MPI_BYTE, &m->length);
-    if (rc != MPI_SUCCESS) return mpi_failed(rc, "probe", err);
-    if (m->length < 0 || m->length > CLM_MESSAGE_MAX)
-        return clm_fail(err, CLM_E_FORMAT, "message of %d bytes from rank %d", m->length, status.MPI_SOURCE);
-    m->from = status.MPI_SOURCE;
-    rc = MPI_Imrecv(m->in, m->length, MPI_BYTE, &message, &m->request);
-    if (rc != MPI_SUCCESS) return mpi_failed(rc, "receive", err);
-    m->receiving = true;
-    return true;
+static bool post(mpi_comm *m, clm_err *err) {
+    int rc = MPI_Irecv(m->in, CLM_MESSAGE_MAX, MPI_BYTE, MPI_ANY_SOURCE, TAG, m->comm, &m->receive);
+    return rc == MPI_SUCCESS || mpi_failed(rc, "receive", err);
 }
 
 static bool mpi_poll(clm_comm *c, int *peer, void *buf, size_t cap, size_t *n, bool *got, clm_err *err) {
     mpi_comm *m = (mpi_comm *)c;
     *got = false;
-    if (!reap(m, err) || (!m->receiving && !match(m, err))) return false;
-    if (!m->receiving) return true;
-    int done = 0;
-    int rc = MPI_Test(&m->request, &done, MPI_STATUS_IGNORE);
+    if (!reap(m, err)) return false;
+    int done = 0, length = 0;
+    MPI_Status status;
+    int rc = MPI_Test(&m->receive, &done, &status);
+    if (rc == MPI_SUCCESS && done) rc = MPI_Get_count(&status, MPI_BYTE, &length);
     if (rc != MPI_SUCCESS) return mpi_failed(rc, "receive", err);
     if (!done) return true;
-    m->receiving = false;
-    if ((size_t)m->length > cap)
-        return clm_fail(err, CLM_E_FORMAT, "message of %d bytes from rank %d", m->length, m->from);
-    memcpy(buf, m->in, (size_t)m->length);
-    *n = (size_t)m->length;
-    *peer = m->from;
-    *got = true;
-    return true;
+    bool fits = (size_t)length <= cap;
+    if (fits) {
+        memcpy(buf, m->in, (size_t)length);
+        *n = (size_t)length;
+        *peer = status.MPI_SOURCE;
+        *got = true;
+    }
+    return post(m, err) && (fits || clm_fail(err, CLM_E_FORMAT, "message of %d bytes from rank %d", length,
+                                             status.MPI_SOURCE));
 }
 
 /* test with naps until all have come, at most CLM_COMM_MEET_S */
@@ -181,6 +167,8 @@ static void mpi_close(clm_comm *c, bool clean) {
     clm_err err;
     bool left = mpi_flush(c, CLM_COMM_MEET_S, &err);
     (void)left; /* who does not listen now will be waited for by MPI_Finalize */
+    (void)MPI_Cancel(&m->receive);
+    (void)MPI_Wait(&m->receive, MPI_STATUS_IGNORE);
     (void)MPI_Comm_free(&m->comm);
     (void)MPI_Finalize();
     (void)alarm(0);
@@ -224,7 +212,7 @@ bool clm_comm_mpi_open(clm_comm **out, clm_err *err) {
     if (rc == MPI_SUCCESS) rc = MPI_Comm_rank(m->comm, &m->head.rank);
     if (rc == MPI_SUCCESS) rc = MPI_Comm_size(m->comm, &m->head.size);
     bool ok = rc == MPI_SUCCESS || mpi_failed(rc, "MPI_Comm_dup", err);
-    ok = ok && find_host(&m->head, m->comm, err);
+    ok = ok && find_host(&m->head, m->comm, err) && post(m, err);
     if (ok)
         *out = &m->head;
     else

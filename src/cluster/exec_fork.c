@@ -205,22 +205,18 @@ static double until_deadline(const children *e, double timeout_s) {
     return timeout_s;
 }
 
+/* only sleeps: who collects then looks at the children */
 static void children_wait(clm_exec *x, double timeout_s) {
     children *e = (children *)x;
-    double until_s = clm_clock_s() + timeout_s;
     uint64_t rings;
-    for (turn(e); !e->done.first; turn(e)) {
-        double rest_s = until_s - clm_clock_s();
-        if (rest_s <= 0) break;
-        rest_s = until_deadline(e, rest_s);
-        struct timespec t = {(time_t)rest_s, (long)((rest_s - floor(rest_s)) * 1e9)};
-        e->poll[0] = (struct pollfd){.fd = e->bell, .events = POLLIN};
-        for (int i = 0; i < e->head.slots; i++)
-            e->poll[i + 1] = (struct pollfd){.fd = e->slot[i].fd, .events = POLLIN}; /* -1 is ignored */
-        (void)ppoll(e->poll, (nfds_t)e->head.slots + 1, &t, NULL);
-        if (read(e->bell, &rings, sizeof rings) > 0) break;
-    }
-    turn(e);
+    if (e->done.first) return;
+    double rest_s = until_deadline(e, timeout_s);
+    struct timespec t = {(time_t)rest_s, (long)((rest_s - floor(rest_s)) * 1e9)};
+    e->poll[0] = (struct pollfd){.fd = e->bell, .events = POLLIN};
+    for (int i = 0; i < e->head.slots; i++)
+        e->poll[i + 1] = (struct pollfd){.fd = e->slot[i].fd, .events = POLLIN}; /* -1 is ignored */
+    if (ppoll(e->poll, (nfds_t)e->head.slots + 1, &t, NULL) > 0 && e->poll[0].revents)
+        (void)!read(e->bell, &rings, sizeof rings);
 }
 
 static void children_wake(clm_exec *x) {
@@ -257,6 +253,7 @@ static bool children_close(clm_exec *x, double timeout_s) {
     (void)children_drop(x);
     while (e->slot && works(e) && clm_clock_s() < until_s) {
         children_wait(x, until_s - clm_clock_s());
+        turn(e);
         free_nodes(e->done.first);
         e->done = (list){.end = &e->done.first};
         (void)children_drop(x); /* what died is not tried again */

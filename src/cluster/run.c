@@ -32,6 +32,7 @@ typedef struct rank_run {
     clm_master *master; /* rank 0 */
     run_clock clock;
     double sent_s, heard_s; /* other ranks: to and from the master */
+    double busy_s;          /* when something last happened */
     bool stop_told;
 } rank_run;
 
@@ -53,15 +54,15 @@ static bool next_message(rank_run *r, int *from, clm_msg *m, bool *got, clm_err 
 
 static bool asked_to_stop(const rank_run *r) { return r->options->stop && atomic_load(r->options->stop); }
 
-/* Sleep a little longer each idle turn: within 50 ms at most 1 ms, after a quarter of a second 3 ms, so
- * that a rank with long tasks costs 1 % of a core to keep in touch. A finished task wakes at once. */
-static void rest(rank_run *r, bool busy, double *nap_s) {
+/* Sleep a quarter of the time that nothing has happened, 50 us (what the kernel sleeps at least) to 3 ms, so that
+ * a rank with long tasks costs 1 % of a core to keep in touch. A finished task wakes at once. */
+static void rest(rank_run *r, bool busy) {
     if (busy) {
-        *nap_s = 1e-6;
+        r->busy_s = r->clock.now_s;
         return;
     }
-    clm_worker_wait(r->worker, r->comm->size == 1 ? alone_wait_s : *nap_s);
-    *nap_s = *nap_s < 0.5e-3 ? *nap_s * 2 : fmin(*nap_s * 1.01, 3e-3);
+    double nap_s = fmin(fmax((r->clock.now_s - r->busy_s) / 4, 50e-6), 3e-3);
+    clm_worker_wait(r->worker, r->comm->size == 1 ? alone_wait_s : nap_s);
 }
 
 /* ---- rank 0 ---- */
@@ -92,10 +93,10 @@ static bool master_turn(rank_run *r, double now_s) {
 }
 
 static bool run_master(rank_run *r, clm_run_summary *summary, clm_err *err) {
-    double nap_s = 1e-6, begin_s = clm_clock_s();
+    double begin_s = clm_clock_s();
     while (!clm_master_over(r->master)) {
         bool busy = master_turn(r, tell_time(&r->clock));
-        rest(r, busy, &nap_s);
+        rest(r, busy);
     }
     bool ok = clm_master_result(r->master, summary, err);
     clm_err unsent; /* a rank that does not hear QUIT ends by itself, later */
@@ -131,7 +132,7 @@ static bool worker_turn(rank_run *r, bool *busy, clm_msg *msg, clm_err *err) {
 }
 
 static bool run_worker(rank_run *r, clm_run_summary *summary, clm_err *err) {
-    double nap_s = 1e-6, patience_s = master_patience * r->options->silence_s, begin_s = clm_clock_s();
+    double patience_s = master_patience * r->options->silence_s, begin_s = clm_clock_s();
     for (;;) {
         bool busy = false;
         clm_msg msg;
@@ -149,7 +150,7 @@ static bool run_worker(rank_run *r, clm_run_summary *summary, clm_err *err) {
             clm_fail(err, CLM_E_PEER, "nothing was heard of rank 0 for %.0f s", patience_s);
             break;
         }
-        rest(r, busy, &nap_s);
+        rest(r, busy);
     }
     /* the master may still hear: then the run ends now, not when this rank has been silent for long */
     clm_err unsent;

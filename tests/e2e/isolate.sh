@@ -59,13 +59,13 @@ for result in metrics.json transform.ome.zarr aligned.ome.zarr; do same_tree "tw
 [ "$(cat twice/done)" = 1 ] || fail "a block failed, but done says otherwise"
 
 # a task that hangs is killed after 0.45 x lease_s and tried again
-"$COLLIMATE" "${job[@]}" --threads 1 --set lease_s=10 -v --out hangs 2>log &
+"$COLLIMATE" "${job[@]}" --threads 1 --set lease_s=10 -v --out hangs 2>hangs.log &
 rank=$!
-for ((i = 0; i < 2000; i++)); do grep -q 'deform.1 [0-9]*: ' log && break; sleep 0.005; done
+for ((i = 0; i < 2000; i++)); do grep -qs 'deform.1 [0-9]*: ' hangs.log && break; sleep 0.005; done
 child=$(task_of $rank) && kill -STOP "$child" || fail "no child to be stopped"
 code=0
 wait $rank || code=$?
-[ $code = 0 ] || { cat log; fail "exit code $code after a task hung"; }
+[ $code = 0 ] || { cat hangs.log; fail "exit code $code after a task hung"; }
 results_same hangs
 
 # the server killed: the run ends, and goes on
