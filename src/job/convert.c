@@ -219,7 +219,10 @@ static bool set_hash(clm_convert *c, clm_err *err) {
     for (int k = 0; ok && k < c->plan.n_stages; k++)
         ok = clm_buf_printf(&b, err, "%s %lld %s ", c->stage[k].name, (long long)c->stage[k].n,
                             clm_dtype_name(c->stored));
+    const clm_image_level *l = &clm_image_info_of(c->image)->level[c->level];
     if (ok) c->plan.hash = clm_hash64(CLM_HASH_BEGIN, b.data, b.n);
+    c->plan.hash = clm_hash64(c->plan.hash, l->spacing_um, sizeof l->spacing_um);
+    c->plan.hash = clm_hash64(c->plan.hash, l->origin_um, sizeof l->origin_um);
     clm_buf_free(&b);
     return ok;
 }
@@ -266,12 +269,30 @@ void clm_convert_close(clm_convert *c) {
 
 /* ---- doing it ---- */
 
+/* Of what input the output is begun; a launch killed before it was told has written no voxel. */
+static bool same_input(const clm_convert *c, clm_err *err) {
+    char path[CLM_PATH_MAX], want[24];
+    clm_buf have = {0};
+    uint64_t stamp = 0;
+    if (!clm_path_join(path, c->folder, "input", err) || !clm_image_stamp(c->image, &stamp, err))
+        return false;
+    int n = snprintf(want, sizeof want, "%016llx\n", (unsigned long long)stamp);
+    if (clm_path_kind_of(path) == CLM_PATH_NONE) return clm_file_publish(path, want, (size_t)n, true, err);
+    if (!clm_file_read(path, sizeof want, &have, err)) return false;
+    bool same = have.n == (size_t)n && memcmp(have.data, want, have.n) == 0;
+    clm_buf_free(&have);
+    return same || clm_fail(err, CLM_E_ARG,
+                            "%s: was begun of other files than %s holds now; remove it and %s to begin anew",
+                            c->spec.out, c->spec.in, c->folder);
+}
+
 bool clm_convert_prepare(const clm_convert *c, clm_err *err) {
     bool going_on = clm_path_kind_of(c->folder) == CLM_PATH_FOLDER;
     if (!going_on && clm_path_kind_of(c->spec.out) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
-    return clm_folder_make(c->folder, err) && (c->is_volume ? clm_volume_create(c->spec.out, &c->volume, err)
-                                                            : clm_output_create(&c->output, err));
+    return clm_folder_make(c->folder, err) && same_input(c, err) &&
+           (c->is_volume ? clm_volume_create(c->spec.out, &c->volume, err)
+                         : clm_output_create(&c->output, err));
 }
 
 bool clm_convert_begin(clm_convert *c, clm_err *err) {

@@ -40,16 +40,27 @@ static bool create_field(const clm_run *run, int k, clm_err *err) {
     return field_path(run, k, path, err) && create(path, &field, err);
 }
 
+static bool inputs_of(const clm_run *run, char hash[32], clm_err *err) {
+    uint64_t stamp = 0;
+    if (!clm_image_stamp(run->fixed, &stamp, err)) return false;
+    stamp *= 0x9e3779b97f4a7c15u; /* which is which matters */
+    if (!clm_image_stamp(run->moving, &stamp, err)) return false;
+    (void)snprintf(hash, 32, "%016llx", (unsigned long long)stamp);
+    return true;
+}
+
 static bool write_job(const clm_run *run, clm_err *err) {
-    char path[CLM_PATH_MAX], hash[32];
+    char path[CLM_PATH_MAX], hash[32], inputs[32];
     clm_json *v = NULL;
     clm_buf b = {0};
-    bool ok = clm_run_path(run, path, err, "job.json") && clm_config_to_json(run->config, &v, err);
+    bool ok = clm_run_path(run, path, err, "job.json") && inputs_of(run, inputs, err) &&
+              clm_config_to_json(run->config, &v, err);
     if (ok) {
         clm_json *about = clm_json_add_object(v, "collimate");
         (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)run->plan.hash);
         clm_json_add_text(about, "version", CLM_VERSION);
         clm_json_add_text(about, "plan", hash);
+        clm_json_add_text(about, "inputs", inputs);
         ok = clm_json_print(v, true, &b, err) && clm_file_publish(path, b.data, b.n, true, err);
     }
     clm_json_free(v);
@@ -89,7 +100,7 @@ static bool half_made(const clm_names *names) {
 
 /* an existing folder must hold this plan, or nothing of ours */
 static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
-    char path[CLM_PATH_MAX], want[32];
+    char path[CLM_PATH_MAX], want[32], inputs[32];
     clm_json *v = NULL;
     *fresh = true;
     if (clm_path_kind_of(run->folder) == CLM_PATH_NONE) return true;
@@ -110,16 +121,24 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
             "%s: is not empty (%s, ...) and holds no job.json: not a run folder; give another --out",
             run->folder, first);
     }
-    if (!clm_json_read(path, &v, err)) return false;
-    const char *have = clm_json_text(clm_json_get(clm_json_get(v, "collimate"), "plan"));
+    if (!inputs_of(run, inputs, err) || !clm_json_read(path, &v, err)) return false;
+    const clm_json *about = clm_json_get(v, "collimate");
+    const char *have = clm_json_text(clm_json_get(about, "plan")),
+               *of = clm_json_text(clm_json_get(about, "inputs"));
     (void)snprintf(want, sizeof want, "%016llx", (unsigned long long)run->plan.hash);
-    bool same = have && strcmp(have, want) == 0;
+    bool same = have && strcmp(have, want) == 0, same_inputs = of && strcmp(of, inputs) == 0;
     clm_json_free(v);
     if (!same)
         return clm_fail(err, CLM_E_ARG,
                         "%s: holds the run of another job (other images or settings, see its job.json); "
                         "give another --out, or remove it to begin anew",
                         run->folder);
+    if (!same_inputs)
+        return clm_fail(
+            err, CLM_E_ARG,
+            "%s: the images' files were made anew since the run was begun; give another --out, or "
+            "remove it to begin anew",
+            run->folder);
     *fresh = false;
     return true;
 }

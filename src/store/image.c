@@ -26,6 +26,18 @@ void clm_image_use_cache(clm_image *im, clm_cache *c) {
     for (int i = 0; i < im->info.n_levels; i++) clm_array_use_cache(im->array[i], c);
 }
 
+bool clm_image_stamp(const clm_image *im, uint64_t *stamp, clm_err *err) {
+    for (int k = 0; k < im->info.n_levels; k++) {
+        const char *path = clm_array_path_of(im->array[k]);
+        char document[CLM_PATH_MAX];
+        const char *name = clm_path_kind_of(path) == CLM_PATH_FOLDER ? clm_node_document_of(path) : "";
+        if (!clm_path_format(document, err, "%s%s%s", path, name[0] ? "/" : "", name) ||
+            !clm_tree_stamp(document, stamp, err))
+            return false;
+    }
+    return true;
+}
+
 void clm_image_close(clm_image *im) {
     if (!im) return;
     for (int i = 0; i < CLM_LEVELS_MAX; i++) clm_array_close(im->array[i]);

@@ -35,6 +35,13 @@ clm_node_kind clm_node_kind_of(const char *path) {
     return has_file(path, ".zattrs") ? CLM_NODE_ZARR2_GROUP : CLM_NODE_NONE;
 }
 
+const char *clm_node_document_of(const char *path) {
+    clm_node_kind kind = clm_node_kind_of(path);
+    return kind == CLM_NODE_ZARR3_ARRAY   ? "zarr.json"
+           : kind == CLM_NODE_ZARR2_ARRAY ? ".zarray"
+                                          : "attributes.json";
+}
+
 bool clm_node_attrs(const char *path, clm_json **out, clm_err *err) {
     clm_node_kind kind = clm_node_kind_of(path);
     *out = NULL;

@@ -61,5 +61,32 @@ expect 2 'outside the shape' "$COLLIMATE" convert --region 0:1,0:1,0:99999 $in x
 expect 2 'not understood' "$COLLIMATE" convert --region 0:1 $in x.ome.zarr
 expect 3 '' "$COLLIMATE" convert nothing.n5 x.ome.zarr
 # a torn chunk ends it; no zeros are written in its place
-find one.ome.zarr/s0/c -type f | head -n 1 | xargs truncate -s 9
+chunk=$(find one.ome.zarr/s0/c -type f | head -n 1)
+cp "$chunk" whole.chunk
+truncate -s 9 "$chunk"
 expect 3 'one.ome.zarr/s0' "$COLLIMATE" convert one.ome.zarr x.ome.zarr
+# mended it goes on; another input in its place is noticed, behind an XML as well
+cp whole.chunk "$chunk"
+expect 0 '' "$COLLIMATE" convert -q one.ome.zarr x.ome.zarr
+[ "$(sum x.ome.zarr/s0)" = "$want" ] || fail "x.ome.zarr holds other voxels"
+mkdir -p view.n5/setup0
+mv a.n5 view.n5/setup0/timepoint0
+cat >view.xml <<EOF
+<SpimData><BasePath type="relative">.</BasePath><SequenceDescription><ImageLoader format="bdv.n5"><n5>view.n5</n5></ImageLoader>
+<ViewSetups><ViewSetup><id>0</id><voxelSize><unit>um</unit><size>1 1 1</size></voxelSize></ViewSetup></ViewSetups>
+</SequenceDescription></SpimData>
+EOF
+chunk=$(find view.n5/setup0/timepoint0/s0 -path '*/0/*' -type f | head -n 1)
+truncate -s 9 "$chunk"
+expect 3 "$chunk" "$COLLIMATE" convert view.xml z.nrrd
+rm -r view.n5/setup0/timepoint0
+expect 0 '' "$COLLIMATE" convert -q big.n5 view.n5/setup0/timepoint0
+expect 2 'z.nrrd: was begun of other files than view.xml' "$COLLIMATE" convert view.xml z.nrrd
+sed -i 's/<size>1 1 1/<size>1 1 2/' view.xml
+expect 2 '' "$COLLIMATE" convert view.xml z.nrrd
+rm -rf z.nrrd .z.nrrd.convert
+expect 0 '' "$COLLIMATE" convert -q view.xml z.nrrd
+expect 0 '' "$COLLIMATE" align --fixed view.xml --moving $in --out run -q --set measure.enabled=false --set deform.enabled=false
+rm -r view.n5/setup0/timepoint0
+expect 0 '' "$COLLIMATE" convert -q big.n5 view.n5/setup0/timepoint0
+expect 2 "run: the images' files were made anew" "$COLLIMATE" align --fixed view.xml --moving $in --out run -q --set measure.enabled=false --set deform.enabled=false

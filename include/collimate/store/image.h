@@ -52,6 +52,10 @@ void clm_image_close(clm_image *im);                                 /* NULL is 
 const clm_image_info *clm_image_info_of(const clm_image *im);        /* borrowed */
 const clm_array *clm_image_array_of(const clm_image *im, int level); /* borrowed */
 void clm_image_use_cache(clm_image *im, clm_cache *c);               /* before the first read */
+/** Add to *stamp what tells the image from another made in its place: size and time of change of each level's metadata
+ *  document, or of the file that holds it. Chunks do not count: a torn one may be mended before a run is resumed.
+ *  Errors CLM_E_NOTFOUND, CLM_E_IO */
+CLM_MUST bool clm_image_stamp(const clm_image *im, uint64_t *stamp, clm_err *err);
 
 /** Voxels of box, which must lie within the level, as float32. dst: shape as box, data and strides set;
  *  its spacing and origin are set to the box's place in the world. Thread-safe.

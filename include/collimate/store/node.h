@@ -22,6 +22,8 @@ clm_node_kind clm_node_kind_of(const char *path);
 static inline bool clm_node_is_array(clm_node_kind k) {
     return k == CLM_NODE_ZARR3_ARRAY || k == CLM_NODE_ZARR2_ARRAY || k == CLM_NODE_N5_ARRAY;
 }
+/** Name of an array's metadata file. */
+const char *clm_node_document_of(const char *path);
 /** User attributes: zarr.json's "attributes", .zattrs, or attributes.json whole; an empty object if none. */
 CLM_MUST bool clm_node_attrs(const char *path, clm_json **out, clm_err *err);
 /** The node that `path`, as metadata of `group` says it, means; both are relative to the store ("": its root), and so
