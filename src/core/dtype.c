@@ -45,17 +45,14 @@ void clm_dtype_range(clm_dtype t, double *lo, double *hi) {
     *hi = type_table[t].hi;
 }
 
-#define TO_F32(T)                                             \
-    do {                                                      \
-        const T *s = src;                                     \
-        for (int64_t i = 0; i < n; i++) dst[i] = (float)s[i]; \
+/* packed: chunks lie in their files at any byte */
+#define CONVERT(T, TO)                                          \
+    do {                                                        \
+        const struct { T x; } __attribute__((packed)) *s = src; \
+        for (int64_t i = 0; i < n; i++) dst[i] = (TO)(s[i].x);  \
     } while (0)
-
-#define TO_F64(T)                                              \
-    do {                                                       \
-        const T *s = src;                                      \
-        for (int64_t i = 0; i < n; i++) dst[i] = (double)s[i]; \
-    } while (0)
+#define TO_F32(T) CONVERT(T, float)
+#define TO_F64(T) CONVERT(T, double)
 
 void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n) {
     switch (t) {
@@ -95,7 +92,11 @@ void clm_dtype_to_f64(clm_dtype t, const void *src, double *dst, int64_t n) {
     case CLM_F32: TO_F64(float); break;
     case CLM_F64: memcpy(dst, src, (size_t)n * sizeof(double)); break;
     case CLM_F16:
-        for (int64_t i = 0; i < n; i++) dst[i] = half_to_f64(((const uint16_t *)src)[i]);
+        for (int64_t i = 0; i < n; i++) {
+            uint16_t half;
+            memcpy(&half, (const char *)src + 2 * i, 2);
+            dst[i] = half_to_f64(half);
+        }
         break;
     default: memset(dst, 0, (size_t)n * sizeof(double)); break;
     }

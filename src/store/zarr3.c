@@ -82,6 +82,15 @@ static clm_stored filtered(const clm_pipe *p) {
     return s;
 }
 
+/* Filters that take each element by itself may change places with a transpose, and with cutting into chunks. */
+static bool is_elementwise(const clm_chain *c) {
+    for (int i = 0; i < c->n; i++)
+        if (c->codec[i].kind != CLM_CODEC_ASTYPE && c->codec[i].kind != CLM_CODEC_SCALE_OFFSET &&
+            c->codec[i].kind != CLM_CODEC_NOTHING)
+            return false;
+    return true;
+}
+
 static bool parse_bytes(const clm_json *conf, clm_pipe *p, clm_err *err) {
     const char *endian = clm_json_text(clm_json_get(conf, "endian"));
     if (clm_dtype_size(filtered(p).type) > 1 && !endian)
@@ -115,6 +124,8 @@ static bool parse_sharding(const clm_json *conf, clm_pipe *p, int depth, clm_err
     p->inner = inner; /* freed with p whatever follows */
     inner->ndim = p->ndim;
     inner->dtype = p->dtype;
+    inner->chain = p->chain;
+    p->chain.n = 0;
     memcpy(inner->fill, p->fill, sizeof inner->fill);
     for (int d = 0; d < p->ndim; d++) inner->perm[d] = d;
     if (!clm_json_ints(clm_json_get(conf, "chunk_shape"), p->ndim, inner->chunk))
@@ -161,7 +172,7 @@ static bool parse_codecs(const clm_json *list, clm_pipe *p, int depth, clm_err *
         if (!name) return clm_fail(err, CLM_E_FORMAT, "codecs: one has no name");
         bool transpose = strcmp(name, "transpose") == 0, bytes = strcmp(name, "bytes") == 0;
         bool shard = strcmp(name, "sharding_indexed") == 0;
-        if (!in_bytes && (transpose || shard) && p->chain.n)
+        if (!in_bytes && (transpose || shard) && !is_elementwise(&p->chain))
             return clm_fail(err, CLM_E_UNSUPPORTED, "codecs: %s behind %s", name,
                             clm_codec_name(&p->chain.codec[p->chain.n - 1]));
         if (in_bytes == (transpose || bytes || shard || is_filter(name)))

@@ -23,9 +23,9 @@ bool clm_dtype_is_real(clm_dtype t);                    /* integers and f32, f64
 /** Smallest and largest value of an integer type (as double, rounded inwards for 64 bits). */
 void clm_dtype_range(clm_dtype t, double *lo, double *hi);
 
-/** n native-endian elements of a real type to float32. */
+/** n native-endian elements of a real type, at any address, to float32. */
 void clm_dtype_to_f32(clm_dtype t, const void *src, float *dst, int64_t n);
-/** n native-endian elements to float64: real types, bool and float16; others become 0. */
+/** n native-endian elements, at any address, to float64: real types, bool and float16; others become 0. */
 void clm_dtype_to_f64(clm_dtype t, const void *src, double *dst, int64_t n);
 /** float32 to n elements: rounded to nearest even and clamped to the type's range; NaN becomes 0. */
 void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int64_t n);

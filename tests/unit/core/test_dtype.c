@@ -129,10 +129,32 @@ static void swapping_reverses_each_element(void **state) {
         }
 }
 
+/* a chunk's first element may stand at any byte of its file */
+static void any_address(void **state) {
+    (void)state;
+    unsigned char bytes[9 * 16];
+    for (int t = 0; t < CLM_DTYPE_COUNT; t++) {
+        clm_dtype type = (clm_dtype)t;
+        double want[8], got[8];
+        float single[8];
+        size_t size = clm_dtype_size(type);
+        for (size_t i = 0; i < sizeof bytes; i++)
+            bytes[i] = (unsigned char)(i / size + (i % size + 1 == size ? 60 : 0));
+        clm_dtype_to_f64(type, bytes, want, 8);
+        memmove(bytes + 1, bytes, 8 * size);
+        clm_dtype_to_f64(type, bytes + 1, got, 8);
+        assert_memory_equal(got, want, sizeof got);
+        clm_dtype_to_f32(type, bytes + 1, single, 8);
+        for (int i = 0; clm_dtype_is_real(type) && i < 8; i++) assert_true(single[i] == (float)want[i]);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_and_sizes), cmocka_unit_test(rounds_to_even_clamps_and_knows_no_nan),
-        cmocka_unit_test(whole_numbers_survive_the_round_trip), cmocka_unit_test(floats_pass_unchanged),
-        cmocka_unit_test(swapping_reverses_each_element)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(names_and_sizes),
+                                       cmocka_unit_test(rounds_to_even_clamps_and_knows_no_nan),
+                                       cmocka_unit_test(whole_numbers_survive_the_round_trip),
+                                       cmocka_unit_test(floats_pass_unchanged),
+                                       cmocka_unit_test(swapping_reverses_each_element),
+                                       cmocka_unit_test(any_address)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -487,6 +487,15 @@ static void filters_before_bytes(void **state) {
          "\1\0\2\0\3\0\0\1",
          8,
          {1, 2, 3, 256}},
+        /* cut into chunks after it: two of two elements, then where they are */
+        {"[" NAMED(
+             "astype",
+             "\"encode_dtype\":\"|u1\",\"decode_dtype\":\"<u2\"") ",{\"name\":\"transpose\",\"configuration\":{\"order\":[0]}},{\"name\":\"sharding_indexed\","
+                                                                  "\"configuration\":{\"chunk_shape\":[2],\"codecs\":[{\"name\":\"bytes\"}],\"index_codecs\":[" BYTES
+                                                                  "]}}]",
+         "\1\2\3\377\0\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0",
+         36,
+         {1, 2, 3, 255}},
     };
     for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
         char path[CLM_PATH_MAX], file[CLM_PATH_MAX], text[900];
