@@ -116,29 +116,35 @@ bool clm_mi_make(const double lo[2], const double hi[2], clm_mi *out, clm_err *e
 
 #define RUN 256
 
-/** Bins of a run of voxels, -1 where the value is not finite. */
+/** The lower of the two bins of each of a run of voxels, -1 where the value is not finite, and the upper one's share. */
 CLM_CLONES static void bin_run(const float *restrict v, int64_t n, double lo, double hi,
-                               int32_t *restrict bin) {
+                               int32_t *restrict bin, double *restrict part) {
     for (int64_t i = 0; i < n; i++) {
-        double t = (double)CLM_MI_BINS * (((double)v[i] - lo) / (hi - lo));
+        double t = (double)CLM_MI_BINS * (((double)v[i] - lo) / (hi - lo)) - 0.5;
         double u = t > 0.0 ? t : 0.0;
         u = u < (double)(CLM_MI_BINS - 1) ? u : (double)(CLM_MI_BINS - 1);
-        bin[i] = v[i] * 0.0f == 0.0f ? (int32_t)u : -1;
+        int32_t k = (int32_t)u;
+        k = k < CLM_MI_BINS - 2 ? k : CLM_MI_BINS - 2;
+        part[i] = u - (double)k;
+        bin[i] = v[i] * 0.0f == 0.0f ? k : -1;
     }
 }
 
 bool clm_mi_add(clm_mi *s, const clm_vol *fixed, const clm_vol *moving, clm_err *err) {
     if (!same_shape(fixed, moving, err)) return false;
     int32_t f[RUN], m[RUN];
+    double p[RUN], q[RUN];
     for (int64_t z = 0; z < fixed->shape[0]; z++)
         for (int64_t y = 0; y < fixed->shape[1]; y++)
             for (int64_t x = 0; x < fixed->shape[2]; x += RUN) {
                 int64_t n = fixed->shape[2] - x < RUN ? fixed->shape[2] - x : RUN;
-                bin_run(clm_vol_row(fixed, z, y) + x, n, s->lo[0], s->hi[0], f);
-                bin_run(clm_vol_row(moving, z, y) + x, n, s->lo[1], s->hi[1], m);
+                bin_run(clm_vol_row(fixed, z, y) + x, n, s->lo[0], s->hi[0], f, p);
+                bin_run(clm_vol_row(moving, z, y) + x, n, s->lo[1], s->hi[1], m, q);
                 for (int64_t i = 0; i < n; i++) {
                     if ((f[i] | m[i]) < 0) continue;
-                    s->joint[f[i]][m[i]]++;
+                    double *lower = &s->joint[f[i]][m[i]], *upper = &s->joint[f[i] + 1][m[i]];
+                    lower[0] += (1.0 - p[i]) * (1.0 - q[i]), lower[1] += (1.0 - p[i]) * q[i];
+                    upper[0] += p[i] * (1.0 - q[i]), upper[1] += p[i] * q[i];
                     s->n++;
                 }
             }
@@ -161,13 +167,13 @@ static void entropies(const clm_mi *s, double *hf, double *hm, double *hfm) {
     double n = (double)s->n;
     *hf = *hm = *hfm = 0;
     for (int i = 0; i < CLM_MI_BINS; i++) {
-        int64_t row = 0, column = 0;
+        double row = 0, column = 0;
         for (int j = 0; j < CLM_MI_BINS; j++) {
             row += s->joint[i][j], column += s->joint[j][i];
-            if (s->joint[i][j]) *hfm -= (double)s->joint[i][j] / n * log((double)s->joint[i][j] / n);
+            if (s->joint[i][j] > 0) *hfm -= s->joint[i][j] / n * log(s->joint[i][j] / n);
         }
-        if (row) *hf -= (double)row / n * log((double)row / n);
-        if (column) *hm -= (double)column / n * log((double)column / n);
+        if (row > 0) *hf -= row / n * log(row / n);
+        if (column > 0) *hm -= column / n * log(column / n);
     }
 }
 

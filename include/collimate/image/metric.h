@@ -27,17 +27,20 @@ double clm_ncc_mean_square(const clm_ncc *s);
 
 #define CLM_MI_BINS 64
 
-/** A joint histogram. Counts are integers: merged in any order they give the same. */
+/** A joint histogram, linear between the middles of its bins: a rounding of the values shows as a rounding of the figures,
+ *  where a bin with hard edges makes a jump of it. */
 typedef struct clm_mi {
     double lo[2], hi[2]; /* range of values of fixed and moving; beyond, the outermost bin */
     int64_t n;
-    int64_t joint[CLM_MI_BINS][CLM_MI_BINS]; /* fixed, moving */
+    double joint[CLM_MI_BINS][CLM_MI_BINS]; /* fixed, moving */
 } clm_mi;
 
 /** Empty, with its ranges: usually the .001 and .999 quantiles of the volumes. CLM_E_ARG when hi <= lo. */
 CLM_MUST bool clm_mi_make(const double lo[2], const double hi[2], clm_mi *out, clm_err *err);
 /** Add every voxel of two volumes of one shape; no halo. CLM_E_ARG when shapes differ.
- *  The bin of a value v is floor(64 ((v - lo) / (hi - lo))) in double, clamped to 0 .. 63. */
+ *  A value v stands at u = 64 ((v - lo) / (hi - lo)) - 1/2, clamped to 0 .. 63, in double: bin floor(u) takes
+ *  1 - u + floor(u) of it and the next one the rest; a voxel counts in four pairs of bins by the products.
+ *  Source   Thevenaz, Unser, IEEE Trans. Image Process. 9 (2000), Parzen windows, here B-splines of degree 1. */
 CLM_MUST bool clm_mi_add(clm_mi *s, const clm_vol *fixed, const clm_vol *moving, clm_err *err);
 /** CLM_E_ARG when the ranges differ. */
 CLM_MUST bool clm_mi_merge(clm_mi *into, const clm_mi *part, clm_err *err);

@@ -178,9 +178,12 @@ static void range_of(const double *v, double range[2]) {
     range[0] = quantile(copy, N, 0.001), range[1] = quantile(copy, N, 0.999);
 }
 
-static int bin_of(double v, const double range[2]) {
-    double t = floor(64.0 * ((v - range[0]) / (range[1] - range[0])));
-    return t < 0 ? 0 : t > 63 ? 63 : (int)t;
+/* the lower of the two bins that share v; *part: what the upper one has of it */
+static int bin_of(double v, const double range[2], double *part) {
+    double u = fmin(63.0, fmax(0.0, 64.0 * ((v - range[0]) / (range[1] - range[0])) - 0.5));
+    int lower = u < 62.0 ? (int)u : 62;
+    *part = u - lower;
+    return lower;
 }
 
 static double information(const double *warped) {
@@ -191,10 +194,14 @@ static double information(const double *warped) {
     range_of(x.m, range[1]);
     for (int64_t i = 0; i < N; i++) {
         if (isnan(warped[i])) continue;
-        /* the program's warped voxels are float32: what lies on the edge of a bin goes where they go */
-        int a = bin_of(x.f[i], range[0]), b = bin_of((double)(float)warped[i], range[1]);
-        joint[a][b]++, f[a]++, m[b]++, n++;
+        double p, q;
+        int a = bin_of(x.f[i], range[0], &p), b = bin_of(warped[i], range[1], &q);
+        for (int k = 0; k < 4; k++)
+            joint[a + k / 2][b + k % 2] += (k / 2 ? p : 1 - p) * (k % 2 ? q : 1 - q);
+        n++;
     }
+    for (int a = 0; a < 64; a++)
+        for (int b = 0; b < 64; b++) f[a] += joint[a][b], m[b] += joint[a][b];
     for (int a = 0; a < 64; a++)
         for (int b = 0; b < 64; b++)
             if (joint[a][b] > 0) sum += joint[a][b] / n * log(joint[a][b] * n / (f[a] * m[b]));
