@@ -106,7 +106,7 @@ if(TARGET test_mpi_run)
 endif()
 
 clm_unit(base csv)
-clm_unit(job apply evaluate foreign map properties root transform_out)
+clm_unit(job apply evaluate foreign map point_list properties root transform_out)
 
 # The conformance set beside the project: every array in scope, by a small program and the set's own runner.
 add_executable(clm_dump_array tests/tools/dump.c)

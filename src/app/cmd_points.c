@@ -17,11 +17,14 @@ static const char help[] =
     "  outside        no voxel there\n"
     "  not_converged  inverse only: the residual is above the tolerance\n"
     "T is what `collimate apply` takes; several, T1 T2 ..., are a chain. IN or OUT may be - (a pipe), with one rank\n"
-    "and one thread. Order and bytes of OUT are the same for any number of both.\n\n"
+    "and one thread. IN may also be a point list of elastix (transformix -def: \"point\" or \"index\"; mm, x y z) or its\n"
+    "outputpoints.txt; OUT is then a list, too, unless it is called .csv or .tsv. Order and bytes of OUT are the same for any number of both.\n\n"
     "  --direction NAME    forward (default): fixed -> moving, as stored; inverse: moving -> fixed, by the inverse that\n"
     "                      T stores (collimate invert --store), else solved; adds a column residual_um, |T(x) - y|\n"
     "  --tolerance-um X    solve the inverse to this (0.001), also where one is stored\n"
     "  --columns Z,Y,X     names of the columns (default z,y,x)\n"
+    "  --list              of a table, too, OUT is a list as elastix reads it: points alone\n"
+    "  --like PATH[:LEVEL] the image whose voxels an \"index\" list counts (default: the grid that T records)\n"
     "  --cache-mib N       decoded chunks of the field (256);  --batch N  points at a time (262144)\n"
     "  --threads N         compute threads a rank (1; under mpirun the rank's share of the cores)\n"
     "  --part-mib N        of IN that a rank or thread takes at a time (32)\n"
@@ -31,13 +34,14 @@ static const char help[] =
     "  collimate points out spots.csv spots_in_moving.csv\n"
     "  collimate points out cells.csv cells_in_fixed.csv --direction inverse\n"
     "  collimate points out/affine.txt spots.csv - --columns pz,py,px | head\n"
+    "  collimate points out elastix_points.txt moved.txt         # and transformix -def moved.txt goes on\n"
     "  collimate points 0GenericAffine.mat spots.csv out.csv     # ITK, ANTs; docs/foreign_transforms.md\n"
     "  mpirun -n 16 collimate points out all_spots.csv all_in_moving.csv\n\n"
     "Exit codes: 0 done; 1 done, but points did not converge; 2 usage; 3 input; 4 output.\n";
 
 typedef struct options {
     clm_points_spec spec;
-    char columns[300];
+    char columns[300], like[CLM_PATH_MAX];
     clm_args args;
 } options;
 
@@ -58,6 +62,14 @@ static bool set_columns(void *to, const char *name, const char *text, clm_err *e
     return clm_fail(err, CLM_E_ARG, "--%s %.80s: must be three names Z,Y,X", name, text);
 }
 
+static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
+    options *o = to;
+    (void)name;
+    o->spec.like = o->like;
+    o->spec.like_level = 0;
+    return clm_args_level(text, o->like, &o->spec.like_level, err);
+}
+
 static bool set_direction(void *to, const char *name, const char *text, clm_err *err) {
     bool *inverse = to;
     *inverse = strcmp(text, "inverse") == 0;
@@ -72,6 +84,8 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
         CLM_OPT("direction", CALL, &s->table.inverse, .set = set_direction),
         CLM_OPT("tolerance-um", REAL, &s->table.tolerance_um, .above = true, .given = &s->solve),
         CLM_OPT("columns", CALL, o, .set = set_columns),
+        CLM_OPT("list", ON, &s->table.list),
+        CLM_OPT("like", CALL, o, .set = set_like),
         CLM_OPT("cache-mib", WHOLE, &s->cache_mib, .least = 1, .most = 1 << 20),
         CLM_OPT("batch", WHOLE, &s->table.batch, .least = 1, .most = 1 << 24),
         CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),

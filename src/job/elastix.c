@@ -99,6 +99,24 @@ static bool read_initial(const char *beside, const char *name, clm_buf *b, char 
     return clm_file_read(path, BYTES_MAX, b, err) || clm_err_in(err, "the initial transform");
 }
 
+/* The grid of the fixed image, where its axes are the world's; otherwise it stays unknown. */
+static bool read_grid(const clm_buf *b, clm_image_frame *out, clm_err *err) {
+    static const char *const names[] = {"Size", "Spacing", "Origin", "Direction", "Index"};
+    static const double upright[] = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    double v[5][CLM_ITK_PARAMETERS_MAX] = {{0}};
+    int n[5];
+    for (int i = 0; i < 5; i++)
+        if (!numbers_of(b, names[i], &n[i], v[i], err)) return false;
+    bool ok = n[0] == 3 && n[1] == 3 && n[2] == 3 && n[3] == 9 && memcmp(v[3], upright, sizeof upright) == 0;
+    for (int d = 0; ok && d < 3; d++) ok = v[0][d] >= 1 && v[0][d] < 1e9 && v[1][d] > 0 && v[4][d] == 0;
+    for (int d = 0; ok && d < 3; d++) {
+        out->shape[d] = (int64_t)v[0][2 - d];
+        out->spacing_um[d] = v[1][2 - d] * 1e3;
+        out->origin_um[d] = v[2][2 - d] * 1e3;
+    }
+    return true;
+}
+
 static bool open_from(const char *path, const clm_buf *b, int depth, clm_map *map, clm_err *err) {
     char initial[CLM_PATH_MAX], how[32], file[CLM_PATH_MAX];
     clm_itk t = {.n = 0};
@@ -119,6 +137,7 @@ static bool open_from(const char *path, const clm_buf *b, int depth, clm_map *ma
         clm_buf_free(&first);
         if (!ok) return false;
     }
+    if (depth == 0 && !read_grid(b, &map->fixed, err)) return clm_err_in(err, "%s", path);
     return (itk_of(b, &t, err) && clm_itk_affine(&t, &a, err)) ? clm_map_add_affine(map, &a, err)
                                                                : clm_err_in(err, "%s", path);
 }

@@ -1,6 +1,7 @@
 #include "collimate/job/point_table.h"
 #include "collimate/base/csv.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define COLUMNS_MAX 1024
@@ -17,6 +18,7 @@ typedef struct table {
     const clm_point_table *spec;
     clm_lines in;
     clm_writer out;
+    clm_list_kind kind; /* of `in` */
     char delimiter;
     bool numbered; /* lines by their number in the file, also where it is read from its middle */
     int64_t columns;
@@ -39,8 +41,34 @@ static bool add(clm_buf *b, const void *bytes, size_t n, clm_err *err) {
     return true;
 }
 
+static const char *const added[] = {"status", "residual_um"};
+
+/* line: the names of the columns; n: how many points follow, where a list is written */
+static bool put_header(table *t, const char *line, size_t length, int64_t n, clm_err *err) {
+    char head[48];
+    if (t->spec->list) {
+        int k = snprintf(head, sizeof head, "point\n%lld\n", (long long)n);
+        return add(&t->result, head, (size_t)k, err);
+    }
+    bool ok = add(&t->result, line, length, err);
+    for (int k = 0; ok && k < 1 + t->spec->inverse; k++)
+        ok = add(&t->result, &t->delimiter, 1, err) && add(&t->result, added[k], strlen(added[k]), err);
+    return ok && add(&t->result, "\n", 1, err);
+}
+
+static bool read_list_header(table *t, clm_err *err) {
+    char names[400];
+    int64_t n = 0;
+    if (t->kind == CLM_LIST_INDEX && t->spec->grid.shape[0] == 0)
+        return clm_fail(err, CLM_E_ARG, "%s: indices, and no transform tells the grid; --like IMAGE does",
+                        t->in.name);
+    t->delimiter = ',';
+    int k =
+        snprintf(names, sizeof names, "%s,%s,%s", t->spec->column[0], t->spec->column[1], t->spec->column[2]);
+    return clm_point_list_begin(&t->in, t->kind, &n, err) && put_header(t, names, (size_t)k, n, err);
+}
+
 static bool read_header(table *t, clm_err *err) {
-    static const char *const added[] = {"status", "residual_um"};
     clm_cell cell[COLUMNS_MAX];
     const char *line;
     size_t n;
@@ -72,13 +100,21 @@ static bool read_header(table *t, clm_err *err) {
             if (is_named(cell[c], added[k]))
                 return clm_fail(err, CLM_E_FORMAT, "%s:1: column \"%s\" is what this command adds: rename it",
                                 t->in.name, added[k]);
-    bool ok = add(&t->result, line, n, err);
-    for (int k = 0; ok && k < 1 + t->spec->inverse; k++)
-        ok = add(&t->result, &t->delimiter, 1, err) && add(&t->result, added[k], strlen(added[k]), err);
-    return ok && add(&t->result, "\n", 1, err);
+    int64_t points = 0;
+    if (t->spec->list && strcmp(t->spec->in, "-") == 0)
+        return clm_fail(err, CLM_E_ARG, "a list begins with how many points there are: IN must be a file");
+    return (!t->spec->list || clm_point_list_count(t->spec->in, 1, &points, err)) &&
+           put_header(t, line, n, points, err);
 }
 
 /* ---- a batch ---- */
+
+/* as if it stood in a table of three columns */
+static bool read_list_row(table *t, const char *line, size_t n, row *r, double x[3], clm_err *err) {
+    *r = (row){.from = t->text.n, .n = 2, .cell = {0, 1, 2}};
+    return clm_point_list_row(&t->in, line, n, t->kind, &t->spec->grid, x, err) &&
+           add(&t->text, ",,", 2, err);
+}
 
 static bool read_row(table *t, const char *line, size_t n, row *r, double x[3], clm_err *err) {
     clm_cell cell[COLUMNS_MAX];
@@ -111,7 +147,7 @@ static bool read_batch(table *t, row *rows, double (*x)[3], int64_t *n, clm_err 
         if (!clm_lines_next(&t->in, &line, &length, err)) return false;
         if (!line) break;
         if (length == 0) continue;
-        if (!read_row(t, line, length, &rows[*n], x[*n], err)) return false;
+        if (!(t->kind ? read_list_row : read_row)(t, line, length, &rows[*n], x[*n], err)) return false;
         ++*n;
     }
     return true;
@@ -182,8 +218,10 @@ static bool run_batch(table *t, const clm_work *w, const row *rows, double (*x)[
                   : clm_map_points(t->map, w, n, x, flags, err);
     for (int64_t i = 0; ok && i < n; i++) {
         double r = t->spec->inverse ? residual[i] : 0.0;
+        char point[128];
         count_point(&t->count, flags[i], r);
-        ok = write_row(t, &rows[i], x[i], flags[i], r, err);
+        ok = t->spec->list ? add(&t->result, point, clm_point_list_put(point, x[i]), err)
+                           : write_row(t, &rows[i], x[i], flags[i], r, err);
     }
     return ok && clm_writer_put(&t->out, t->result.data, t->result.n, err);
 }
@@ -208,10 +246,14 @@ static bool run(table *t, const clm_work *w, clm_err *err) {
     double(*x)[3] = rows ? clm_arena_take(w->keep, batch, sizeof *x, err) : NULL;
     double *residual = x ? clm_take(w->keep, double, batch, err) : NULL;
     uint8_t *flags = residual ? clm_take(w->keep, uint8_t, batch, err) : NULL;
-    if (!flags || !read_header(t, err)) return false;
+    if (!flags || !clm_point_list_kind(t->spec->in, &t->kind, err) ||
+        !(t->kind ? read_list_header : read_header)(t, err))
+        return false;
     if (t->spec->from > 0) {
+        int64_t first = clm_lines_place(&t->in); /* row */
         t->result.n = 0;
-        if (!clm_lines_seek(&t->in, t->spec->from, err) || (t->numbered && !count_lines(t, err)))
+        if (!clm_lines_seek(&t->in, t->spec->from > first ? t->spec->from : first, err) ||
+            (t->numbered && !count_lines(t, err)))
             return false;
     }
     while (n > 0) {

@@ -2,6 +2,7 @@
 #include "collimate/base/crc.h"
 #include "collimate/base/csv.h"
 #include "collimate/base/file.h"
+#include "collimate/job/view.h"
 
 #include <fcntl.h>
 #include <math.h>
@@ -18,6 +19,9 @@ bool clm_points_spec_to_json(const clm_points_spec *s, clm_json **out, clm_err *
     for (int d = 0; d < 3; d++) clm_json_add_text(columns, NULL, s->table.column[d]);
     clm_json_add_text(v, "in", s->table.in);
     clm_json_add_text(v, "out", s->table.out);
+    clm_json_add_bool(v, "list", s->table.list);
+    if (s->like) clm_json_add_text(v, "like", s->like);
+    clm_json_add_number(v, "like_level", (double)s->like_level);
     clm_json_add_bool(v, "inverse", s->table.inverse);
     clm_json_add_bool(v, "solve", s->solve);
     clm_json_add_number(v, "tolerance_um", s->table.tolerance_um);
@@ -40,6 +44,8 @@ static bool spec_of_json(const clm_json *v, clm_points_spec *out, clm_err *err) 
         ok = (s.table.column[d] = clm_json_text(clm_json_at(columns, d))) != NULL;
     ok = ok && (s.table.in = clm_json_text(clm_json_get(v, "in"))) != NULL &&
          (s.table.out = clm_json_text(clm_json_get(v, "out"))) != NULL &&
+         clm_json_is(clm_json_get(v, "list"), &s.table.list) &&
+         clm_json_int(clm_json_get(v, "like_level"), &s.like_level) &&
          clm_json_is(clm_json_get(v, "inverse"), &s.table.inverse) &&
          clm_json_is(clm_json_get(v, "solve"), &s.solve) &&
          clm_json_number(clm_json_get(v, "tolerance_um"), &s.table.tolerance_um) &&
@@ -47,9 +53,18 @@ static bool spec_of_json(const clm_json *v, clm_points_spec *out, clm_err *err) 
          clm_json_int(clm_json_get(v, "part_bytes"), &s.part_bytes) && s.part_bytes > 0 &&
          clm_json_int(clm_json_get(v, "threads"), &s.threads) &&
          clm_json_int(clm_json_get(v, "cache_mib"), &s.cache_mib);
+    s.like = clm_json_text(clm_json_get(v, "like"));
     if (!ok) return clm_fail(err, CLM_E_FORMAT, "which points are meant is told incompletely");
     *out = s;
     return true;
+}
+
+static bool set_lists(clm_points_spec *s, const clm_map *map, clm_err *err) {
+    clm_list_kind kind;
+    if (!clm_point_list_kind(s->table.in, &kind, err)) return false;
+    s->table.list |= kind && !clm_text_ends(s->table.out, ".csv") && !clm_text_ends(s->table.out, ".tsv");
+    s->table.grid = s->table.inverse ? map->moving : map->fixed;
+    return !s->like || clm_view_frame_like(s->like, s->like_level, &s->table.grid, err);
 }
 
 bool clm_points_open_maps(clm_points_spec *s, clm_map *map, clm_map *back, clm_err *err) {
@@ -57,6 +72,10 @@ bool clm_points_open_maps(clm_points_spec *s, clm_map *map, clm_map *back, clm_e
     bool stored = false;
     memset(back, 0, sizeof *back);
     if (!clm_map_open(s->transforms, s->n_transforms, cache, map, err)) return false;
+    if (!set_lists(s, map, err)) {
+        clm_map_close(map);
+        return false;
+    }
     if (!s->table.inverse || s->solve) return true;
     if (!clm_map_open_stored_back(s->transforms, s->n_transforms, cache, back, &stored, err)) return false;
     s->table.back = stored ? back : NULL;

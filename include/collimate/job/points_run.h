@@ -14,10 +14,12 @@
 typedef struct clm_points_spec {
     const char *transforms[CLM_POINTS_TRANSFORMS_MAX];
     int n_transforms;
-    clm_point_table table; /* files, not pipes; table.back is found, not given */
-    bool solve;            /* to the tolerance, also where an inverse is stored */
-    int64_t part_bytes;    /* of a task's input */
-    int64_t threads;       /* 0: this rank's share of the cores */
+    clm_point_table table; /* files, not pipes; table.back and .grid are found, not given */
+    const char *like;      /* NULL, or the image whose voxels indices count; else the grid that T tells */
+    int64_t like_level;
+    bool solve;         /* to the tolerance, also where an inverse is stored */
+    int64_t part_bytes; /* of a task's input */
+    int64_t threads;    /* 0: this rank's share of the cores */
     int64_t cache_mib;
 } clm_points_spec;
 #define CLM_POINTS_DEFAULTS \
@@ -36,7 +38,7 @@ typedef struct clm_points_run {
 
 CLM_MUST bool clm_points_spec_to_json(const clm_points_spec *spec, clm_json **out, clm_err *err);
 /** The maps of a spec: T, and where its inverse is wanted, stored and not to be solved, that one, to which
- *  spec->table.back then points. */
+ *  spec->table.back then points; table.grid, and table.list where `in` is a list and `out` not named as a table. */
 CLM_MUST bool clm_points_open_maps(clm_points_spec *spec, clm_map *map, clm_map *back, clm_err *err);
 /** ".NAME.points" beside OUT. */
 CLM_MUST bool clm_points_folder(const char *out, char folder[CLM_PATH_MAX], clm_err *err);

@@ -196,8 +196,7 @@ static double information(const double *warped) {
         if (isnan(warped[i])) continue;
         double p, q;
         int a = bin_of(x.f[i], range[0], &p), b = bin_of(warped[i], range[1], &q);
-        for (int k = 0; k < 4; k++)
-            joint[a + k / 2][b + k % 2] += (k / 2 ? p : 1 - p) * (k % 2 ? q : 1 - q);
+        for (int k = 0; k < 4; k++) joint[a + k / 2][b + k % 2] += (k / 2 ? p : 1 - p) * (k % 2 ? q : 1 - q);
         n++;
     }
     for (int a = 0; a < 64; a++)
