@@ -86,7 +86,7 @@ clm_style(e2e_lib ../tests/style/test_e2e_lib.sh)
 clm_style(peers_bugs ../tests/style/test_peers_bugs.sh)
 
 # The tests, a line or more a layer, lowest first.
-clm_unit(base arena crc err file heap json rng text)
+clm_unit(base arena crc err file heap json rng slab text)
 clm_unit(core affine affine_root box buckets dtype field linalg vol)
 clm_unit(store array codec files graph image spill validate vectors)
 clm_unit(store bdv hdf5 shard torn volume)

@@ -22,6 +22,7 @@ struct clm_cache {
     size_t buckets, entries;
     entry lru; /* ring head: newer = oldest entry, older = newest */
     size_t budget;
+    clm_slabs *room; /* of the chunks' data */
     clm_cache_figures figures;
 };
 
@@ -37,7 +38,8 @@ bool clm_cache_open(size_t budget_bytes, clm_cache **out, clm_err *err) {
     if (!c) return false;
     c->buckets = 4096;
     c->bucket = clm_heap_new(c->buckets, sizeof *c->bucket, err);
-    if (!c->bucket) {
+    if (!c->bucket || !clm_slabs_open(&c->room, err)) {
+        clm_heap_free(c->bucket);
         clm_heap_free(c);
         return false;
     }
@@ -68,7 +70,7 @@ static void push_newest(clm_cache *c, entry *e) {
 
 static void free_entry(clm_cache *c, entry *e) {
     c->figures.bytes -= e->chunk.bytes + ENTRY_COST;
-    clm_heap_free(e->chunk.data);
+    clm_slab_give(c->room, e->chunk.data, e->chunk.bytes);
     clm_heap_free(e);
 }
 
@@ -98,6 +100,7 @@ void clm_cache_close(clm_cache *c) {
         }
     (void)pthread_mutex_destroy(&c->lock);
     (void)pthread_cond_destroy(&c->filled);
+    clm_slabs_close(c->room);
     clm_heap_free(c->bucket);
     clm_heap_free(c);
 }
@@ -160,7 +163,7 @@ bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t index, clm_cache_fill
     (void)pthread_mutex_unlock(&c->lock);
     if (!e) return false;
     clm_cached made = {0};
-    bool ok = fill(ctx, &made, err);
+    bool ok = fill(ctx, c->room, &made, err);
     (void)pthread_mutex_lock(&c->lock);
     e->filling = false;
     if (ok) {

@@ -55,20 +55,20 @@ static bool load_chunk(const fetch *f, clm_scratch *s, void *into, clm_chunk *c,
 }
 
 /* For the cache: packed, native, clipped. */
-static bool fill_cached(void *ctx, clm_cached *out, clm_err *err) {
+static bool fill_cached(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err) {
     const fetch *f = ctx;
     const clm_array *a = f->a;
     clm_scratch *s = clm_scratch_mine(err);
     clm_chunk c = {0};
     int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
-    void *own = NULL; /* not zeroed: it is filled */
-    if (!s || !clm_heap_grow(&own, f->clip_bytes, 1, err)) return false;
+    void *own = s ? clm_slab_take(room, f->clip_bytes, err) : NULL;
+    if (!own) return false;
     if (!load_chunk(f, s, own, &c, err)) {
-        clm_heap_free(own);
+        clm_slab_give(room, own, f->clip_bytes);
         return false;
     }
     if (!c.data) {
-        clm_heap_free(own);
+        clm_slab_give(room, own, f->clip_bytes);
         return true;
     }
     out->data = own;

@@ -2,6 +2,7 @@
 #ifndef CLM_STORE_FORMAT_H
 #define CLM_STORE_FORMAT_H
 
+#include "collimate/base/slab.h"
 #include "collimate/base/text.h"
 #include "collimate/store/array.h"
 #include "collimate/store/codec.h"
@@ -159,7 +160,8 @@ typedef struct clm_cached {
     unsigned char *data; /* packed, native, clipped to the shape; NULL: absent */
     size_t bytes;
 } clm_cached;
-typedef bool (*clm_cache_fill)(void *ctx, clm_cached *out, clm_err *err); /* data from clm_heap_new */
+/* data from `room`, of `bytes` */
+typedef bool (*clm_cache_fill)(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err);
 uint64_t clm_cache_id(void);
 /** The chunk, held until clm_cache_give. */
 CLM_MUST bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t chunk, clm_cache_fill fill, void *ctx,
