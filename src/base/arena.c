@@ -35,7 +35,8 @@ bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
         clm_heap_free(a);
         return clm_fail_os(err, CLM_E_NOMEM, "arena of %zu bytes", budget_bytes);
     }
-    (void)madvise(a->base, a->budget, MADV_HUGEPAGE); /* fewer faults; where it is refused all works as before */
+    (void)madvise(a->base, a->budget,
+                  MADV_HUGEPAGE); /* fewer faults; where it is refused all works as before */
     POISON(a->base, a->budget);
     *out = a;
     return true;

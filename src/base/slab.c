@@ -117,7 +117,8 @@ void clm_slab_give(clm_slabs *s, void *p, size_t bytes) {
     }
     (void)pthread_mutex_lock(&s->lock);
     slab **at = &s->first;
-    while (*at && ((unsigned char *)p < (*at)->base || (unsigned char *)p >= (*at)->base + SLAB)) at = &(*at)->next;
+    while (*at && ((unsigned char *)p < (*at)->base || (unsigned char *)p >= (*at)->base + SLAB))
+        at = &(*at)->next;
     slab *b = *at;
     assert(b);
     int from = (int)((size_t)((unsigned char *)p - b->base) / UNIT), n = (int)((bytes + UNIT - 1) / UNIT);
