@@ -1,4 +1,5 @@
 #include "collimate/app/commands.h"
+#include "collimate/base/heap.h"
 #include "collimate/base/log.h"
 #include "collimate/base/text.h"
 #include "collimate/core/linalg.h"
@@ -58,6 +59,7 @@ static void print_help(FILE *to) {
 
 int main(int argc, char **argv) {
     clm_log_setup(CLM_LOG_INFO, -1);
+    clm_heap_setup();
     clm_linalg_setup();
     if (argc < 2) {
         print_help(stderr);

@@ -105,7 +105,7 @@ bool clm_array_open(const char *path, clm_array **out, clm_err *err) {
 
 bool clm_array_open_write(const char *path, clm_array **out, clm_err *err) {
     if (!clm_array_open(path, out, err)) return false;
-    if (!(*out)->ops->put && !(*out)->ops->put_from) {
+    if (!(*out)->ops->put && !(*out)->ops->put_from && !(*out)->ops->encode) {
         clm_array_close(*out);
         *out = NULL;
         return clm_fail(err, CLM_E_UNSUPPORTED, "%s: this kind of array is only read", path);
@@ -236,6 +236,20 @@ static bool was_put(clm_array *a, const int64_t index[], bool ok, clm_err *err) 
     return true;
 }
 
+static bool put_whole(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
+    if (a->ops->put) return a->ops->put(a, index, data, s, err);
+    char path[CLM_PATH_MAX];
+    int64_t clip[CLM_DIMS_MAX], stride[CLM_DIMS_MAX];
+    const unsigned char *bytes;
+    size_t n;
+    (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
+    int64_t voxels = clm_strides(a->info.ndim, clip, stride);
+    if (!a->ops->where(a, index, path, err)) return false;
+    if (!a->keep_empty && clm_all_equal(data, voxels, a->info.fill, a->size))
+        return clm_file_remove(path, err);
+    return a->ops->encode(a, index, data, s, &bytes, &n, err) && clm_file_publish(path, bytes, n, false, err);
+}
+
 /* A chunk in memory as a source of its pieces. */
 typedef struct whole {
     const clm_array *a;
@@ -268,7 +282,7 @@ bool clm_array_put_chunk(clm_array *a, const int64_t index[], const void *data, 
         return was_put(a, index, a->ops->put_from(a, index, cut_piece, &w, err), err);
     }
     clm_scratch *s = clm_scratch_mine(err);
-    return s && was_put(a, index, a->ops->put(a, index, data, s, err), err);
+    return s && was_put(a, index, put_whole(a, index, data, s, err), err);
 }
 
 bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_source source, void *ctx,
@@ -280,7 +294,7 @@ bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_sourc
     clm_array_chunk_box(a, index, lo, hi);
     for (int d = 0; d < a->info.ndim; d++) bytes *= hi[d] - lo[d];
     return s && clm_buf_reserve(&s->given, (size_t)bytes, err) && source(ctx, lo, hi, s->given.data, err) &&
-           was_put(a, index, a->ops->put(a, index, s->given.data, s, err), err);
+           was_put(a, index, put_whole(a, index, s->given.data, s, err), err);
 }
 
 bool clm_array_has_chunk(const clm_array *a, const int64_t index[]) {

@@ -51,6 +51,7 @@ void clm_scratch_free(clm_scratch *s) {
     clm_buf_free(&s->work[1]);
     clm_buf_free(&s->pad);
     clm_buf_free(&s->row);
+    clm_buf_free(&s->blocks);
     clm_buf_free(&s->given);
 }
 
@@ -131,8 +132,8 @@ static bool plausible(const clm_codec *c, const unsigned char *src, size_t n, si
 
 /* ---- chains ---- */
 
-bool clm_chain_decode(const clm_chain *c, const void *src, size_t n, size_t want, clm_scratch *s, void *into,
-                      const unsigned char **out, clm_err *err) {
+static bool undo(const clm_chain *c, const void *src, size_t n, size_t want, size_t lo, size_t hi,
+                 clm_scratch *s, void *into, const unsigned char **out, clm_err *err) {
     size_t size[CLM_CHAIN_MAX + 1]; /* before codec i; exact until the first compressor, a bound after it */
     bool exact[CLM_CHAIN_MAX + 1];
     size[0] = want;
@@ -159,13 +160,26 @@ bool clm_chain_decode(const clm_chain *c, const void *src, size_t n, size_t want
             to = s->work[side].data;
         }
         size_t made = 0;
-        if (!clm_codec_decode(codec, p, n, to, size[i], &made, err)) return false;
+        bool part = i == 0 && codec->kind == CLM_CODEC_BLOSC && hi - lo < want;
+        if (!(part ? clm_blosc_decode_part(p, n, lo, hi, &s->blocks, to, want, &made, err)
+                   : clm_codec_decode(codec, p, n, to, size[i], &made, err)))
+            return false;
         p = to;
         n = made;
     }
     if (n != want) return clm_fail(err, CLM_E_FORMAT, "%zu bytes, %zu expected", n, want);
     *out = p;
     return true;
+}
+
+bool clm_chain_decode(const clm_chain *c, const void *src, size_t n, size_t want, clm_scratch *s, void *into,
+                      const unsigned char **out, clm_err *err) {
+    return undo(c, src, n, want, 0, want, s, into, out, err);
+}
+
+bool clm_chain_decode_part(const clm_chain *c, const void *src, size_t n, size_t want, size_t lo, size_t hi,
+                           clm_scratch *s, const unsigned char **out, clm_err *err) {
+    return undo(c, src, n, want, lo, hi, s, NULL, out, err);
 }
 
 bool clm_chain_encode(const clm_chain *c, const void *src, size_t n, clm_scratch *s,

@@ -33,8 +33,8 @@ static bool read_range(const flat *f, void *to, size_t n, int64_t from, clm_err 
     return true;
 }
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err) {
     const flat *f = a->self;
     int64_t first, n = clm_chunk_in_run(a, index, out, &first);
     size_t bytes = (size_t)n * a->size;
@@ -43,7 +43,8 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
         out->data = f->data.data + f->offset + first * (int64_t)a->size;
         return true;
     }
-    if (!into || into_bytes != bytes) {
+    void *into = w->into;
+    if (!into || w->into_bytes != bytes) {
         if (!clm_buf_reserve(&s->file, bytes, err)) return false;
         into = s->file.data;
     }

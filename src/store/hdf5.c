@@ -60,7 +60,7 @@ static bool h5_fail(clm_err *err, clm_code code, const char *what) {
 }
 
 /* The library's own reading: what is not chunked, and filters that are left to it. */
-static bool load_box(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
+static bool load_box(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w,
                      clm_chunk *out, clm_err *err) {
     const h5 *f = a->self;
     hsize_t start[CLM_DIMS_MAX] = {0}, count[CLM_DIMS_MAX] = {0};
@@ -70,7 +70,8 @@ static bool load_box(const clm_array *a, const int64_t index[], clm_scratch *s, 
         start[d] = (hsize_t)(index[d] * a->info.inner[d]);
         count[d] = (hsize_t)out->extent[d];
     }
-    if (!into || into_bytes != bytes) {
+    void *into = w->into;
+    if (!into || w->into_bytes != bytes) {
         if (!clm_buf_reserve(&s->file, bytes, err)) return false;
         into = s->file.data;
     }
@@ -129,14 +130,14 @@ static bool fetch(const clm_array *a, const int64_t index[], size_t most, clm_sc
     return ok;
 }
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err) {
     const h5 *f = a->self;
     clm_chain chain;
     int64_t clip[CLM_DIMS_MAX];
     uint32_t skipped = 0;
     size_t n = 0;
-    if (!f->chunked) return load_box(a, index, s, into, into_bytes, out, err);
+    if (!f->chunked) return load_box(a, index, s, w, out, err);
     bool inside = clm_chunk_clip(&a->info, a->info.chunk, index, clip);
     memcpy(out->extent, a->info.chunk, sizeof out->extent);
     size_t bytes = (size_t)clm_strides(a->info.ndim, out->extent, out->stride) * a->size;
@@ -145,11 +146,11 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void
     if (f->whole_edges && !inside) skipped = UINT32_MAX;
     if (clm_hdf5_is_left_to_library(&f->filters) && !skipped)
         return clm_hdf5_library_can(&f->filters, s->file.data, n, bytes, err) &&
-               load_box(a, index, s, into, into_bytes, out, err);
+               load_box(a, index, s, w, out, err);
     out->swap = f->swap;
     return clm_hdf5_chain(&f->filters, skipped, &chain, err) &&
-           clm_chain_decode(&chain, s->file.data, n, bytes, s, inside && into_bytes == bytes ? into : NULL,
-                            &out->data, err);
+           clm_chain_decode(&chain, s->file.data, n, bytes, s,
+                            inside && w->into_bytes == bytes ? w->into : NULL, &out->data, err);
 }
 
 static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};

@@ -120,12 +120,13 @@ bool clm_hdf5_text(const char *path, char *out, size_t size, clm_err *err) {
 
 /* ---- a list seen as an array ---- */
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err) {
     const clm_array *list = a->self;
     int64_t first, n = clm_chunk_in_run(a, index, out, &first);
     size_t bytes = (size_t)n * a->size;
-    if (!into || into_bytes != bytes) {
+    void *into = w->into;
+    if (!into || w->into_bytes != bytes) {
         if (!clm_buf_reserve(&s->file, bytes, err)) return false;
         into = s->file.data;
     }

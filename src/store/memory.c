@@ -9,11 +9,10 @@ typedef struct memory {
     bool own;
 } memory;
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err) {
     (void)s;
-    (void)into;
-    (void)into_bytes;
+    (void)w;
     (void)err;
     const memory *m = a->self;
     int64_t offset = 0;

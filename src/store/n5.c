@@ -117,28 +117,27 @@ static bool read_header(const clm_array *a, const unsigned char *p, size_t n, in
 }
 
 static bool decode_block(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
-                         clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err) {
+                         clm_scratch *s, const clm_want *w, clm_chunk *out, clm_err *err) {
     const n5 *self = a->self;
     int64_t clip[CLM_DIMS_MAX];
     size_t header = 0;
     if (!read_header(a, src, n, out->extent, &header, err)) return false;
     size_t bytes = (size_t)clm_strides(a->info.ndim, out->extent, out->stride) * a->size;
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
-    bool fits = memcmp(clip, out->extent, (size_t)a->info.ndim * sizeof clip[0]) == 0 && into_bytes == bytes;
+    bool fits =
+        memcmp(clip, out->extent, (size_t)a->info.ndim * sizeof clip[0]) == 0 && w->into_bytes == bytes;
     out->swap = !clm_host_is_big() && a->unit > 1;
-    return clm_chain_decode(&self->chain, src + header, n - header, bytes, s, fits ? into : NULL, &out->data,
-                            err);
+    return clm_chain_decode(&self->chain, src + header, n - header, bytes, s, fits ? w->into : NULL,
+                            &out->data, err);
 }
 
-static bool put_block(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
+static bool encode_block(const clm_array *a, const int64_t index[], const void *data, clm_scratch *s,
+                         const unsigned char **out, size_t *out_n, clm_err *err) {
     const n5 *self = a->self;
-    char path[CLM_PATH_MAX];
     int64_t clip[CLM_DIMS_MAX], stride[CLM_DIMS_MAX];
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
     int64_t n = clm_strides(a->info.ndim, clip, stride);
     size_t bytes = (size_t)n * a->size, header = 4 + 4 * (size_t)a->info.ndim;
-    if (!block_path(a, index, path, err)) return false;
-    if (!a->keep_empty && clm_all_equal(data, n, a->info.fill, a->size)) return clm_file_remove(path, err);
     const unsigned char *p = data;
     if (!clm_host_is_big() && a->unit > 1) {
         if (!clm_buf_reserve(&s->pad, bytes, err)) return false;
@@ -155,7 +154,9 @@ static bool put_block(clm_array *a, const int64_t index[], const void *data, clm
         for (int b = 0; b < 4; b++)
             h[4 + 4 * (a->info.ndim - 1 - d) + b] = (unsigned char)((uint64_t)clip[d] >> (24 - 8 * b));
     memcpy(h + header, p, bytes);
-    return clm_file_publish(path, h, header + bytes, false, err);
+    *out = h;
+    *out_n = header + bytes;
+    return true;
 }
 
 static bool has_block(const clm_array *a, const int64_t index[]) {
@@ -164,8 +165,11 @@ static bool has_block(const clm_array *a, const int64_t index[]) {
     return block_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
 }
 
-static const clm_array_ops ops = {
-    .put = put_block, .has = has_block, .close = clm_heap_free, .where = block_path, .decode = decode_block};
+static const clm_array_ops ops = {.has = has_block,
+                                  .close = clm_heap_free,
+                                  .where = block_path,
+                                  .decode = decode_block,
+                                  .encode = encode_block};
 
 bool clm_n5_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err) {
     clm_json *v = NULL;

@@ -138,13 +138,22 @@ static bool decode_shard(const clm_pipe *p, const unsigned char *src, size_t n, 
     return ok;
 }
 
-bool clm_pipe_decode(const clm_pipe *p, const unsigned char *src, size_t n, clm_scratch *s, void *into,
+bool clm_pipe_decode(const clm_pipe *p, const unsigned char *src, size_t n, clm_scratch *s, const clm_want *w,
                      clm_chunk *out, clm_err *err) {
     memcpy(out->extent, p->chunk, sizeof out->extent);
-    size_t want = (size_t)strides_of(p, out->stride) * element_bytes(p);
+    size_t size = element_bytes(p), all = (size_t)strides_of(p, out->stride) * size;
     if (p->inner) return decode_shard(p, src, n, s, out, err);
     out->swap = swaps(p);
-    return clm_chain_decode(&p->chain, src, n, want, s, into, &out->data, err);
+    if (!w) return clm_chain_decode(&p->chain, src, n, all, s, NULL, &out->data, err);
+    if (w->into && w->into_bytes == all && clm_pipe_is_plain(p)) /* neither padded nor transposed */
+        return clm_chain_decode(&p->chain, src, n, all, s, w->into, &out->data, err);
+    int64_t first = 0, last = 0;
+    for (int d = 0; d < p->ndim; d++) {
+        first += w->lo[d] * out->stride[d];
+        last += (w->hi[d] - 1) * out->stride[d];
+    }
+    return clm_chain_decode_part(&p->chain, src, n, all, (size_t)first * size, (size_t)(last + 1) * size, s,
+                                 &out->data, err);
 }
 
 /* ---- encoding ---- */

@@ -15,7 +15,7 @@ typedef struct fetch {
 } fetch;
 
 /* The whole file of a chunk. */
-static bool load_file(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+static bool load_file(const fetch *f, clm_scratch *s, const clm_want *w, clm_chunk *c, clm_err *err) {
     const clm_array *a = f->a;
     char path[CLM_PATH_MAX];
     clm_err missing = CLM_ERR_NONE;
@@ -29,25 +29,23 @@ static bool load_file(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, 
         *err = missing;
         return false;
     }
-    return a->ops->decode(a, f->index, s->file.data, s->file.n, s, into, f->clip_bytes, c, err) ||
-           clm_err_in(err, "%s", path);
+    return a->ops->decode(a, f->index, s->file.data, s->file.n, s, w, c, err) || clm_err_in(err, "%s", path);
 }
 
-static bool load_once(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
-    return f->a->ops->load ? f->a->ops->load(f->a, f->index, s, into, f->clip_bytes, c, err)
-                           : load_file(f, s, into, c, err);
+static bool load_once(const fetch *f, clm_scratch *s, const clm_want *w, clm_chunk *c, clm_err *err) {
+    return f->a->ops->load ? f->a->ops->load(f->a, f->index, s, w, c, err) : load_file(f, s, w, c, err);
 }
 
-static bool load_chunk(const fetch *f, clm_scratch *s, void *into, clm_chunk *c, clm_err *err) {
+static bool load_chunk(const fetch *f, clm_scratch *s, const clm_want *w, clm_chunk *c, clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_err first = CLM_ERR_NONE, ignored = CLM_ERR_NONE;
-    if (load_once(f, s, into, c, &first)) return true;
+    if (load_once(f, s, w, c, &first)) return true;
     if (first.code == CLM_E_FORMAT && f->a->ops->where && f->a->ops->where(f->a, f->index, path, &ignored) &&
         clm_file_is_fresh(path, CLM_FRESH_S)) {
         clm_nap_us(CLM_FRESH_PAUSE_US);
         *c = (clm_chunk){0};
         first = CLM_ERR_NONE;
-        if (load_once(f, s, into, c, &first)) return true;
+        if (load_once(f, s, w, c, &first)) return true;
     }
     *err = first;
     if (strstr(err->text, f->a->path)) return false; /* names the chunk's file already */
@@ -63,7 +61,9 @@ static bool fill_cached(void *ctx, clm_slabs *room, clm_cached *out, clm_err *er
     int64_t stride[CLM_DIMS_MAX], extent[CLM_DIMS_MAX];
     void *own = s ? clm_slab_take(room, f->clip_bytes, err) : NULL;
     if (!own) return false;
-    if (!load_chunk(f, s, own, &c, err)) {
+    clm_want all = {.into = own, .into_bytes = f->clip_bytes};
+    memcpy(all.hi, f->clip, sizeof all.hi);
+    if (!load_chunk(f, s, &all, &c, err)) {
         clm_slab_give(room, own, f->clip_bytes);
         return false;
     }
@@ -152,19 +152,19 @@ static bool each_cached(const request *r, fetch *f, clm_err *err) {
 static bool each_direct(const request *r, fetch *f, clm_err *err) {
     clm_scratch *s = clm_scratch_mine(err);
     if (!s) return false;
-    void *into = NULL;
-    if (r->place) {
-        int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
-        bool inside = true;
-        for (int d = 0; d < r->a->info.ndim; d++) {
-            lo[d] = f->index[d] * r->a->info.inner[d];
-            hi[d] = lo[d] + f->clip[d];
-            inside = inside && lo[d] >= r->lo[d] && hi[d] <= r->hi[d];
-        }
-        into = inside ? r->place(r->ctx, lo, hi) : NULL;
+    clm_want w = {.into_bytes = f->clip_bytes};
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX];
+    bool inside = r->place != NULL;
+    for (int d = 0; d < r->a->info.ndim; d++) {
+        lo[d] = f->index[d] * r->a->info.inner[d];
+        hi[d] = lo[d] + f->clip[d];
+        w.lo[d] = lo[d] < r->lo[d] ? r->lo[d] - lo[d] : 0;
+        w.hi[d] = (hi[d] < r->hi[d] ? hi[d] : r->hi[d]) - lo[d];
+        inside = inside && w.hi[d] - w.lo[d] == f->clip[d];
     }
+    if (inside) w.into = r->place(r->ctx, lo, hi);
     clm_chunk c = {0};
-    return load_chunk(f, s, into, &c, err) && give_piece(r, f, &c, err);
+    return load_chunk(f, s, &w, &c, err) && give_piece(r, f, &c, err);
 }
 
 /* ---- all chunks of a request, by one thread or several ---- */

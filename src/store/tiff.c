@@ -71,15 +71,16 @@ static bool read_tiles(const tiff *f, clm_scratch *s, unsigned char *dst, clm_er
     return true;
 }
 
-static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err) {
+static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err) {
     tiff *f = a->self;
     size_t bytes = (size_t)f->height * f->width * f->pixel;
     int64_t page = 0;
     (void)clm_chunk_clip(&a->info, a->info.inner, index, out->extent);
     (void)clm_strides(a->info.ndim, out->extent, out->stride);
     for (int d = 0; d < a->info.ndim && a->info.inner[d] == 1; d++) page = page * a->info.shape[d] + index[d];
-    if (!into || into_bytes != bytes) {
+    void *into = w->into;
+    if (!into || w->into_bytes != bytes) {
         if (!clm_buf_reserve(&s->file, bytes, err)) return false;
         into = s->file.data;
     }

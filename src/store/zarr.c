@@ -40,17 +40,14 @@ static bool piece_path(const clm_array *a, const int64_t index[], char path[CLM_
 }
 
 /* One piece of a shard, without reading the rest. */
-static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s, void *into,
-                       size_t into_bytes, clm_chunk *out, clm_err *err) {
+static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *want,
+                       clm_chunk *out, clm_err *err) {
     const clm_zarr *z = a->self;
     const clm_pipe *p = z->pipe;
     char path[CLM_PATH_MAX];
     int64_t at = 0;
     uint64_t number = 0, offset = 0, bytes = 0;
-    size_t whole = a->size;
     if (!piece_path(a, index, path, err)) return false;
-    for (int d = 0; d < a->info.ndim; d++) whole *= (size_t)a->info.inner[d];
-    if (into_bytes != whole || !clm_pipe_is_plain(p->inner)) into = NULL; /* padded or transposed */
     for (int d = 0; d < a->info.ndim; d++) {
         int64_t shards = (a->info.shape[d] + a->info.chunk[d] - 1) / a->info.chunk[d];
         at = at * p->pieces[d] + index[d] % p->pieces[d];
@@ -73,21 +70,18 @@ static bool load_piece(const clm_array *a, const int64_t index[], clm_scratch *s
                            : clm_fail(err, CLM_E_FORMAT, "shard cut short");
             got += r > 0 ? (size_t)r : 0;
         }
-        ok = ok && clm_pipe_decode(p->inner, s->file.data, (size_t)bytes, s, into, out, err);
+        ok = ok && clm_pipe_decode(p->inner, s->file.data, (size_t)bytes, s, want, out, err);
     }
     close(fd);
     return ok ? true : clm_err_in(err, "%s: piece %lld", path, (long long)at);
 }
 
 static bool decode(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
-                   clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err) {
+                   clm_scratch *s, const clm_want *want, clm_chunk *out, clm_err *err) {
     const clm_pipe *p = ((const clm_zarr *)a->self)->pipe;
-    size_t whole = a->size;
     (void)index;
-    for (int d = 0; d < p->ndim; d++) whole *= (size_t)p->chunk[d];
-    if (n == 0 && whole) return clm_fail(err, CLM_E_FORMAT, "empty chunk file");
-    if (into_bytes != whole || !clm_pipe_is_plain(p)) into = NULL; /* a padded or transposed chunk */
-    return clm_pipe_decode(p, src, n, s, into, out, err);
+    if (n == 0) return clm_fail(err, CLM_E_FORMAT, "empty chunk file");
+    return clm_pipe_decode(p, src, n, s, want, out, err);
 }
 
 /* ---- writing ---- */
@@ -103,19 +97,12 @@ const void *clm_zarr_pad(const clm_array *a, const int64_t chunk[], const int64_
     return s->pad.data;
 }
 
-static bool put(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err) {
-    const clm_zarr *z = a->self;
-    char path[CLM_PATH_MAX];
-    int64_t clip[CLM_DIMS_MAX], stride[CLM_DIMS_MAX];
+static bool encode(const clm_array *a, const int64_t index[], const void *data, clm_scratch *s,
+                   const unsigned char **bytes, size_t *n, clm_err *err) {
+    int64_t clip[CLM_DIMS_MAX];
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
-    int64_t n = clm_strides(a->info.ndim, clip, stride);
-    if (!chunk_path(a, index, path, err)) return false;
-    if (!a->keep_empty && clm_all_equal(data, n, a->info.fill, a->size)) return clm_file_remove(path, err);
-    const unsigned char *bytes;
-    size_t bytes_n;
     data = clm_zarr_pad(a, a->info.chunk, clip, data, s, err);
-    return data && clm_pipe_encode(z->pipe, data, s, &bytes, &bytes_n, err) &&
-           clm_file_publish(path, bytes, bytes_n, false, err);
+    return data && clm_pipe_encode(((const clm_zarr *)a->self)->pipe, data, s, bytes, n, err);
 }
 
 static bool put_shard(clm_array *a, const int64_t index[], clm_box_source source, void *ctx, clm_err *err) {
@@ -131,7 +118,7 @@ static bool has(const clm_array *a, const int64_t index[]) {
 }
 
 static const clm_array_ops ops = {
-    .put = put, .has = has, .close = close_self, .where = chunk_path, .decode = decode};
+    .has = has, .close = close_self, .where = chunk_path, .decode = decode, .encode = encode};
 static const clm_array_ops shard_ops = {.load = load_piece,
                                         .put_from = put_shard,
                                         .has = has,

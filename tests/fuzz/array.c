@@ -85,7 +85,9 @@ static void decode_first(const clm_array *a, const uint8_t *bytes, size_t n) {
     for (int d = 0; d < i->ndim; d++) room *= clip[d];
     unsigned char *into = clm_heap_new(room ? (size_t)room : 1, a->size, &err);
     FUZZ_ASSERT(into);
-    bool ok = a->ops->decode(a, first, bytes, n, &s, into, (size_t)room * a->size, &out, &err);
+    clm_want want = {.into = into, .into_bytes = (size_t)room * a->size};
+    memcpy(want.hi, clip, sizeof clip);
+    bool ok = a->ops->decode(a, first, bytes, n, &s, &want, &out, &err);
     if (ok) { /* every element it claims is there */
         static volatile unsigned char sum;
         int64_t last = 0;

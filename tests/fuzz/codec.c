@@ -84,6 +84,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static clm_scratch s; /* kept, as a thread keeps its own */
     const unsigned char *plain;
     if (clm_chain_decode(&c, src + 1, n, cap, &s, dst, &plain, &err)) FUZZ_ASSERT(plain || cap == 0);
+    if (cap && clm_chain_decode_part(&c, src + 1, n, cap, cap / 4, cap / 4 + 1, &s, &plain, &err))
+        FUZZ_ASSERT(plain);
     FUZZ_ASSERT(s.work[0].cap < (1u << 20) && s.work[1].cap < (1u << 20));
     clm_heap_free(src);
     clm_heap_free(dst);

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/** Process-wide, once at start: the C library keeps up to 64 MiB that was freed for the next call, so that buffers of
+ *  chunks' size, the codecs' own among them, are not fetched from the system page by page for every chunk. */
+void clm_heap_setup(void);
+
 /** Zeroed memory for n items of `size` bytes; NULL with CLM_E_NOMEM when refused. */
 CLM_MUST void *clm_heap_new(size_t n, size_t size, clm_err *err);
 /** Grow to n items, contents kept, new part not initialised; on failure the old block stays. */

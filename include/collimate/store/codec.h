@@ -78,6 +78,7 @@ typedef struct clm_scratch {
     clm_buf work[2]; /* between two codecs, and the result */
     clm_buf pad;     /* a chunk being padded for writing  */
     clm_buf row;     /* small                             */
+    clm_buf blocks;  /* those of a buffer that are wanted  */
     clm_buf given;   /* what a source gave to be written  */
 } clm_scratch;
 void clm_scratch_free(clm_scratch *s);
@@ -100,6 +101,10 @@ CLM_MUST bool clm_codec_encode(const clm_codec *c, const void *src, size_t n, cl
  *  Errors CLM_E_FORMAT torn, corrupt, wrong length; CLM_E_NOMEM */
 CLM_MUST bool clm_chain_decode(const clm_chain *c, const void *src, size_t n, size_t want, clm_scratch *s,
                                void *into, const unsigned char **out, clm_err *err);
+/** The same, in s, of whose result only bytes [lo, hi) are wanted: of blosc only the blocks that they lie in are decoded,
+ *  and the other bytes are undefined. */
+CLM_MUST bool clm_chain_decode_part(const clm_chain *c, const void *src, size_t n, size_t want, size_t lo,
+                                    size_t hi, clm_scratch *s, const unsigned char **out, clm_err *err);
 /** Apply a whole chain; *out, *out_n point into src or s->work. */
 CLM_MUST bool clm_chain_encode(const clm_chain *c, const void *src, size_t n, clm_scratch *s,
                                const unsigned char **out, size_t *out_n, clm_err *err);

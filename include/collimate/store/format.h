@@ -20,13 +20,20 @@ typedef struct clm_chunk {
     bool swap;                    /* elements are in the other byte order                         */
 } clm_chunk;
 
+/** What is wanted of a chunk. */
+typedef struct clm_want {
+    void *into;        /* NULL, or room for the chunk clipped to the shape: may be used */
+    size_t into_bytes; /*   when the decoded bytes are just those, in any byte order    */
+    int64_t lo[CLM_DIMS_MAX],
+        hi[CLM_DIMS_MAX]; /* elements, from its first corner; others may stay undefined    */
+} clm_want;
+
 typedef struct clm_array_ops {
-    /** Decode piece `index` of the inner grid. `into`: NULL, or room for the piece clipped to the shape
-     *  (into_bytes); may be used when the decoded bytes are just those, in any byte order. Otherwise the
-     *  data lie in s or the array and live until s is used again. NULL: the file `where` tells, by `decode`. */
-    bool (*load)(const clm_array *a, const int64_t index[], clm_scratch *s, void *into, size_t into_bytes,
-                 clm_chunk *out, clm_err *err);
-    /** NULL with put_from: not written, or only so. */
+    /** Decode piece `index` of the inner grid, into w->into or s or where the array has it; lives until s is used
+     *  again. NULL: the file `where` tells, by `decode`. */
+    bool (*load)(const clm_array *a, const int64_t index[], clm_scratch *s, const clm_want *w, clm_chunk *out,
+                 clm_err *err);
+    /** NULL: the file `where` tells, by `encode`. */
     bool (*put)(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err);
     /** The chunk in pieces; NULL: it has none. */
     bool (*put_from)(clm_array *a, const int64_t index[], clm_box_source source, void *ctx, clm_err *err);
@@ -36,7 +43,11 @@ typedef struct clm_array_ops {
     bool (*where)(const clm_array *a, const int64_t index[], char path[CLM_PATH_MAX], clm_err *err);
     /** What `load` does, of n bytes that are the file of chunk `index` (not piece); src may lie in s->file. */
     bool (*decode)(const clm_array *a, const int64_t index[], const unsigned char *src, size_t n,
-                   clm_scratch *s, void *into, size_t into_bytes, clm_chunk *out, clm_err *err);
+                   clm_scratch *s, const clm_want *w, clm_chunk *out, clm_err *err);
+    /** The bytes of the file of chunk `index`, somewhere in s; data as clm_array_put_chunk. NULL: not written, or by
+     *  put or put_from. */
+    bool (*encode)(const clm_array *a, const int64_t index[], const void *data, clm_scratch *s,
+                   const unsigned char **bytes, size_t *n, clm_err *err);
 } clm_array_ops;
 
 /** Where a file format that knows geometry puts its voxels: world axes z y x in micrometres. */

@@ -24,9 +24,9 @@ struct clm_pipe {
 };
 void clm_pipe_free(clm_pipe *p);
 bool clm_pipe_is_plain(const clm_pipe *p); /* no transposition */
-/** Decode to a chunk as it lies; shards are assembled in s->pad. `into` as clm_chain_decode. */
+/** Decode to a chunk as it lies; shards are assembled in s->pad. w NULL: all of it, in s. */
 CLM_MUST bool clm_pipe_decode(const clm_pipe *p, const unsigned char *src, size_t n, clm_scratch *s,
-                              void *into, clm_chunk *out, clm_err *err);
+                              const clm_want *w, clm_chunk *out, clm_err *err);
 /** Encode a full chunk that is no shard, packed and native; *out points into s or data. */
 CLM_MUST bool clm_pipe_encode(const clm_pipe *p, const void *data, clm_scratch *s, const unsigned char **out,
                               size_t *out_n, clm_err *err);

@@ -2,7 +2,9 @@
 
 #include "collimate/base/rng.h"
 #include "collimate/store/codec.h"
+#include "collimate/store/codec_family.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { N = 20000 };
@@ -157,6 +159,88 @@ static void chains(void **state) {
     clm_scratch_free(&back);
 }
 
+/* The blocks of a blosc buffer in reverse order, as writers with several threads may leave them. */
+static void reverse_blocks(const clm_buf *in, unsigned char *out) {
+    size_t block = clm_le32(in->data + 8), count = (clm_le32(in->data + 4) + block - 1) / block,
+           at = 16 + 4 * count;
+    memcpy(out, in->data, in->n);
+    for (size_t k = count; k-- > 0;) {
+        size_t from = clm_le32(in->data + 16 + 4 * k);
+        size_t to = k + 1 < count ? clm_le32(in->data + 16 + 4 * (k + 1)) : in->n;
+        memcpy(out + at, in->data + from, to - from);
+        clm_put_le32(out + 16 + 4 * k, (uint32_t)at);
+        at += to - from;
+    }
+}
+
+static void parts_of_blosc_are_those_of_the_whole(void **state) {
+    (void)state;
+    static const char *const inner[] = {"zstd", "lz4", "blosclz", "zlib"};
+    static unsigned char src[N];
+    static unsigned char turned[2 * N];
+    clm_err err = CLM_ERR_NONE;
+    clm_buf coded = {0};
+    clm_scratch s = {0};
+    const unsigned char *plain;
+    make(src, N);
+    for (int k = 0; k < 4 * 3 * 4 * 2; k++) {
+        clm_chain c = {.n = 1,
+                       .codec = {{.kind = CLM_CODEC_BLOSC,
+                                  .level = k / 48 ? 0 : 1,
+                                  .shuffle = k / 4 % 3,
+                                  .typesize = 1 << k / 12 % 4,
+                                  .blocksize = 1024}}};
+        (void)snprintf(c.codec[0].cname, sizeof c.codec[0].cname, "%s", inner[k % 4]);
+        size_t n = N - N % 8 - (k % 5 ? 8 : 0); /* with a shorter last block, too */
+        assert_ok(clm_codec_encode(&c.codec[0], src, n, &coded, &err), err);
+        bool stored = coded.data[2] & 2; /* as it is, without blocks */
+        for (int turn = 0; turn < (stored ? 1 : 2); turn++) {
+            if (turn) reverse_blocks(&coded, turned);
+            const unsigned char *from = turn ? turned : coded.data;
+            for (size_t lo = 0; lo < n; lo += 333)
+                for (size_t hi = lo + 1; hi <= n; hi += 1777) {
+                    if (s.work[1].data) memset(s.work[1].data, 0xee, s.work[1].cap);
+                    assert_ok(clm_chain_decode_part(&c, from, coded.n, n, lo, hi, &s, &plain, &err), err);
+                    assert_memory_equal(plain + lo, src + lo, hi - lo);
+                }
+            assert_ok(clm_chain_decode_part(&c, from, coded.n, n, n - 1, n, &s, &plain, &err), err);
+            assert_int_equal(plain[n - 1], src[n - 1]);
+        }
+    }
+    clm_buf_free(&coded);
+    clm_scratch_free(&s);
+}
+
+static void a_part_of_blosc_leaves_the_other_blocks_alone(void **state) {
+    (void)state;
+    static unsigned char src[N];
+    clm_err err = CLM_ERR_NONE;
+    clm_buf coded = {0};
+    clm_scratch s = {0};
+    const unsigned char *plain;
+    clm_chain c = {
+        .n = 1,
+        .codec = {{.kind = CLM_CODEC_BLOSC, .level = 1, .typesize = 2, .blocksize = 1024, .cname = "zstd"}}};
+    make(src, N);
+    assert_ok(clm_codec_encode(&c.codec[0], src, N, &coded, &err), err);
+    size_t second = clm_le32(coded.data + 20);
+    memset(coded.data + second, 0xff, coded.n - second); /* only the first block is whole */
+    assert_ok(clm_chain_decode_part(&c, coded.data, coded.n, N, 0, 1024, &s, &plain, &err), err);
+    assert_memory_equal(plain, src, 1024);
+    assert_fails(CLM_E_FORMAT, clm_chain_decode_part(&c, coded.data, coded.n, N, 0, 1025, &s, &plain, &err),
+                 err);
+    clm_put_le32(coded.data + 16, 12); /* a block within the header */
+    assert_fails(CLM_E_FORMAT, clm_chain_decode_part(&c, coded.data, coded.n, N, 0, 1024, &s, &plain, &err),
+                 err);
+    clm_put_le32(coded.data + 16, (uint32_t)coded.n); /* ... and beyond the end */
+    assert_fails(CLM_E_FORMAT, clm_chain_decode_part(&c, coded.data, coded.n, N, 0, 1024, &s, &plain, &err),
+                 err);
+    assert_fails(CLM_E_FORMAT, clm_chain_decode_part(&c, coded.data, coded.n, N + 2, 0, 2, &s, &plain, &err),
+                 err);
+    clm_buf_free(&coded);
+    clm_scratch_free(&s);
+}
+
 static void bombs_are_refused_before_memory_is_taken(void **state) {
     (void)state;
     clm_err err = CLM_ERR_NONE;
@@ -220,6 +304,8 @@ int main(void) {
         cmocka_unit_test(gzip_members_run_on),
         cmocka_unit_test(lz4_layouts),
         cmocka_unit_test(chains),
+        cmocka_unit_test(parts_of_blosc_are_those_of_the_whole),
+        cmocka_unit_test(a_part_of_blosc_leaves_the_other_blocks_alone),
         cmocka_unit_test(checksums_are_the_writers),
         cmocka_unit_test(bombs_are_refused_before_memory_is_taken),
         cmocka_unit_test(names_are_checked),
