@@ -138,22 +138,26 @@ static bool encode_block(const clm_array *a, const int64_t index[], const void *
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
     int64_t n = clm_strides(a->info.ndim, clip, stride);
     size_t bytes = (size_t)n * a->size, header = 4 + 4 * (size_t)a->info.ndim;
+    bool swap = !clm_host_is_big() && a->unit > 1;
     const unsigned char *p = data;
-    if (!clm_host_is_big() && a->unit > 1) {
-        if (!clm_buf_reserve(&s->pad, bytes, err)) return false;
-        clm_copy_block(1, &n, data, (const int64_t[]){1}, s->pad.data, (const int64_t[]){1}, a->size, a->unit,
-                       true);
-        p = s->pad.data;
+    if (swap || !self->chain.n) { /* behind room for the header */
+        if (!clm_buf_reserve(&s->pad, header + bytes, err)) return false;
+        clm_copy_block(1, &n, data, (const int64_t[]){1}, s->pad.data + header, (const int64_t[]){1}, a->size,
+                       a->unit, swap);
+        p = s->pad.data + header;
     }
-    if (!clm_chain_encode(&self->chain, p, bytes, s, &p, &bytes, err)) return false;
-    if (!clm_buf_reserve(&s->file, header + bytes, err)) return false;
-    unsigned char *h = s->file.data;
+    if (self->chain.n) {
+        if (!clm_chain_encode(&self->chain, p, bytes, s, &p, &bytes, err) ||
+            !clm_buf_reserve(&s->pad, header + bytes, err))
+            return false;
+        memcpy(s->pad.data + header, p, bytes);
+    }
+    unsigned char *h = s->pad.data;
     memset(h, 0, 4);
     h[3] = (unsigned char)a->info.ndim;
     for (int d = 0; d < a->info.ndim; d++)
         for (int b = 0; b < 4; b++)
             h[4 + 4 * (a->info.ndim - 1 - d) + b] = (unsigned char)((uint64_t)clip[d] >> (24 - 8 * b));
-    memcpy(h + header, p, bytes);
     *out = h;
     *out_n = header + bytes;
     return true;

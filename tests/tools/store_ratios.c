@@ -1,7 +1,8 @@
 /* store_ratios FOLDER: what reading and writing chunks costs beside the codec alone, and what a second thread adds,
- * in one run. uint16 voxels as a microscope gives them: smooth structure, counting noise. The codec's seconds are of
- * the same chunks in memory; the store's include files, checks and copies. CPU seconds of the thread for the first,
- * wall seconds for threads.
+ * in one run. uint16 voxels as a microscope gives them: smooth structure, counting noise. "memory": a chunk cut from a
+ * volume, swapped where the format wants it, encoded; and decoded, swapped and laid into a volume. "files": one chunk's
+ * voxels to its file and back. CPU seconds of the thread for these, the sum over the chunks of each one's least of five;
+ * wall seconds for threads, the least of nine.
  * store_ratios read ARRAY z,y,x SIDE THREADS: least CPU and wall seconds of five readings of a cube, and the
  * process's peak memory beyond what it is read into, MB.
  * store_ratios write ARRAY FOLDER THREADS: the same of writing the array's voxels again, as Zarr v3 in its chunks. */
@@ -11,6 +12,7 @@
 #include "collimate/base/rng.h"
 #include "collimate/store/array.h"
 #include "collimate/store/codec.h"
+#include "collimate/store/format.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -31,78 +33,144 @@ static double read_threads(const clm_array *a, void *to, int threads, clm_err *e
 
 static double least(double a, double b) { return a < b ? a : b; }
 
-/* encode and decode seconds of all chunks, the codec alone */
-static bool codec_alone(const char *name, const uint16_t *chunks, int64_t voxels, int64_t n, double out[2],
-                        clm_err *err) {
+/* What is measured: an array, the same voxels as a volume and chunk after chunk, and each chunk's least seconds of
+ * encoding and decoding by each of the ways. */
+enum { ALONE, MEMORY, FILES, WAYS, CHUNKS = 64, AGAIN = 5, AGAIN_THREADS = 9 };
+typedef struct bench {
+    const char *name, *codec;
+    clm_format format;
+    clm_array *a;
+    const uint16_t *volume;
+    uint16_t *chunks, *back, *to; /* back: a chunk; to: a volume */
+    int64_t side, voxels, n;
+    double s[WAYS][CHUNKS][2];
+} bench;
+
+static void took(bench *b, int way, int64_t k, int step, double since) {
+    b->s[way][k][step] = least(b->s[way][k][step], clm_clock_thread_s() - since);
+}
+
+static void chunk_at(const bench *b, int64_t k, int64_t at[3]) {
+    int64_t grid = SIDE / b->side;
+    at[0] = k / (grid * grid), at[1] = k / grid % grid, at[2] = k % grid;
+}
+
+static size_t corner(const bench *b, const int64_t at[3]) {
+    return (size_t)(((at[0] * SIDE + at[1]) * SIDE + at[2]) * b->side);
+}
+
+/* the codec alone, of the bytes as the format stores them */
+static bool codec_alone(bench *b, clm_err *err) {
     clm_codec c;
-    clm_buf coded = {0}, plain = {0};
-    size_t bytes = (size_t)voxels * 2, made;
-    out[0] = out[1] = 0;
-    bool ok = clm_codec_named(name, -1, CLM_U16, &c, err) && clm_buf_reserve(&plain, bytes, err);
-    for (int64_t k = 0; ok && k < n; k++) {
+    clm_buf coded = {0};
+    size_t bytes = (size_t)b->voxels * 2, made;
+    bool ok = clm_codec_named(b->codec, -1, CLM_U16, &c, err);
+    for (int64_t k = 0; ok && k < b->n; k++) {
+        uint16_t *chunk = b->chunks + k * b->voxels;
+        if (b->format == CLM_FORMAT_N5) clm_swap_bytes(chunk, 2, b->voxels);
         double t = clm_clock_thread_s();
-        ok = clm_codec_encode(&c, chunks + k * voxels, bytes, &coded, err);
-        out[0] += clm_clock_thread_s() - t;
+        ok = clm_codec_encode(&c, chunk, bytes, &coded, err);
+        took(b, ALONE, k, 0, t);
         t = clm_clock_thread_s();
-        ok = ok && clm_codec_decode(&c, coded.data, coded.n, plain.data, bytes, &made, err);
-        out[1] += clm_clock_thread_s() - t;
+        ok = ok && clm_codec_decode(&c, coded.data, coded.n, b->back, bytes, &made, err);
+        took(b, ALONE, k, 1, t);
+        if (b->format == CLM_FORMAT_N5) clm_swap_bytes(chunk, 2, b->voxels);
     }
     clm_buf_free(&coded);
-    clm_buf_free(&plain);
     return ok;
 }
 
-static bool through_store(clm_array *a, const uint16_t *chunks, int64_t voxels, int64_t n, double out[2],
-                          clm_err *err) {
-    int64_t grid[CLM_DIMS_MAX], lo[3], hi[3], at[3];
-    (void)clm_array_chunk_grid(a, grid);
-    void *back = clm_heap_new((size_t)voxels, 2, err);
-    bool ok = back != NULL;
-    out[0] = out[1] = 0;
-    for (int64_t k = 0; ok && k < n; k++) {
-        at[0] = k / (grid[1] * grid[2]), at[1] = k / grid[2] % grid[1], at[2] = k % grid[2];
-        clm_array_chunk_box(a, at, lo, hi);
+static bool in_memory(bench *b, clm_err *err) {
+    const int64_t extent[3] = {b->side, b->side, b->side}, packed[3] = {b->side * b->side, b->side, 1},
+                  of_volume[3] = {SIDE * SIDE, SIDE, 1};
+    const clm_array_ops *ops = b->a->ops;
+    clm_scratch s = {0};
+    clm_buf file = {0};
+    clm_want all = {.hi = {b->side, b->side, b->side}};
+    const unsigned char *bytes;
+    bool ok = clm_buf_reserve(&s.given, (size_t)b->voxels * 2, err);
+    for (int64_t k = 0; ok && k < b->n; k++) {
+        int64_t at[3];
+        chunk_at(b, k, at);
         double t = clm_clock_thread_s();
-        ok = clm_array_put_chunk(a, at, chunks + k * voxels, err);
-        out[0] += clm_clock_thread_s() - t;
+        clm_copy_block(3, extent, b->volume + corner(b, at), of_volume, s.given.data, packed, 2, 2, false);
+        ok = ops->encode(b->a, at, s.given.data, &s, &bytes, &file.n, err);
+        took(b, MEMORY, k, 0, t);
+        ok = ok && clm_buf_reserve(&file, file.n, err);
+        if (ok) memcpy(file.data, bytes, file.n);
         t = clm_clock_thread_s();
-        ok = ok && clm_array_read(a, lo, hi, back, err);
-        out[1] += clm_clock_thread_s() - t;
-        if (ok && memcmp(back, chunks + k * voxels, (size_t)voxels * 2) != 0)
+        clm_chunk c = {0};
+        ok = ok && ops->decode(b->a, at, file.data, file.n, &s, &all, &c, err);
+        if (ok) clm_copy_block(3, extent, c.data, c.stride, b->to + corner(b, at), of_volume, 2, 2, c.swap);
+        took(b, MEMORY, k, 1, t);
+    }
+    clm_buf_free(&file);
+    clm_scratch_free(&s);
+    return ok && (memcmp(b->to, b->volume, (size_t)SIDE * SIDE * SIDE * 2) == 0 ||
+                  clm_fail(err, CLM_E_FORMAT, "decoded other voxels than were encoded"));
+}
+
+static bool through_files(bench *b, clm_err *err) {
+    bool ok = true;
+    for (int64_t k = 0; ok && k < b->n; k++) {
+        const uint16_t *chunk = b->chunks + k * b->voxels;
+        int64_t at[3], lo[3], hi[3];
+        chunk_at(b, k, at);
+        clm_array_chunk_box(b->a, at, lo, hi);
+        double t = clm_clock_thread_s();
+        ok = clm_array_put_chunk(b->a, at, chunk, err);
+        took(b, FILES, k, 0, t);
+        t = clm_clock_thread_s();
+        ok = ok && clm_array_read(b->a, lo, hi, b->back, err);
+        took(b, FILES, k, 1, t);
+        if (ok && memcmp(b->back, chunk, (size_t)b->voxels * 2) != 0)
             ok = clm_fail(err, CLM_E_FORMAT, "read other voxels than were written");
     }
-    clm_heap_free(back);
     return ok;
 }
 
-static bool one(const char *folder, const char *codec, int64_t side, const uint16_t *chunks, void *to,
-                clm_err *err) {
+static void print(const bench *b, const double wall[2]) {
+    double sum[WAYS][2] = {{0}}, mb = SIDE * SIDE * SIDE * 2e-6;
+    for (int way = 0; way < WAYS; way++)
+        for (int64_t k = 0; k < b->n; k++)
+            for (int i = 0; i < 2; i++) sum[way][i] += b->s[way][k][i];
+    printf("%-11s %3d^3", b->name, (int)b->side);
+    for (int i = 0; i < 2; i++)
+        printf("   %s %6.1f MB/s alone, memory %.2f, files %.2f", i ? "decode" : "encode", mb / sum[ALONE][i],
+               sum[ALONE][i] / sum[MEMORY][i], sum[ALONE][i] / sum[FILES][i]);
+    printf("   2 threads x%.2f\n", wall[0] / wall[1]);
+}
+
+static bool one(const char *folder, bench *b, clm_err *err) {
     char path[CLM_PATH_MAX];
-    clm_array *a = NULL;
-    clm_array_spec spec = {.ndim = 3, .dtype = CLM_U16, .codec = codec};
-    int64_t voxels = side * side * side, n = (int64_t)SIDE * SIDE * SIDE / voxels;
-    double alone[2] = {1e9, 1e9}, store[2] = {1e9, 1e9}, wall[2] = {1e9, 1e9}, t[2] = {1e9, 1e9};
-    for (int d = 0; d < 3; d++) spec.shape[d] = SIDE, spec.chunk[d] = side;
-    bool ok = clm_path_format(path, err, "%s/%s-%d.zarr", folder, codec, (int)side);
-    for (int k = 0; ok && k < 5; k++) { /* the least of five: others use this machine, too */
-        clm_array_close(a);
-        a = NULL; /* new files each time: replacing also frees the old ones */
-        ok = clm_folder_remove(path, err) && clm_array_create(path, &spec, &a, err) &&
-             codec_alone(codec, chunks, voxels, n, t, err);
-        for (int i = 0; i < 2; i++) alone[i] = least(alone[i], t[i]);
-        ok = ok && through_store(a, chunks, voxels, n, t, err);
-        for (int i = 0; i < 2; i++) store[i] = least(store[i], t[i]);
-        for (int i = 0; ok && i < 2; i++) wall[i] = least(wall[i], read_threads(a, to, i + 1, err));
-        ok = ok && err->code == CLM_OK;
+    clm_array_spec spec = {.format = b->format, .ndim = 3, .dtype = CLM_U16, .codec = b->codec};
+    double wall[2] = {1e9, 1e9};
+    b->voxels = b->side * b->side * b->side;
+    b->n = (int64_t)SIDE * SIDE * SIDE / b->voxels;
+    for (int d = 0; d < 3; d++) spec.shape[d] = SIDE, spec.chunk[d] = b->side;
+    for (int64_t k = 0; k < b->n * WAYS * 2; k++) b->s[k / 2 / b->n][k / 2 % b->n][k % 2] = 1e9;
+    for (int64_t k = 0; k < b->n; k++) {
+        const int64_t extent[3] = {b->side, b->side, b->side}, of_volume[3] = {SIDE * SIDE, SIDE, 1};
+        int64_t at[3], packed[3];
+        (void)clm_strides(3, extent, packed);
+        chunk_at(b, k, at);
+        clm_copy_block(3, extent, b->volume + corner(b, at), of_volume, b->chunks + k * b->voxels, packed, 2,
+                       2, false);
     }
-    double mb = (double)n * (double)voxels * 2e-6;
-    if (ok)
-        printf(
-            "%-6s %3d^3  write %7.1f MB/s, %.2f of the codec   read %7.1f MB/s, %.2f of the codec   2 threads x%.2f\n",
-            codec, (int)side, mb / store[0], alone[0] / store[0], mb / store[1], alone[1] / store[1],
-            wall[0] / wall[1]);
-    clm_array_close(a);
-    return ok;
+    bool ok = clm_path_format(path, err, "%s/%s-%d.array", folder, b->name, (int)b->side);
+    for (int k = 0; ok && k < AGAIN; k++) {
+        clm_array_close(b->a);
+        b->a = NULL; /* new files each time: replacing also frees the old ones */
+        ok = clm_folder_remove(path, err) && clm_array_create(path, &spec, &b->a, err) &&
+             codec_alone(b, err) && in_memory(b, err) && through_files(b, err);
+    }
+    for (int k = 0; ok && k < AGAIN_THREADS; k++)
+        for (int i = 0; i < 2; i++) wall[i] = least(wall[i], read_threads(b->a, b->to, i + 1, err));
+    ok = ok && err->code == CLM_OK;
+    if (ok) print(b, wall);
+    clm_array_close(b->a);
+    b->a = NULL;
+    return ok && clm_folder_remove(path, err);
 }
 
 static double cpu_s(void) {
@@ -225,24 +293,32 @@ static bool write_array(char **argv, clm_err *err) {
 }
 
 static bool ratios(const char *folder, clm_err *err) {
-    static const char *const codecs[] = {"blosc", "zstd", "gzip"};
+    static bench kinds[] = {{.name = "zarr blosc", .codec = "blosc"},
+                            {.name = "zarr zstd", .codec = "zstd"},
+                            {.name = "zarr gzip", .codec = "gzip"},
+                            {.name = "n5 blosc", .codec = "blosc", .format = CLM_FORMAT_N5},
+                            {.name = "n5 gzip", .codec = "gzip", .format = CLM_FORMAT_N5}};
     int64_t n = (int64_t)SIDE * SIDE * SIDE;
-    uint16_t *voxels = clm_heap_new((size_t)n, 2, err), *to = clm_heap_new((size_t)n, 2, err);
-    bool ok = voxels && to;
-    for (int64_t i = 0; ok && i < n; i++) {
+    uint16_t *voxels = clm_heap_new((size_t)n * 4, 2, err), *chunks = voxels + n, *back = chunks + n,
+             *to = back + n;
+    for (int64_t i = 0; voxels && i < n; i++) {
         uint64_t r = clm_rng_bits(7, 1, (uint64_t)i);
         voxels[i] = (uint16_t)(200 + (i / 64 % 97) * (i / 16384 % 31) / 4 + (int64_t)(r % 24 + r / 64 % 24));
     }
-    for (int c = 0; ok && c < 3; c++)
-        for (int64_t side = 64; ok && side <= 128; side *= 2)
-            ok = one(folder, codecs[c], side, voxels, to, err);
+    bool ok = voxels != NULL;
+    for (size_t c = 0; ok && c < sizeof kinds / sizeof kinds[0]; c++)
+        for (int64_t side = 64; ok && side <= 128; side *= 2) {
+            bench *b = &kinds[c];
+            b->volume = voxels, b->chunks = chunks, b->back = back, b->to = to, b->side = side;
+            ok = one(folder, b, err);
+        }
     clm_heap_free(voxels);
-    clm_heap_free(to);
     return ok;
 }
 
 int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
+    clm_heap_setup();
     bool ok = argc == 2                                    ? ratios(argv[1], &err)
               : argc == 6 && strcmp(argv[1], "read") == 0  ? read_cube(argv, &err)
               : argc == 5 && strcmp(argv[1], "write") == 0 ? write_array(argv, &err)
