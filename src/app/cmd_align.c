@@ -97,6 +97,7 @@ static void on_outcome(void *run, const clm_outcome *o) { clm_tally_add(((align 
 static void on_spent(void *run, int stage, int64_t index) {
     char path[CLM_PATH_MAX];
     clm_err err = CLM_ERR_NONE;
+    if (clm_job_spill_stays(((align *)run)->run, stage, index)) return;
     bool gone =
         clm_run_spill_path(((align *)run)->run, stage, index, path, &err) && clm_file_remove(path, &err);
     if (!gone) clm_log(CLM_LOG_STEP, "%s", err.text); /* it costs space, nothing else */

@@ -340,27 +340,31 @@ bool clm_evaluate_prepare(clm_evaluate *e, clm_err *err) {
     return clm_folder_make(e->spec.folder, err) && (!e->spec.maps || clm_evaluate_maps_create(e, err));
 }
 
-bool clm_evaluate_stage_begin(clm_evaluate *e, int stage, clm_err *err) {
+/* what the images take, of the stage that found it */
+static bool open_ranges(clm_evaluate *e, clm_err *err) {
     double found[CLM_SETS][CLM_PARTS];
     clm_spill s;
     clm_arena *a = NULL;
-    bool ok = true;
+    bool ok = clm_arena_open((size_t)1 << 20, &a, err) &&
+              clm_evaluate_get(e, CLM_EVALUATE_RANGE_END, 0, a, &s, err) &&
+              clm_bytes_of(&s, "found", found, sizeof found, err);
+    for (int k = 0; ok && k < 2; k++) {
+        e->range[k][0] = found[k][0];
+        e->range[k][1] = found[k][1] > found[k][0] ? found[k][1] : found[k][0] + 1.0;
+        if (!isfinite(found[k][0]))
+            ok = clm_fail(err, CLM_E_NODATA, "the %s image has no finite values", k ? "moving" : "fixed");
+    }
+    clm_arena_close(a);
+    return ok;
+}
+
+bool clm_evaluate_stage_begin(clm_evaluate *e, int stage, clm_err *err) {
     switch (e->kind[stage]) {
     case CLM_EVALUATE_RANGE_FINE: return clm_evaluate_picks(e, CLM_EVALUATE_RANGE_PICK, err);
     case CLM_EVALUATE_FIELD_FINE: return clm_evaluate_picks(e, CLM_EVALUATE_FIELD_PICK, err);
-    case CLM_EVALUATE_IMAGES:
-        ok = clm_arena_open((size_t)1 << 20, &a, err) &&
-             clm_evaluate_get(e, CLM_EVALUATE_RANGE_END, 0, a, &s, err) &&
-             clm_bytes_of(&s, "found", found, sizeof found, err);
-        for (int k = 0; ok && k < 2; k++) {
-            e->range[k][0] = found[k][0];
-            e->range[k][1] = found[k][1] > found[k][0] ? found[k][1] : found[k][0] + 1.0;
-            if (!isfinite(found[k][0]))
-                ok = clm_fail(err, CLM_E_NODATA, "the %s image has no finite values", k ? "moving" : "fixed");
-        }
-        clm_arena_close(a);
-        return ok && clm_evaluate_maps_open(e, err);
+    case CLM_EVALUATE_IMAGES: return open_ranges(e, err) && clm_evaluate_maps_open(e, err);
     case CLM_EVALUATE_FIELD: return clm_evaluate_maps_open(e, err);
+    case CLM_EVALUATE_FINISH: return !e->has_images || open_ranges(e, err); /* a launch may begin here */
     default: return true;
     }
 }

@@ -7,12 +7,21 @@
 
 #define SAMPLE 64 /* blocks asked at most, evenly spread: their spills are read whole */
 
+static int64_t asked_of(int64_t n) { return n < SAMPLE ? n : SAMPLE; }
+
+bool clm_job_spill_stays(const clm_run *run, int stage, int64_t index) {
+    if (run->kind[stage] != CLM_JOB_DEFORM || clm_run_stage_of(run, CLM_JOB_STIFFNESS, run->part[stage]) < 0)
+        return false;
+    int64_t n = run->stage[stage].n, asked = asked_of(n), i = clm_div_up(index * asked, n);
+    return i < asked && i * n / asked == index;
+}
+
 bool clm_job_stiffness(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
                        clm_err *err) {
     int stage = clm_run_stage_of(run, CLM_JOB_DEFORM, run->part[task->stage]);
     const clm_deform_params usual = CLM_DEFORM_DEFAULTS;
     clm_deform_evidence sum = {0};
-    int64_t n = run->stage[stage].n, asked = n < SAMPLE ? n : SAMPLE;
+    int64_t n = run->stage[stage].n, asked = asked_of(n);
     for (int64_t i = 0; i < asked; i++) {
         clm_mark m = clm_arena_mark(w->temp);
         clm_spill spill;

@@ -243,12 +243,12 @@ bool clm_landmarks_write(const clm_work *w, const clm_landmark_fit *f, const clm
         return clm_transform_out_finish(&out, NULL, err);
     }
     if (!lay(marks, l, &out, err)) return false;
-    if (!put_field(w, f, &out, written, err) || !clm_transform_out_finish(&out, NULL, err)) {
-        clm_err none = CLM_ERR_NONE;
-        if (!clm_folder_remove(path, &none)) return clm_err_in(err, "left half-written");
-        return false;
-    }
     memcpy(written->shape, out.spec.shape, sizeof written->shape);
     memcpy(written->spacing_um, out.spec.spacing_um, sizeof written->spacing_um);
-    return measure_points(w, f, marks, path, written, err);
+    if (put_field(w, f, &out, written, err) && clm_transform_out_finish(&out, NULL, err) &&
+        measure_points(w, f, marks, path, written, err))
+        return true;
+    clm_err none = CLM_ERR_NONE;
+    if (!clm_folder_remove(path, &none)) return clm_err_in(err, "left half-written");
+    return false;
 }

@@ -15,12 +15,17 @@ static bool read_in(const char *path, const char *name, clm_json **out, clm_err 
     return clm_path_join(file, path, name, err) && clm_json_read(file, out, err);
 }
 
-clm_node_kind clm_node_kind_of(const char *path) {
+/* What cannot be read is told by who opens it then; but a failure that passes must not make an array of a group. */
+static bool read_again(const char *path, const char *name, clm_json **out) {
     clm_err ignored = CLM_ERR_NONE;
+    return read_in(path, name, out, &ignored) || read_in(path, name, out, &ignored);
+}
+
+clm_node_kind clm_node_kind_of(const char *path) {
     clm_json *v = NULL;
     if (has_file(path, "zarr.json")) {
         const char *type =
-            read_in(path, "zarr.json", &v, &ignored) ? clm_json_text(clm_json_get(v, "node_type")) : NULL;
+            read_again(path, "zarr.json", &v) ? clm_json_text(clm_json_get(v, "node_type")) : NULL;
         bool group = type && strcmp(type, "group") == 0;
         clm_json_free(v);
         return group ? CLM_NODE_ZARR3_GROUP : CLM_NODE_ZARR3_ARRAY;
@@ -28,7 +33,7 @@ clm_node_kind clm_node_kind_of(const char *path) {
     if (has_file(path, ".zarray")) return CLM_NODE_ZARR2_ARRAY;
     if (has_file(path, ".zgroup")) return CLM_NODE_ZARR2_GROUP;
     if (has_file(path, "attributes.json")) {
-        bool group = read_in(path, "attributes.json", &v, &ignored) && !clm_json_get(v, "dimensions");
+        bool group = read_again(path, "attributes.json", &v) && !clm_json_get(v, "dimensions");
         clm_json_free(v);
         return group ? CLM_NODE_N5_GROUP : CLM_NODE_N5_ARRAY;
     }

@@ -14,6 +14,10 @@ CLM_MUST bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task 
  *  itself, or a late second try of it, can neither make nor undo the mark. */
 CLM_MUST bool clm_job_failed(const clm_run *run, const clm_task *task, const clm_err *why, clm_err *err);
 
+/** Does a later stage still read what this task left once every FOLLOWS task that needs it is done (on_spent)?
+ *  True for the blocks that tell how stiff the next pass is to be; they go with the run's last word. */
+bool clm_job_spill_stays(const clm_run *run, int stage, int64_t index);
+
 /** How the figures of a stage's tasks are told in one number. */
 typedef enum clm_figure_how {
     CLM_FIGURE_SUM,

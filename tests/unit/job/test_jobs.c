@@ -34,6 +34,38 @@ static void any_order_and_any_repetition_give_the_same(void **state) {
     close_run(other, d);
 }
 
+/* what no follower needs any more is removed while the run goes on: no later stage misses it */
+static void nothing_misses_what_is_spent(void **state) {
+    (void)state;
+    clm_config *c, *d;
+    clm_run *run = open_run("spared", &c), *other = open_run("spent", &d);
+    int last = run->plan.n_stages - 1;
+    clm_arena *a = NULL;
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    int64_t n, m, gone = 0, stayed = 0;
+    run_stages(run, 0, last, false);
+    for (int s = 0; s <= last; s++) {
+        run_stages(other, s, s, false);
+        for (int64_t i = 0; other->stage[s].start == CLM_STAGE_FOLLOWS && i < other->stage[s - 1].n; i++) {
+            if (clm_job_spill_stays(other, s - 1, i)) {
+                stayed++;
+                continue;
+            }
+            assert_ok(clm_run_spill_path(other, s - 1, i, path, &err) && clm_file_remove(path, &err), err);
+            gone++;
+        }
+    }
+    assert_true(gone > 0 && stayed > 0);
+    assert_ok(clm_arena_open((size_t)64 << 20, &a, &err), err);
+    float *u = read_field(run, a, &n), *v = read_field(other, a, &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(u, v, (size_t)n * sizeof(float));
+    clm_arena_close(a);
+    close_run(run, c);
+    close_run(other, d);
+}
+
 /* mean distance of the run's transform from the truth, um */
 static double mean_error(clm_run *run) {
     clm_err err = CLM_ERR_NONE;
@@ -336,6 +368,7 @@ static void the_folder_of_another_plan_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(any_order_and_any_repetition_give_the_same),
+                                       cmocka_unit_test(nothing_misses_what_is_spent),
                                        cmocka_unit_test(the_warp_is_found),
                                        cmocka_unit_test(a_failed_block_fades_into_its_surroundings),
                                        cmocka_unit_test(another_modality_is_aligned),
