@@ -101,12 +101,15 @@ static bool factors(const clm_json *group, const clm_json *dataset, const char *
     return positive(f, "downsamplingFactors", err);
 }
 
-/* affineTransform: three rows of x y z and a shift, applied last, in the unit of pixelResolution */
+/* affineTransform: three rows of x y z and a shift, as rows (n5-viewer, n5-universe) or one list; applied last, in the
+ * unit of pixelResolution */
 static bool move(const clm_json *rows, const double um[3], clm_scale *l, clm_err *err) {
     double m[12];
     if (!rows || clm_json_kind_of(rows) == CLM_JSON_NULL) return true;
-    if (!clm_json_numbers(rows, 12, m))
-        return clm_fail(err, CLM_E_FORMAT, "affineTransform: want 12 numbers");
+    bool nested = clm_json_size(rows) == 3;
+    for (int r = 0; nested && r < 3; r++) nested = clm_json_numbers(clm_json_at(rows, r), 4, m + 4 * r);
+    if (!nested && !clm_json_numbers(rows, 12, m))
+        return clm_fail(err, CLM_E_FORMAT, "affineTransform: want 3 rows of 4 numbers");
     for (int r = 0; r < 3; r++) {
         double along = m[4 * r + r];
         for (int k = 0; k < 3; k++)
@@ -146,7 +149,7 @@ bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char 
     if (!r) r = either(group, dataset, "res");
     if (!o) o = either(group, dataset, "off");
     bool explicit_offset = r && o && xyz(o, offset);
-    if (p && !explicit_offset) return viewer(p, clm_json_get(dataset, "affineTransform"), f, out, k, err);
+    if (p && !explicit_offset) return viewer(p, either(group, dataset, "affineTransform"), f, out, k, err);
     if (!r) { /* factors only, for whoever gives the spacing */
         memcpy(out->level[k].spacing, f, sizeof f);
         return true;

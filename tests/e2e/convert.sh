@@ -32,6 +32,20 @@ expect 0 '' "$COLLIMATE" convert -q --no-pyramid --region 3:4,0:5,2:9 $in part.n
 expect 0 '' "$COLLIMATE" info part.nrrd
 contains stdout 'shape +1 x 5 x 7'
 
+# what n5-viewer (N5SingleScaleMetadataParser: base resolution and factors of each level), Neuroglancer (datasource/n5:
+# axes, resolution, units, factors of the group, s0 s1 ... below it) and n5-java look for, to the letter
+attributes() { tr -d ' \n' <"$1/attributes.json"; }
+level() { echo "{\"pixelResolution\":{\"unit\":\"um\",\"dimensions\":[0.8,0.8,1]},\"downsamplingFactors\":[$1],\"dimensions\":[$2],\
+\"blockSize\":[$3],\"dataType\":\"uint16\",\"compression\":{\"type\":\"gzip\",\"level\":6,\"useZlib\":false}}"; }
+[ "$(attributes a.n5)" = '{"n5":"2.0.0","axes":["x","y","z"],"units":["um","um","um"],"resolution":[0.8,0.8,1],'\
+'"downsamplingFactors":[[1,1,1],[2,2,2],[4,4,4]]}' ] || fail "a.n5: $(attributes a.n5)"
+[ "$(attributes a.n5/s0)" = "$(level 1,1,1 224,192,128 128,128,128)" ] || fail "a.n5/s0: $(attributes a.n5/s0)"
+[ "$(attributes a.n5/s2)" = "$(level 4,4,4 56,48,32 128,128,128)" ] || fail "a.n5/s2: $(attributes a.n5/s2)"
+# a place of its own is told as COSEM does, which n5-universe looks for first
+expect 0 '' "$COLLIMATE" convert -q --no-pyramid --origin 3,2,1 --codec zstd $in moved.n5
+contains moved.n5/s0/attributes.json '"translate": \[3, 2, 1\]'
+contains moved.n5/s0/attributes.json '"type": "zstd"'
+
 # bigstream's spelling, and only when asked for
 expect 0 '' "$COLLIMATE" convert -q --bigstream $in big.n5
 contains big.n5/s0/attributes.json '"pixelResolution": \['

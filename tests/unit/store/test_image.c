@@ -66,6 +66,17 @@ static void n5_dialects(void **state) {
         "\"pixelResolution\":{\"unit\":\"nm\",\"dimensions\":[100,200,300]},\"downsamplingFactors\":[2,2,2],"
         "\"affineTransform\":[2,0,0,1000,0,2,0,2000,0,0,1,3000]");
     check_level("f.n5/s1", 0, (const double[]){0.6, 0.8, 0.4}, (const double[]){3.15, 2.2, 1.1}, "n5-viewer");
+    /* the same as n5-viewer's manual and n5-universe write it, in rows, and on the group */
+    write_n5(
+        "f.n5/s3/attributes.json",
+        "\"pixelResolution\":{\"unit\":\"nm\",\"dimensions\":[100,200,300]},\"downsamplingFactors\":[2,2,2],"
+        "\"affineTransform\":[[2,0,0,1000],[0,2,0,2000],[0,0,1,3000]]");
+    check_level("f.n5/s3", 0, D3(0.6, 0.8, 0.4), D3(3.15, 2.2, 1.1), "n5-viewer");
+    write_text("h.n5/c0/attributes.json",
+               "{\"scales\":[[1,1,1]],\"pixelResolution\":{\"unit\":\"um\",\"dimensions\":[1,1,1]},"
+               "\"affineTransform\":[[1,0,0,0],[0,1.25,0,0],[0,0,0.5,3]]}");
+    write_n5("h.n5/c0/s0/attributes.json", "");
+    check_level("h.n5/c0", 0, D3(0.5, 1.25, 1), D3(3, 0, 0), "n5-viewer");
     write_n5("b.n5/g/s0/attributes.json", "\"pixelResolution\":[1,2,3]");
     write_n5("b.n5/g/s1/attributes.json", "\"pixelResolution\":[1,2,3],\"downsamplingFactors\":[4,2,1]");
     check_level("b.n5/g", 0, D3(3, 2, 1), D3(0, 0, 0), "n5-viewer");
