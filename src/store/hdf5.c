@@ -56,7 +56,11 @@ static bool h5_fail(clm_err *err, clm_code code, const char *what) {
     char text[120] = "";
     (void)H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_first, text);
     (void)H5Eclear2(H5E_DEFAULT);
-    return clm_fail(err, code, "HDF5: %s%s%s", what, text[0] ? ": " : "", text);
+    const char *later =
+        strstr(text, "version number")
+            ? "; a later HDF5 wrote it: write it anew in the format of 1.10 (h5py: libver=\"v110\")"
+            : "";
+    return clm_fail(err, code, "HDF5: %s%s%s%s", what, text[0] ? ": " : "", text, later);
 }
 
 /* The library's own reading: what is not chunked, and filters that are left to it. */
@@ -76,6 +80,7 @@ static bool load_box(const clm_array *a, const int64_t index[], clm_scratch *s, 
         into = s->file.data;
     }
     out->data = into;
+    out->swap = a->unit != a->size && f->swap; /* complex */
     clm_hdf5_lock();
     hid_t from = H5Dget_space(f->data),
           to = a->info.ndim ? H5Screate_simple(a->info.ndim, count, NULL) : H5Screate(H5S_SCALAR);
@@ -144,11 +149,12 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
     if (!fetch(a, index, bytes * 2 + 65536, s, &n, &skipped, err)) return false;
     if (!n) return true;
     if (f->whole_edges && !inside) skipped = UINT32_MAX;
-    if (clm_hdf5_is_left_to_library(&f->filters) && !skipped)
-        return clm_hdf5_library_can(&f->filters, s->file.data, n, bytes, err) &&
+    const clm_hdf5_filters passed = clm_hdf5_passed(&f->filters, skipped);
+    if (clm_hdf5_is_left_to_library(&passed))
+        return clm_hdf5_library_can(&passed, s->file.data, n, bytes, err) &&
                load_box(a, index, s, w, out, err);
     out->swap = f->swap;
-    return clm_hdf5_chain(&f->filters, skipped, &chain, err) &&
+    return clm_hdf5_chain(&passed, &chain, err) &&
            clm_chain_decode(&chain, s->file.data, n, bytes, s,
                             inside && w->into_bytes == bytes ? w->into : NULL, &out->data, err);
 }
@@ -156,6 +162,27 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
 static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
 
 /* ---- types ---- */
+
+/* h5py's: a compound r, i. Read as stored, also by the library. */
+static bool is_complex(hid_t t, clm_dtype *type, bool *swap) {
+    hid_t part[2] = {-1, -1};
+    size_t size = H5Tget_size(t) / 2;
+    bool ok = H5Tget_class(t) == H5T_COMPOUND && H5Tget_nmembers(t) == 2 && (size == 4 || size == 8);
+    for (unsigned i = 0; ok && i < 2; i++) {
+        char *name = H5Tget_member_name(t, i);
+        part[i] = H5Tget_member_type(t, i);
+        ok = name && name[0] == "ri"[i] && !name[1] && part[i] > 0 && H5Tget_member_offset(t, i) == i * size;
+        (void)H5free_memory(name);
+    }
+    bool le = ok && H5Tequal(part[0], size == 4 ? H5T_IEEE_F32LE : H5T_IEEE_F64LE) > 0,
+         be = ok && H5Tequal(part[0], size == 4 ? H5T_IEEE_F32BE : H5T_IEEE_F64BE) > 0;
+    ok = ok && (le || be) && H5Tequal(part[0], part[1]) > 0;
+    for (int i = 0; i < 2; i++)
+        if (part[i] > 0) (void)H5Tclose(part[i]);
+    *type = size == 4 ? CLM_C64 : CLM_C128;
+    *swap = le == clm_host_is_big();
+    return ok;
+}
 
 /* Only numbers that fill their bytes in IEEE's or two's complement form: what we decode ourselves is not converted.
  * Booleans are h5py's: an enumeration FALSE, TRUE. */
@@ -179,6 +206,10 @@ static bool type_of(hid_t t, clm_dtype *type, hid_t *memory, bool *swap) {
         *type = plain[i].type;
         *memory = plain[i].native;
         *swap = le == clm_host_is_big() && clm_dtype_size(*type) > 1;
+        return true;
+    }
+    if (is_complex(t, type, swap)) {
+        *memory = H5Tcopy(t);
         return true;
     }
     char *first = NULL;
@@ -291,7 +322,7 @@ static bool layout_of(h5 *f, clm_array_info *i, clm_err *err) {
     if (list > 0) (void)H5Pclose(list);
     if (n > CLM_HDF5_FILTERS) return clm_fail(err, CLM_E_UNSUPPORTED, "HDF5: %d filters", n);
     if (!f->chunked || clm_hdf5_is_left_to_library(&f->filters)) return true;
-    if (!clm_hdf5_chain(&f->filters, 0, &chain, err)) return false;
+    if (!clm_hdf5_chain(&f->filters, &chain, err)) return false;
     clm_chain_describe(&chain, i->codec, sizeof i->codec);
     return true;
 }

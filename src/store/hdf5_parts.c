@@ -21,7 +21,14 @@ enum {
     ZSTD = 32015
 };
 
-bool clm_hdf5_chain(const clm_hdf5_filters *f, uint32_t skipped, clm_chain *out, clm_err *err) {
+clm_hdf5_filters clm_hdf5_passed(const clm_hdf5_filters *f, uint32_t skipped) {
+    clm_hdf5_filters out = {.n = 0};
+    for (int i = 0; i < f->n; i++)
+        if (!(skipped >> i & 1)) out.filter[out.n++] = f->filter[i];
+    return out;
+}
+
+bool clm_hdf5_chain(const clm_hdf5_filters *f, clm_chain *out, clm_err *err) {
     static const struct {
         int id;
         clm_codec_kind kind;
@@ -44,7 +51,7 @@ bool clm_hdf5_chain(const clm_hdf5_filters *f, uint32_t skipped, clm_chain *out,
             if (c.typesize < 1 || c.typesize > 16)
                 return clm_fail(err, CLM_E_FORMAT, "HDF5: shuffle of elements of %d bytes", c.typesize);
         }
-        if (!(skipped >> i & 1)) out->codec[out->n++] = c;
+        out->codec[out->n++] = c;
     }
     return true;
 }

@@ -1,3 +1,4 @@
+#include "collimate/base/text.h"
 #include "collimate/store/scale.h"
 
 #include <stdio.h>
@@ -7,18 +8,35 @@
 
 bool clm_unit_um(const char *unit, double *um) {
     static const struct {
-        const char *name;
+        const char *name, *symbol;
         double um;
-    } table[] = {{"um", 1},           {"micrometer", 1},   {"micrometre", 1},   {"micron", 1},
-                 {"microns", 1},      {"\xc2\xb5m", 1},    {"\xce\xbcm", 1},    {"\\u00B5m", 1},
-                 {"nm", 1e-3},        {"nanometer", 1e-3}, {"nanometre", 1e-3}, {"mm", 1e3},
-                 {"millimeter", 1e3}, {"millimetre", 1e3}, {"cm", 1e4},         {"centimeter", 1e4},
-                 {"centimetre", 1e4}, {"m", 1e6},          {"meter", 1e6},      {"metre", 1e6},
-                 {"angstrom", 1e-4},  {"A", 1e-4},         {"pm", 1e-6},        {"picometer", 1e-6},
-                 {"inch", 25400}};
-    for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (strcmp(unit, table[i].name) != 0) continue;
-        *um = table[i].um;
+    } prefix[] = {{"", "", 1e6},        {"micro", "u", 1},     {"nano", "n", 1e-3},   {"milli", "m", 1e3},
+                  {"centi", "c", 1e4},  {"pico", "p", 1e-6},   {"deci", "d", 1e5},    {"kilo", "k", 1e9},
+                  {"", "\xc2\xb5", 1},  {"", "\xce\xbc", 1},   {"", "\\u00B5", 1},    {"femto", "f", 1e-9},
+                  {"atto", "a", 1e-12}, {"zepto", "z", 1e-15}, {"yocto", "y", 1e-18}, {"deca", "da", 1e7},
+                  {"hecto", "h", 1e8},  {"mega", "M", 1e12},   {"giga", "G", 1e15},   {"tera", "T", 1e18},
+                  {"peta", "P", 1e21},  {"exa", "E", 1e24},    {"zetta", "Z", 1e27},  {"yotta", "Y", 1e30}},
+      other[] = {{"micron", "microns", 1},
+                 {"angstrom", "A", 1e-4},
+                 {"\xc3\x85", "\xe2\x84\xab", 1e-4},
+                 {"inch", "in", 25400},
+                 {"foot", "ft", 304800},
+                 {"yard", "yd", 914400},
+                 {"mile", "mi", 1609344e3},
+                 {"parsec", "pc", 3.0856775814913673e22}};
+    size_t n = strlen(unit);
+    for (size_t i = 0; i < sizeof other / sizeof other[0]; i++)
+        if (strcmp(unit, other[i].name) == 0 || strcmp(unit, other[i].symbol) == 0) {
+            *um = other[i].um;
+            return true;
+        }
+    bool whole = clm_text_ends(unit, "meter") || clm_text_ends(unit, "metre");
+    if (!whole && !clm_text_ends(unit, "m")) return false;
+    n -= whole ? 5 : 1;
+    for (size_t i = 0; i < sizeof prefix / sizeof prefix[0]; i++) {
+        const char *p = whole ? prefix[i].name : prefix[i].symbol;
+        if (strlen(p) != n || strncmp(unit, p, n) != 0) continue;
+        *um = prefix[i].um;
         return true;
     }
     return false;

@@ -220,6 +220,7 @@ def we_write(root, old):
                 if z5 and not v3 and "0.4" in what and "--codec" in options:
                     count("z5py (zarr)", reads, what, equal(z5.File(str(path), mode="r")["s0"][:], a))
                 check_models(path, v3, what)
+                check_viewers(path, a, what)
                 if not v3:
                     zarr2.append((str(path / "s0"), a, what))
             elif ext == "n5":
@@ -249,6 +250,22 @@ def check_models(path, v3, what):
         count("ome-zarr-models", "reads ours", f"{what}: {e}", False)
 
 
+def check_viewers(path, a, what):
+    """What ome-zarr-py, and napari's reader by it, make of the pyramid: voxels, axes, one unit of spacing."""
+    if module("ome_zarr"):
+        import logging
+        logging.getLogger("ome_zarr").setLevel(logging.ERROR)  # which tells that 0.4 is not 0.5
+        from ome_zarr.io import parse_url
+        from ome_zarr.reader import Reader
+        image = next(iter(Reader(parse_url(str(path)))()))
+        place = image.metadata["coordinateTransformations"][0]
+        count("ome-zarr-py", "reads ours", what, equal(image.data[0], a) and place[0]["scale"] == [1, 1, 1] and
+              [x["unit"] for x in image.metadata["axes"]] == ["micrometer"] * 3)
+    if module("napari_ome_zarr"):
+        layer = module("napari_ome_zarr").napari_get_reader(str(path))(str(path))[0]
+        count("napari-ome-zarr", "reads ours", what, equal(layer[0][0], a))
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         root = pathlib.Path(folder)
@@ -260,7 +277,7 @@ def main():
     same, total = (sum(row[i] for row in table.values()) for i in (0, 1))
     for (peer, direction), row in sorted(table.items()):
         print(f"{peer:22} {direction:16} {row[0]:4} of {row[1]:4} {'' if row[0] == row[1] else 'DIFFER'}")
-    for name in ("zarr", "tensorstore", "z5py", "h5py", "tifffile", "nibabel", "nrrd", "ome_zarr_models"):
+    for name in ("zarr", "tensorstore", "z5py", "h5py", "tifffile", "nibabel", "nrrd", "ome_zarr_models", "ome_zarr"):
         if not module(name):
             print(f"{name:22} not installed here")
     print(f"{same} of {total} arrays equal")

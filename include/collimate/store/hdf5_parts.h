@@ -19,10 +19,12 @@ typedef struct clm_hdf5_filters { /* in the order of writing */
     clm_hdf5_filter filter[CLM_HDF5_FILTERS];
 } clm_hdf5_filters;
 
-/** The chain that undoes all filters but those whose bit is set in `skipped`: deflate, shuffle, Fletcher-32, and of
+/** Those that a chunk has passed: without the filters whose bit is set in `skipped`. */
+clm_hdf5_filters clm_hdf5_passed(const clm_hdf5_filters *f, uint32_t skipped);
+/** The chain that undoes them: deflate, shuffle, Fletcher-32, and of
  *  the registered ones LZF, blosc, LZ4, zstd.
  *  Errors CLM_E_UNSUPPORTED another filter, by its number and name; CLM_E_FORMAT values that make no sense */
-CLM_MUST bool clm_hdf5_chain(const clm_hdf5_filters *f, uint32_t skipped, clm_chain *out, clm_err *err);
+CLM_MUST bool clm_hdf5_chain(const clm_hdf5_filters *f, clm_chain *out, clm_err *err);
 /** szip and scale-offset are undone by libhdf5, which trusts what the chunk and the values tell. */
 bool clm_hdf5_is_left_to_library(const clm_hdf5_filters *f);
 /** Whether it may be given this chunk: it would make exactly `bytes` of it and not read past its end. Fletcher-32
