@@ -24,6 +24,7 @@ typedef struct climb {
     const clm_work *scratch;
     clm_affine start, back; /* and its inverse */
     clm_refine_units units;
+    double radius;     /* of the fixed volume, micrometres */
     double unit_value; /* of the scaled intensities, for mean squares */
     double voxel_um, least_n;
     int64_t thin; /* every thin-th row is compared */
@@ -142,7 +143,8 @@ static void difference(const climb *c, const clm_affine *a, const clm_affine *b,
 }
 
 /** Directions in which a model may move: basis[k] is a change of the twelve parameters. Returns how many.
- *  Rotations turn about where the centre of the fixed volume lies now. */
+ *  Rotations turn about where the centre of the fixed volume lies now; they and the scale are told in micrometres at
+ *  the radius, so that all unknowns have like size. */
 static int directions(const climb *c, clm_model model, double basis[12][12]) {
     memset(basis, 0, 144 * sizeof(double));
     if (model == CLM_MODEL_AFFINE) {
@@ -153,7 +155,7 @@ static int directions(const climb *c, clm_model model, double basis[12][12]) {
     if (model == CLM_MODEL_TRANSLATION) return 3;
     for (int j = 0; j < 3; j++) {
         double v[3];
-        for (int i = 0; i < 3; i++) v[i] = c->at.m[i][j] * c->units.reach[j];
+        for (int i = 0; i < 3; i++) v[i] = c->at.m[i][j] * c->units.reach[j] / c->radius;
         for (int k = 0; k < 3; k++) { /* unit vector k times v */
             int a = (k + 1) % 3, b = (k + 2) % 3;
             basis[3 + k][4 * a + j] = -v[b];
@@ -178,17 +180,18 @@ static clm_affine moved(const climb *c, clm_model model, const double *q) {
         }
         return t;
     }
-    double angle = 0, scale = model == CLM_MODEL_SIMILARITY ? exp(q[6]) : 1, middle[3];
+    double scale = model == CLM_MODEL_SIMILARITY ? exp(q[6] / c->radius) : 1, middle[3];
     clm_affine turn = CLM_AFFINE_IDENTITY;
     if (model != CLM_MODEL_TRANSLATION) {
-        angle = sqrt(q[3] * q[3] + q[4] * q[4] + q[5] * q[5]);
+        const double r[3] = {q[3] / c->radius, q[4] / c->radius, q[5] / c->radius};
+        double angle = sqrt(r[0] * r[0] + r[1] * r[1] + r[2] * r[2]);
         /* Rodrigues; the series where the quotients would be 0 / 0 */
         double a = angle > 1e-8 ? sin(angle) / angle : 1,
                b = angle > 1e-8 ? (1 - cos(angle)) / (angle * angle) : .5;
         for (int i = 0; i < 3; i++)
             for (int j = 0; j < 3; j++) {
-                double cross = i == j ? 0 : (j == (i + 2) % 3 ? 1 : -1) * q[3 + (3 - i - j)];
-                turn.m[i][j] = (i == j ? 1 - b * angle * angle : 0) + b * q[3 + i] * q[3 + j] + a * cross;
+                double cross = i == j ? 0 : (j == (i + 2) % 3 ? 1 : -1) * r[3 - i - j];
+                turn.m[i][j] = (i == j ? 1 - b * angle * angle : 0) + b * r[i] * r[j] + a * cross;
                 turn.m[i][j] *= scale;
             }
     }
@@ -394,6 +397,7 @@ bool clm_refine_affine(const clm_work *w, const clm_vol *fixed, const clm_vol *m
         double half = 0.5 * (double)(fixed->shape[d] - 1) * fixed->spacing[d];
         c.units.centre[d] = fixed->origin[d] + half;
         c.units.reach[d] = fmax(half, 0.5 * fixed->spacing[d]);
+        c.radius = fmax(c.radius, c.units.reach[d]);
     }
     clm_refine_fit fit;
     memset(&fit, 0, sizeof fit);

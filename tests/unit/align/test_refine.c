@@ -165,6 +165,33 @@ static void a_model_is_kept(void **state) {
     clm_test_work_drop(&w);
 }
 
+/** The same pair with micrometres called nanometres: rotations and shifts keep their balance. */
+static void units_do_not_matter(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(64);
+    clm_err err = CLM_ERR_NONE;
+    double a = 0.08, c = cos(a), s = sin(a), many = 1e4;
+    const clm_affine turned = {{{c, -s, 0, 3}, {s, c, 0, -5}, {0, 0, 1, 1}}};
+    clm_vol f, m;
+    pair(w.keep, &turned, &f, &m);
+    for (int model = CLM_MODEL_RIGID; model <= CLM_MODEL_AFFINE; model++) {
+        clm_refine_params p = CLM_REFINE_DEFAULTS;
+        clm_refine_fit plain, fit;
+        clm_vol large_f = f, large_m = m;
+        p.model = (clm_model)model, p.levels = 3;
+        assert_ok(clm_refine_affine(&w, &f, &m, &straight, &p, &plain, &err), err);
+        for (int d = 0; d < 3; d++) {
+            large_f.spacing[d] *= many, large_f.origin[d] *= many;
+            large_m.spacing[d] *= many, large_m.origin[d] *= many;
+        }
+        assert_ok(clm_refine_affine(&w, &large_f, &large_m, &straight, &p, &fit, &err), err);
+        for (int i = 0; i < 3; i++) fit.affine.m[i][3] /= many;
+        assert_true(corner_gap(&fit.affine, &plain.affine) < 1e-3);
+        assert_int_equal(fit.iterations, plain.iterations);
+    }
+    clm_test_work_drop(&w);
+}
+
 /** Whatever the start, the result is no worse, and limits are kept. */
 static void never_worse_than_the_start(void **state) {
     (void)state;
@@ -343,6 +370,7 @@ int main(void) {
         cmocka_unit_test(a_known_affine_comes_back),
         cmocka_unit_test(what_must_not_matter),
         cmocka_unit_test(a_model_is_kept),
+        cmocka_unit_test(units_do_not_matter),
         cmocka_unit_test(never_worse_than_the_start),
         cmocka_unit_test(too_little_is_refused),
         cmocka_unit_test(planes_are_volumes_too),
