@@ -10,8 +10,8 @@
  * half of what they took; after ROUNDS of that, nothing. A cell whose nodes take nothing is as it was. */
 #define ROUNDS 6
 
-/* mark nodes of the cells below the floor: hit[node] = 1; how many cells there are */
-static int64_t mark_cells(const clm_field *u, double floor, float *lo, uint8_t *hit) {
+int64_t floor_mark(const clm_field *u, double floor, uint8_t *hit) {
+    float lo[CLM_JACOBIAN_LANE];
     int64_t n[3], up[3], bad = 0;
     for (int d = 0; d < 3; d++) {
         n[d] = clm_jacobian_cell_count(u->shape[d]);
@@ -20,32 +20,29 @@ static int64_t mark_cells(const clm_field *u, double floor, float *lo, uint8_t *
     memset(hit, 0, (size_t)clm_field_count(u));
     for (int64_t k = 0; k < n[0]; k++)
         for (int64_t j = 0; j < n[1]; j++) {
-            clm_jacobian_cells(u, k, j, 0, n[2], lo, NULL);
-            for (int64_t i = 0; i < n[2]; i++) {
-                if ((double)lo[i] >= floor) continue;
-                bad++;
-                for (int q = 0; q < 8; q++)
-                    hit[((k + (q >> 2) * up[0]) * u->shape[1] + j + (q >> 1 & 1) * up[1]) * u->shape[2] + i +
-                        (q & 1) * up[2]] = 1;
+            for (int64_t from = 0, count; from < n[2]; from += count) {
+                count = n[2] - from < CLM_JACOBIAN_LANE ? n[2] - from : CLM_JACOBIAN_LANE;
+                if (clm_jacobian_clear(u, k, j, from, count, floor)) continue;
+                clm_jacobian_cells(u, k, j, from, count, lo, NULL);
+                for (int64_t i = 0; i < count; i++) {
+                    if ((double)lo[i] >= floor) continue;
+                    bad++;
+                    for (int q = 0; q < 8; q++)
+                        hit[((k + (q >> 2) * up[0]) * u->shape[1] + j + (q >> 1 & 1) * up[1]) * u->shape[2] +
+                            from + i + (q & 1) * up[2]] = 1;
+                }
             }
         }
     return bad;
-}
-
-static bool take_scratch(clm_arena *a, const clm_field *u, float **lo, uint8_t **hit, clm_err *err) {
-    *lo = clm_take(a, float, clm_jacobian_cell_count(u->shape[2]), err);
-    *hit = clm_take(a, uint8_t, clm_field_count(u), err);
-    return *lo && *hit;
 }
 
 bool floor_add(const clm_work *w, clm_field *u, float *const du[3], double floor, int64_t *held,
                clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
     int64_t n = clm_field_count(u);
-    float *lo;
-    uint8_t *hit, *rounds = clm_take_zero(w->temp, uint8_t, n, err);
+    uint8_t *hit = clm_take(w->temp, uint8_t, n, err), *rounds = clm_take_zero(w->temp, uint8_t, n, err);
     float *old = clm_take(w->temp, float, 3 * n, err);
-    if (!rounds || !old || !take_scratch(w->temp, u, &lo, &hit, err)) {
+    if (!hit || !rounds || !old) {
         clm_arena_rewind(w->temp, mark);
         return false;
     }
@@ -53,7 +50,7 @@ bool floor_add(const clm_work *w, clm_field *u, float *const du[3], double floor
         memcpy(old + c * n, u->u[c], (size_t)n * sizeof(float));
         for (int64_t i = 0; i < n; i++) u->u[c][i] += du[c][i];
     }
-    while (mark_cells(u, floor, lo, hit) > 0) {
+    while (floor_mark(u, floor, hit) > 0) {
         bool moved = false;
         for (int64_t i = 0; i < n; i++) {
             if (!hit[i] || rounds[i] > ROUNDS) continue;
@@ -100,18 +97,14 @@ static void flatten(clm_field *u, double keep) {
 
 bool floor_repair(const clm_work *w, clm_field *u, double floor, clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
-    float *lo, *copy = clm_take(w->temp, float, clm_field_count(u), err);
-    uint8_t *hit;
-    if (!copy || !take_scratch(w->temp, u, &lo, &hit, err)) {
-        clm_arena_rewind(w->temp, mark);
-        return false;
-    }
+    float *copy = clm_take(w->temp, float, clm_field_count(u), err);
+    uint8_t *hit = clm_take(w->temp, uint8_t, clm_field_count(u), err);
     /* local averaging mends a few bad cells; a start that is bad as a whole is flattened */
-    for (int sweep = 0; mark_cells(u, floor, lo, hit) > 0; sweep++)
+    for (int sweep = 0; copy && hit && floor_mark(u, floor, hit) > 0; sweep++)
         if (sweep < 200)
             smooth_marked(u, hit, copy);
         else
             flatten(u, sweep < 230 ? 0.8 : 0.0);
     clm_arena_rewind(w->temp, mark);
-    return true;
+    return copy && hit;
 }

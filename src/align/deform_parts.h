@@ -162,6 +162,8 @@ CLM_MUST bool evidence_gather(const clm_work *w, const level *l, const clm_field
 
 /* ---- the floor under the Jacobian (deform_floor.c) ---- */
 
+/** hit[node] = 1 at the nodes of cells below the floor, else 0; returns how many such cells there are. */
+int64_t floor_mark(const clm_field *u, double floor, uint8_t *hit);
 /** u += share * du with share in [0, 1] a node, lowered where det(I + grad u) would fall under `floor`.
  *  u must satisfy it at the start. Returns how many nodes were held back. */
 CLM_MUST bool floor_add(const clm_work *w, clm_field *u, float *const du[3], double floor, int64_t *held,

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-#define LANE 32
+#define LANE CLM_JACOBIAN_LANE
 #define BINS CLM_JACOBIAN_BINS
 #define PER_UNIT 512.0 /* histogram: bins a unit of det(I + grad u), from 0 to 4 */
 
@@ -92,6 +92,42 @@ void clm_jacobian_cells(const clm_field *f, int64_t k, int64_t j, int64_t i, int
         extremes((const float(*)[LANE])coef, m, lo + done, most);
         if (hi) memcpy(hi + done, most, (size_t)m * sizeof(float));
     }
+}
+
+/* of a row of parallel edges: longest[i] = max(longest[i], |slope of u|^2); odd is not finite if any of them is not */
+CLM_CLONES static void lengths(const float *restrict z, const float *restrict y, const float *restrict x,
+                               int64_t step, float per_um, int n, float *restrict longest,
+                               float *restrict odd) {
+    for (int i = 0; i < n; i++) {
+        float a = per_um * (z[i + step] - z[i]), b = per_um * (y[i + step] - y[i]),
+              c = per_um * (x[i + step] - x[i]);
+        float square = a * a + b * b + c * c;
+        longest[i] = square > longest[i] ? square : longest[i];
+        odd[i] += 0.0f * square;
+    }
+}
+
+bool clm_jacobian_clear(const clm_field *f, int64_t k, int64_t j, int64_t i, int64_t n, double floor) {
+    /* the bounds are means of determinants with one edge's slope for each axis; 1e-3 for rounding */
+    const double least = cbrt(fmax(floor, 0.0) + 1e-3), norm = 1.0 - least;
+    const int64_t step[3] = {f->shape[1] * f->shape[2], f->shape[2], 1};
+    const int64_t at = (k * f->shape[1] + j) * f->shape[2] + i;
+    float sum[LANE] = {0}, odd[LANE] = {0};
+    for (int d = 0; d < 3; d++) {
+        if (f->shape[d] < 2) continue;
+        int p = d == 0 ? 1 : 0, q = d == 2 ? 1 : 2;
+        float longest[LANE] = {0};
+        for (int e = 0; e < 4; e++) {
+            int64_t on =
+                at + (f->shape[p] > 1 ? (e & 1) * step[p] : 0) + (f->shape[q] > 1 ? (e >> 1) * step[q] : 0);
+            lengths(f->u[0] + on, f->u[1] + on, f->u[2] + on, step[d], (float)(1.0 / f->spacing[d]), (int)n,
+                    longest, odd);
+        }
+        for (int64_t x = 0; x < n; x++) sum[x] += longest[x];
+    }
+    bool clear = norm > 0.0;
+    for (int64_t x = 0; x < n; x++) clear &= sum[x] + odd[x] <= (float)(norm * norm);
+    return clear;
 }
 
 /* the degree-2 form at the middle of its cell */

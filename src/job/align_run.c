@@ -1,6 +1,7 @@
 #include "collimate/job/align_run.h"
 #include "collimate/base/crc.h"
 #include "collimate/image/reduce.h"
+#include "collimate/align/deform.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -48,7 +49,9 @@ int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part) {
 static clm_span stitch_needs(const void *ctx, int stage, const int64_t at[3]) {
     const clm_run *run = ctx;
     const clm_pass *p = &run->pass[run->part[stage]];
+    const int64_t around[3] = {CLM_FLOOR_REACH, CLM_FLOOR_REACH, CLM_FLOOR_REACH};
     clm_box nodes = clm_grid_core(&p->chunks, clm_grid_index(&p->chunks, at)), voxels;
+    nodes = clm_box_meet(clm_box_grow(nodes, around), clm_box_of(p->lattice.shape));
     for (int d = 0; d < 3; d++) {
         voxels.lo[d] = nodes.lo[d] * p->lattice.pitch;
         voxels.hi[d] = (nodes.hi[d] - 1) * p->lattice.pitch + 1;
@@ -64,7 +67,8 @@ static clm_span stitch_feeds(const void *ctx, int stage, const int64_t at[3]) {
     const clm_run *run = ctx;
     const clm_pass *p = &run->pass[run->part[stage]];
     clm_box padded = clm_grid_padded(&p->lattice.blocks, clm_grid_index(&p->lattice.blocks, at));
-    return clm_grid_touching(&p->chunks, clm_lattice_nodes(&p->lattice, padded), (const int64_t[3]){0, 0, 0});
+    const int64_t around[3] = {CLM_FLOOR_REACH, CLM_FLOOR_REACH, CLM_FLOOR_REACH};
+    return clm_grid_touching(&p->chunks, clm_lattice_nodes(&p->lattice, padded), around);
 }
 
 /* ---- the geometry of the stages ---- */
@@ -154,9 +158,11 @@ static void lay_foreground(const clm_view *v, clm_output *out, int64_t factor[3]
 static void lay_geometry(clm_run *run) {
     const clm_config *c = run->config;
     double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
-    lay_global(run, base_um);
-    run->local_fixed = view_of(run, true, base_um * c->local_factor);
-    run->local_moving = view_of(run, false, base_um * c->local_factor);
+    /* blobs are told apart by their size in voxels: of the same size in both images */
+    double blobs_um = fmax(base_um, least_spacing(run->moving));
+    lay_global(run, blobs_um);
+    run->local_fixed = view_of(run, true, blobs_um * c->local_factor);
+    run->local_moving = view_of(run, false, blobs_um * c->local_factor);
     run->local_blocks = clm_grid_even(run->local_fixed.shape, c->local_block_vox, c->local_halo_vox, 1);
     lay_passes(run, base_um);
     run->measure_fixed = view_of(run, true, base_um);

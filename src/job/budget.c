@@ -171,7 +171,14 @@ static double stitch_bytes(const clm_run *run, int stage) {
                     pieces += 12.0 * box_count(clm_lattice_nodes(&p->lattice, box));
                 }
     }
-    return pieces + 28.0 * box_count(clm_grid_core(&p->chunks, chunk));
+    static const int64_t around[3] = {CLM_FLOOR_REACH, CLM_FLOOR_REACH, CLM_FLOOR_REACH};
+    clm_box core = clm_grid_core(&p->chunks, chunk);
+    clm_box wide = clm_box_meet(clm_box_grow(core, around), clm_box_of(p->lattice.shape));
+    if (pieces == 0.0)
+        return 28.0 * box_count(core) + 16.0 * box_count(core); /* no blocks: the field before */
+    if (run->pass[run->part[stage]].lattice.blocks.n == 1) wide = core;
+    return pieces + 16.0 * box_count(wide) +
+           most(wide.hi[0] > core.hi[0] ? 13.0 * box_count(wide) : 0.0, 16.0 * box_count(core));
 }
 
 static double measure_bytes(const clm_run *run) {

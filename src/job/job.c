@@ -42,7 +42,8 @@ static const job jobs[CLM_JOB_KINDS] = {
         {"metric_before", MEAN}, {"metric_after", MEAN}, {"iterations", MEAN}, {"min_jacobian", LEAST},
         {"max_displacement_um", MOST}, {"covered", MEAN}, {"times_coarser", MOST}}},
     [CLM_JOB_STITCH] = {clm_job_stitch, false, {
-        {"pieces", SUM}, {"failed_pieces", SUM}, {"covered", MEAN}, {"max_displacement_um", MOST}}},
+        {"pieces", SUM}, {"failed_pieces", SUM}, {"covered", MEAN}, {"max_displacement_um", MOST},
+        {"sweeps", MOST}, {"cells_below", SUM}}},
     [CLM_JOB_STIFFNESS] = {clm_job_stiffness, false, {{"stiffness", MEAN}}},
     [CLM_JOB_MEASURE] = {clm_job_measure, true, {
         {"ncc_identity", MEAN}, {"ncc_global", MEAN}, {"ncc_local", MEAN}, {"ncc_final", MEAN},

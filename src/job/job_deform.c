@@ -12,15 +12,14 @@
 #define LEAST_VOX 16         /* along every axis of a block: fewer are not worth a try */
 
 /* The floor is told of the whole map, so an affine that shrinks leaves less to the field; one that more than halves
- * volumes is a change of units, not of tissue, and is left out. Blending neighbours' fields takes a little of what each
- * keeps. */
-#define BLENDED 1.02
+ * volumes is a change of units, not of tissue, and is left out. */
+#define ROUNDING 1.00001
 #define LEAST_AFFINE 0.5
 
 static double floor_of_field(const clm_run *run) {
     double floor = run->config->deform_min_jacobian;
     double det = run->has_affine ? fabs(clm_affine_det(&run->affine)) : 1.0;
-    double field = floor * BLENDED / (det >= LEAST_AFFINE ? fmin(det, 1.0) : 1.0);
+    double field = floor * ROUNDING / (det >= LEAST_AFFINE ? fmin(det, 1.0) : 1.0);
     return fmin(field, 0.5 * (1.0 + floor));
 }
 

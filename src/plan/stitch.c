@@ -39,19 +39,21 @@ static double ramp(double t, double r) {
     return s * s * (3.0 - 2.0 * s);
 }
 
-double clm_lattice_weight(const clm_lattice_plan *p, int64_t index, const int64_t node[3]) {
-    int64_t reach[3], at[3];
-    double w = 1.0;
-    clm_lattice_reach(p, reach);
-    clm_grid_at(&p->blocks, index, at);
-    for (int d = 0; d < 3; d++) {
-        double v = (double)(node[d] * p->pitch), r = (double)reach[d];
-        double lo = (double)(at[d] * p->blocks.block[d]), hi = lo + (double)p->blocks.block[d];
-        if (reach[d] == 0) r = 0.5, lo -= 0.5, hi -= 0.5; /* the face is the upper block's alone */
-        if (at[d] > 0) w *= ramp(v - lo, r);
-        if (at[d] < p->blocks.shape[d] - 1) w *= 1.0 - ramp(v - hi, r);
-    }
+/* of block `at` of axis d, at a node */
+static double axis_weight(const clm_lattice_plan *p, int d, int64_t at, int64_t node) {
+    double v = (double)(node * p->pitch), r = (double)(p->blocks.halo[d] / 2), w = 1.0;
+    double lo = (double)(at * p->blocks.block[d]), hi = lo + (double)p->blocks.block[d];
+    if (r == 0.0) r = 0.5, lo -= 0.5, hi -= 0.5; /* the face is the upper block's alone */
+    if (at > 0) w *= ramp(v - lo, r);
+    if (at < p->blocks.shape[d] - 1) w *= 1.0 - ramp(v - hi, r);
     return w;
+}
+
+double clm_lattice_weight(const clm_lattice_plan *p, int64_t index, const int64_t node[3]) {
+    int64_t at[3];
+    clm_grid_at(&p->blocks, index, at);
+    return axis_weight(p, 0, at[0], node[0]) * axis_weight(p, 1, at[1], node[1]) *
+           axis_weight(p, 2, at[2], node[2]);
 }
 
 /* weighted sums of one piece over the part of the chunk that it holds */
@@ -59,10 +61,13 @@ static void add_piece(const clm_lattice_plan *p, clm_box chunk, const clm_piece 
                       float *weights) {
     clm_box part = clm_box_meet(chunk, piece->nodes);
     const clm_field *f = piece->field;
+    int64_t at[3];
+    clm_grid_at(&p->blocks, piece->block, at);
     for (int64_t z = part.lo[0]; z < part.hi[0]; z++) {
         for (int64_t y = part.lo[1]; y < part.hi[1]; y++) {
-            for (int64_t x = part.lo[2]; x < part.hi[2]; x++) {
-                double w = clm_lattice_weight(p, piece->block, (const int64_t[3]){z, y, x});
+            double row = axis_weight(p, 0, at[0], z) * axis_weight(p, 1, at[1], y);
+            for (int64_t x = part.lo[2]; x < part.hi[2] && row > 0.0; x++) {
+                double w = row * axis_weight(p, 2, at[2], x);
                 if (w <= 0.0) continue;
                 int64_t from =
                     ((z - piece->nodes.lo[0]) * f->shape[1] + (y - piece->nodes.lo[1])) * f->shape[2] +
@@ -91,7 +96,7 @@ void clm_stitch_chunk(const clm_lattice_plan *p, clm_box chunk, const clm_piece 
         s = s * s * (3.0 - 2.0 * s);
         for (int c = 0; c < 3; c++) {
             double mean = w > 0.0 ? (double)out->u[c][i] / w : 0.0;
-            double start = (double)prior->u[c][i];
+            double start = prior && s < 1.0 ? (double)prior->u[c][i] : mean;
             out->u[c][i] = (float)(start + s * (mean - start));
         }
         if (coverage[i] > 1.0f) coverage[i] = 1.0f;

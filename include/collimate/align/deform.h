@@ -42,6 +42,15 @@ typedef struct clm_deform_params {
                          .min_contrast = 1e-3,       \
                          .min_gain = 5e-4})
 
+/** Smooth a field around cells whose det(I + grad u) may fall below `floor` (clm_jacobian_cells), in a few sweeps, the
+ *  wider the less the first ones helped. What becomes of a node depends on nodes within CLM_FLOOR_REACH alone, so of a
+ *  part of a field all that lies farther inside comes out as of the whole.
+ *  sweeps  done; CLM_FLOOR_SWEEPS: something may be left
+ *  Errors  CLM_E_BUDGET. Memory: temp, 13 bytes a node */
+CLM_MUST bool clm_floor_mend(const clm_work *w, clm_field *u, double floor, int32_t *sweeps, clm_err *err);
+#define CLM_FLOOR_SWEEPS 6
+#define CLM_FLOOR_REACH 23 /* nodes */
+
 #define CLM_DEFORM_WEIGHTS 3
 /** Sums that tell how stiff a field should be. They add over blocks. */
 typedef struct clm_deform_evidence {

@@ -14,6 +14,12 @@
  *  Source  Farin, Curves and Surfaces for CAGD (convex hull property); the 27 coefficients are own */
 void clm_jacobian_cells(const clm_field *f, int64_t k, int64_t j, int64_t i, int64_t n, float *lo, float *hi);
 
+/** Whether those bounds are all at least `floor`, as far as the slopes' lengths alone tell: a tenth of the work. True
+ *  is sure (the smallest singular value of I + G is at least 1 - |G|), false is not. Values that are not finite: false.
+ *  n  at most CLM_JACOBIAN_LANE */
+#define CLM_JACOBIAN_LANE 32
+bool clm_jacobian_clear(const clm_field *f, int64_t k, int64_t j, int64_t i, int64_t n, double floor);
+
 /** Cells along each axis of a lattice: nodes - 1, at least 1. */
 static inline int64_t clm_jacobian_cell_count(int64_t nodes) { return nodes > 1 ? nodes - 1 : 1; }
 

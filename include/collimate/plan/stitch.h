@@ -37,7 +37,7 @@ typedef struct clm_piece {
  *  pieces     the blocks present that reach the chunk, ascending by block; absent ones simply have no weight
  *  prior      the field before this pass on exactly the chunk's nodes: what holes fall back to. Where the
  *             present weights sum to less than one half, the correction u - prior fades to zero with them,
- *             so that a missing block leaves no cliff.
+ *             so that a missing block leaves no cliff. NULL: none is missing
  *  out        on the chunk's nodes, allocated by the caller
  *  coverage   [nodes of chunk] sum of the present weights, 0..1
  *  Deterministic: sums run in the order of pieces. */
