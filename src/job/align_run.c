@@ -10,6 +10,7 @@
 
 #define SPOTS_BLOCK 128 /* voxels of the coarse level */
 #define FIELD_CHUNK 32  /* nodes */
+#define COARSER 1.5     /* stored so much coarser than the other image is worked at: worked at that */
 #define COARSE_FACTOR 4 /* a larger reduction is a stage of its own */
 #define COARSE_EDGE 256 /* stored voxels an axis that one of its tasks reads */
 #define FOREGROUND_CHUNK 128
@@ -158,8 +159,9 @@ static void lay_foreground(const clm_view *v, clm_output *out, int64_t factor[3]
 static void lay_geometry(clm_run *run) {
     const clm_config *c = run->config;
     double base_um = fmax(c->align_spacing_um, least_spacing(run->fixed));
-    /* blobs are told apart by their size in voxels: of the same size in both images */
-    double blobs_um = fmax(base_um, least_spacing(run->moving));
+    /* blobs of a few voxels are looked for in either image: these must be of one size */
+    double moving_um = least_spacing(run->moving),
+           blobs_um = moving_um > COARSER * base_um ? moving_um : base_um;
     lay_global(run, blobs_um);
     run->local_fixed = view_of(run, true, blobs_um * c->local_factor);
     run->local_moving = view_of(run, false, blobs_um * c->local_factor);
