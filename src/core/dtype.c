@@ -148,30 +148,34 @@ CLM_CLONES void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int
     }
 }
 
+#define SWAP_ALL(T, SWAP)                                    \
+    do {                                                     \
+        for (int64_t i = 0; i < n; i++) {                    \
+            T x;                                             \
+            memcpy(&x, p + i * (int64_t)sizeof x, sizeof x); \
+            x = SWAP(x);                                     \
+            memcpy(p + i * (int64_t)sizeof x, &x, sizeof x); \
+        }                                                    \
+    } while (0)
+
+CLM_CLONES static void swap_simple(unsigned char *p, size_t size, int64_t n) {
+    switch (size) {
+    case 2: SWAP_ALL(uint16_t, __builtin_bswap16); break;
+    case 4: SWAP_ALL(uint32_t, __builtin_bswap32); break;
+    default: SWAP_ALL(uint64_t, __builtin_bswap64); break;
+    }
+}
+
 void clm_swap_bytes(void *data, size_t size, int64_t n) {
     unsigned char *p = data;
-    for (int64_t i = 0; i < n; i++, p += size) {
-        if (size == 2) {
-            uint16_t x;
-            memcpy(&x, p, 2);
-            x = __builtin_bswap16(x);
-            memcpy(p, &x, 2);
-        } else if (size == 4) {
-            uint32_t x;
-            memcpy(&x, p, 4);
-            x = __builtin_bswap32(x);
-            memcpy(p, &x, 4);
-        } else if (size == 8) {
-            uint64_t x;
-            memcpy(&x, p, 8);
-            x = __builtin_bswap64(x);
-            memcpy(p, &x, 8);
-        } else {
-            for (size_t a = 0, b = size - 1; a < b && size > 1; a++, b--) {
-                unsigned char c = p[a];
-                p[a] = p[b];
-                p[b] = c;
-            }
-        }
+    if (size == 2 || size == 4 || size == 8) {
+        swap_simple(p, size, n);
+        return;
     }
+    for (int64_t i = 0; i < n; i++, p += size)
+        for (size_t a = 0, b = size - 1; a < b && size > 1; a++, b--) {
+            unsigned char c = p[a];
+            p[a] = p[b];
+            p[b] = c;
+        }
 }

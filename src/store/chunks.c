@@ -1,4 +1,5 @@
 #include "collimate/store/format.h"
+#include "collimate/base/simd.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -78,7 +79,8 @@ bool clm_all_equal(const void *data, int64_t n, const void *element, size_t size
     } while (0)
 
 /* n contiguous units, copied with their bytes reversed */
-static void swap_row(const unsigned char *restrict s, unsigned char *restrict d, int64_t n, size_t unit) {
+CLM_CLONES static void swap_row(const unsigned char *restrict s, unsigned char *restrict d, int64_t n,
+                                size_t unit) {
     switch (unit) {
     case 2: SWAP_ROW(uint16_t, __builtin_bswap16); break;
     case 4: SWAP_ROW(uint32_t, __builtin_bswap32); break;

@@ -1,7 +1,7 @@
 /* store_ratios FOLDER: what reading and writing chunks costs beside the codec alone, and what a second thread adds,
- * in one run. uint16 voxels as a microscope gives them: smooth structure, counting noise. "memory": a chunk cut from a
- * volume, swapped where the format wants it, encoded; and decoded, swapped and laid into a volume. "files": one chunk's
- * voxels to its file and back. CPU seconds of the thread for these, the sum over the chunks of each one's least of five;
+ * in one run. uint16 voxels as a microscope gives them: smooth structure, counting noise. "chunk": a chunk's voxels to
+ * the bytes of its file and back, in memory. "volume": the same, cut from a volume and laid into one. "file": the voxels
+ * to the file and back. CPU seconds of the thread for these, the sum over the chunks of each one's least of five;
  * wall seconds for threads, the least of nine.
  * store_ratios read ARRAY z,y,x SIDE THREADS: least CPU and wall seconds of five readings of a cube, and the
  * process's peak memory beyond what it is read into, MB.
@@ -35,7 +35,7 @@ static double least(double a, double b) { return a < b ? a : b; }
 
 /* What is measured: an array, the same voxels as a volume and chunk after chunk, and each chunk's least seconds of
  * encoding and decoding by each of the ways. */
-enum { ALONE, MEMORY, FILES, WAYS, CHUNKS = 64, AGAIN = 5, AGAIN_THREADS = 9 };
+enum { ALONE, MEMORY, VOLUME, FILES, WAYS, CHUNKS = 64, AGAIN = 5, AGAIN_THREADS = 9 };
 typedef struct bench {
     const char *name, *codec;
     clm_format format;
@@ -80,33 +80,45 @@ static bool codec_alone(bench *b, clm_err *err) {
     return ok;
 }
 
-static bool in_memory(bench *b, clm_err *err) {
+/* A chunk's voxels to the bytes of its file and back. In a volume: they are cut from one and laid into another. */
+static bool in_memory(bench *b, int way, clm_err *err) {
     const int64_t extent[3] = {b->side, b->side, b->side}, packed[3] = {b->side * b->side, b->side, 1},
                   of_volume[3] = {SIDE * SIDE, SIDE, 1};
     const clm_array_ops *ops = b->a->ops;
     clm_scratch s = {0};
     clm_buf file = {0};
-    clm_want all = {.hi = {b->side, b->side, b->side}};
+    clm_want want = {.hi = {b->side, b->side, b->side}};
     const unsigned char *bytes;
-    bool ok = clm_buf_reserve(&s.given, (size_t)b->voxels * 2, err);
+    bool volume = way == VOLUME, ok = clm_buf_reserve(&s.given, (size_t)b->voxels * 2, err);
+    if (!volume) want.into = b->back, want.into_bytes = (size_t)b->voxels * 2;
     for (int64_t k = 0; ok && k < b->n; k++) {
+        const void *chunk = b->chunks + k * b->voxels;
+        clm_chunk c = {0};
         int64_t at[3];
         chunk_at(b, k, at);
         double t = clm_clock_thread_s();
-        clm_copy_block(3, extent, b->volume + corner(b, at), of_volume, s.given.data, packed, 2, 2, false);
-        ok = ops->encode(b->a, at, s.given.data, &s, &bytes, &file.n, err);
-        took(b, MEMORY, k, 0, t);
+        if (volume) {
+            clm_copy_block(3, extent, b->volume + corner(b, at), of_volume, s.given.data, packed, 2, 2,
+                           false);
+            chunk = s.given.data;
+        }
+        ok = ops->encode(b->a, at, chunk, &s, &bytes, &file.n, err);
+        took(b, way, k, 0, t);
         ok = ok && clm_buf_reserve(&file, file.n, err);
         if (ok) memcpy(file.data, bytes, file.n);
         t = clm_clock_thread_s();
-        clm_chunk c = {0};
-        ok = ok && ops->decode(b->a, at, file.data, file.n, &s, &all, &c, err);
-        if (ok) clm_copy_block(3, extent, c.data, c.stride, b->to + corner(b, at), of_volume, 2, 2, c.swap);
-        took(b, MEMORY, k, 1, t);
+        ok = ok && ops->decode(b->a, at, file.data, file.n, &s, &want, &c, err);
+        if (ok && volume)
+            clm_copy_block(3, extent, c.data, c.stride, b->to + corner(b, at), of_volume, 2, 2, c.swap);
+        else if (ok && c.swap)
+            clm_swap_bytes(b->back, 2, b->voxels);
+        took(b, way, k, 1, t);
+        if (ok && !volume && memcmp(b->back, chunk, (size_t)b->voxels * 2) != 0)
+            ok = clm_fail(err, CLM_E_FORMAT, "decoded other voxels than were encoded");
     }
     clm_buf_free(&file);
     clm_scratch_free(&s);
-    return ok && (memcmp(b->to, b->volume, (size_t)SIDE * SIDE * SIDE * 2) == 0 ||
+    return ok && (!volume || memcmp(b->to, b->volume, (size_t)SIDE * SIDE * SIDE * 2) == 0 ||
                   clm_fail(err, CLM_E_FORMAT, "decoded other voxels than were encoded"));
 }
 
@@ -136,9 +148,11 @@ static void print(const bench *b, const double wall[2]) {
             for (int i = 0; i < 2; i++) sum[way][i] += b->s[way][k][i];
     printf("%-11s %3d^3", b->name, (int)b->side);
     for (int i = 0; i < 2; i++)
-        printf("   %s %6.1f MB/s alone, memory %.2f, files %.2f", i ? "decode" : "encode", mb / sum[ALONE][i],
-               sum[ALONE][i] / sum[MEMORY][i], sum[ALONE][i] / sum[FILES][i]);
+        printf("   %s %6.1f MB/s alone, chunk %.2f, volume %.2f, file %.2f", i ? "decode" : "encode",
+               mb / sum[ALONE][i], sum[ALONE][i] / sum[MEMORY][i], sum[ALONE][i] / sum[VOLUME][i],
+               sum[ALONE][i] / sum[FILES][i]);
     printf("   2 threads x%.2f\n", wall[0] / wall[1]);
+    (void)fflush(stdout);
 }
 
 static bool one(const char *folder, bench *b, clm_err *err) {
@@ -162,7 +176,8 @@ static bool one(const char *folder, bench *b, clm_err *err) {
         clm_array_close(b->a);
         b->a = NULL; /* new files each time: replacing also frees the old ones */
         ok = clm_folder_remove(path, err) && clm_array_create(path, &spec, &b->a, err) &&
-             codec_alone(b, err) && in_memory(b, err) && through_files(b, err);
+             codec_alone(b, err) && in_memory(b, MEMORY, err) && in_memory(b, VOLUME, err) &&
+             through_files(b, err);
     }
     for (int k = 0; ok && k < AGAIN_THREADS; k++)
         for (int i = 0; i < 2; i++) wall[i] = least(wall[i], read_threads(b->a, b->to, i + 1, err));
