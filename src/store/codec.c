@@ -160,7 +160,7 @@ static bool undo(const clm_chain *c, const void *src, size_t n, size_t want, siz
             to = s->work[side].data;
         }
         size_t made = 0;
-        bool part = i == 0 && codec->kind == CLM_CODEC_BLOSC && hi - lo < want;
+        bool part = i == 0 && codec->kind == CLM_CODEC_BLOSC;
         if (!(part ? clm_blosc_decode_part(p, n, lo, hi, &s->blocks, to, want, &made, err)
                    : clm_codec_decode(codec, p, n, to, size[i], &made, err)))
             return false;

@@ -1,6 +1,7 @@
 """store_peers.py STORE_RATIOS FOLDER [SIDE [THREADS]]: the same files read and written by collimate, tensorstore and
-zarr-python: a cube of SIDE (512) voxels, one of a chunk's size that straddles 8 chunks, and the whole written again.
-Each is held to THREADS (1). Least CPU and wall seconds of five; in brackets the peer's over ours. CPU seconds compare
+zarr-python: a cube of SIDE (512) voxels, one of a chunk's size that straddles 8 chunks, bars that straddle 7 along x
+and along z, and the whole written again. Each is held to THREADS (1). Least CPU and wall seconds of five, of small
+boxes of 25; in brackets the peer's over ours. CPU seconds compare
 the work, wall seconds depend on what else the machine does. tensorstore writes with and without fsync. collimate's
 peak memory is beyond the voxels. Needs both in this Python (scripts/interop's venv)."""
 
@@ -33,9 +34,9 @@ def voxels():
     return (200 + (z // 16 * 7 + y // 8 * 5 + x // 4 * 3) % 900 + rng.poisson(30, (side, side, side))).astype("u2")
 
 
-def least(run, before=lambda: None):
+def least(run, before=lambda: None, times=5):
     cpu = wall = 1e9
-    for _ in range(5):
+    for _ in range(times):
         given = before()
         c, w = time.process_time(), time.perf_counter()
         run() if given is None else run(given)
@@ -82,22 +83,27 @@ def main():
         path = folder / f"peers.{kind}"
         t = create(kind, path, a.shape, file_io_sync=False)
         t.write(a.T if kind == "n5" else a).result()
-        for what, lo, n in (("whole", 0, side), ("straddling", CHUNK // 2, CHUNK)):
-            box = (slice(lo, lo + n),) * 3
-            rows = {"tensorstore": least(lambda: t[box].read().result())}
+        half, bar = CHUNK // 2, 6 * CHUNK
+        for what, lo, n in (("whole", (0, 0, 0), (side,) * 3), ("8 chunks", (half,) * 3, (CHUNK,) * 3),
+                            ("7 along x", (0, 0, half), (CHUNK, CHUNK, bar)),
+                            ("7 along z", (half, 0, 0), (bar, CHUNK, CHUNK))):
+            box = tuple(slice(b, b + k) for b, k in zip(lo, n))
+            theirs = box[::-1] if kind == "n5" else box
+            times = 5 if what == "whole" else 25
+            rows = {"tensorstore": least(lambda: t[theirs].read().result(), times=times)}
             if kind == "zarr3":
                 z = zarr.open(path, mode="r")
-                rows["zarr-python"] = least(lambda: z[box])
-            line(kind, what, ours("read", path, f"{lo},{lo},{lo}", n, threads), rows)
+                rows["zarr-python"] = least(lambda: z[box], times=times)
+            line(kind, what, ours("read", path, "{},{},{}".format(*lo), "{},{},{}".format(*n), threads), rows)
+        out = folder / f"out.{kind}"
+        rows = {}
+        for name, sync in (("tensorstore", False), ("tensorstore fsync", True)):
+            rows[name] = least(lambda t: t.write(a.T if kind == "n5" else a).result(),
+                               lambda: create(kind, out, a.shape, file_io_sync=sync))
         if kind == "zarr3":
-            out = folder / "peers.out"
-            rows = {}
-            for name, sync in (("tensorstore", False), ("tensorstore fsync", True)):
-                rows[name] = least(lambda t: t.write(a).result(),
-                                   lambda: create(kind, out, a.shape, file_io_sync=sync))
             rows["zarr-python"] = least(lambda z: z.__setitem__(slice(None), a), lambda: create_zarr(out, a))
-            line(kind, "write", ours("write", path, out, threads), rows)
-            shutil.rmtree(out)
+        line(kind, "write", ours("write", path, out, threads), rows)
+        shutil.rmtree(out)
         shutil.rmtree(path)
 
 

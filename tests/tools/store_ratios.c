@@ -3,9 +3,9 @@
  * the bytes of its file and back, in memory. "volume": the same, cut from a volume and laid into one. "file": the voxels
  * to the file and back. CPU seconds of the thread for these, the sum over the chunks of each one's least of five;
  * wall seconds for threads, the least of nine.
- * store_ratios read ARRAY z,y,x SIDE THREADS: least CPU and wall seconds of five readings of a cube, and the
- * process's peak memory beyond what it is read into, MB.
- * store_ratios write ARRAY FOLDER THREADS: the same of writing the array's voxels again, as Zarr v3 in its chunks. */
+ * store_ratios read ARRAY z,y,x SIZES THREADS: least CPU and wall seconds of some readings of a box (SIZES as z,y,x), and
+ * the process's peak memory beyond what it is read into, MB.
+ * store_ratios write ARRAY FOLDER THREADS: the same of writing the array's voxels again, in its format and chunks. */
 #include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 #include "collimate/base/json.h"
@@ -214,24 +214,29 @@ static bool number(const char *text, int64_t *out, clm_err *err) {
     return (clm_text_int(text, out) && *out > 0) || clm_fail(err, CLM_E_ARG, "%s is no count", text);
 }
 
-static bool read_cube(char **argv, clm_err *err) {
-    clm_array *a = NULL;
-    int64_t lo[3], hi[3], side, threads;
-    double cpu = 1e9, wall = 1e9;
+static bool three(const char *list, int64_t out[3], clm_err *err) {
     clm_json *v = NULL;
     char text[100];
-    (void)snprintf(text, sizeof text, "[%s]", argv[3]);
-    if (!number(argv[4], &side, err) || !number(argv[5], &threads, err) ||
-        !clm_json_parse(text, strlen(text), argv[3], &v, err))
-        return false;
-    bool ok = clm_json_ints(v, 3, lo) || clm_fail(err, CLM_E_ARG, "%s: want z,y,x", argv[3]);
+    (void)snprintf(text, sizeof text, "[%s]", list);
+    if (!clm_json_parse(text, strlen(text), list, &v, err)) return false;
+    bool ok = clm_json_ints(v, 3, out) || clm_fail(err, CLM_E_ARG, "%s: want z,y,x", list);
     clm_json_free(v);
-    for (int d = 0; ok && d < 3; d++) hi[d] = lo[d] + side;
-    size_t bytes = (size_t)(side * side * side) * 2;
-    unsigned char *to = ok ? clm_heap_new(bytes, 1, err) : NULL;
-    ok = to && clm_array_open(argv[2], &a, err);
+    return ok;
+}
+
+static bool read_box(char **argv, clm_err *err) {
+    clm_array *a = NULL;
+    int64_t lo[3], hi[3], size[3], threads, n;
+    double cpu = 1e9, wall = 1e9;
+    if (!three(argv[3], lo, err) || !three(argv[4], size, err) || !number(argv[5], &threads, err) ||
+        !clm_product(3, size, INT64_MAX / 2, &n, err))
+        return false;
+    for (int d = 0; d < 3; d++) hi[d] = lo[d] + size[d];
+    size_t bytes = (size_t)n * 2;
+    unsigned char *to = clm_heap_new(bytes, 1, err);
+    bool ok = to && clm_array_open(argv[2], &a, err);
     if (ok) memset(to, 1, bytes); /* its pages are not what is measured */
-    for (int k = 0; ok && k < 5; k++) {
+    for (int k = 0; ok && k < (n > 1 << 24 ? 5 : 25); k++) {
         double c = cpu_s(), w = clm_clock_s();
         ok = clm_array_read_by(a, lo, hi, to, (int)threads, err);
         cpu = least(cpu, cpu_s() - c);
@@ -283,6 +288,7 @@ static bool write_array(char **argv, clm_err *err) {
     if (!number(argv[4], &threads, err) || !clm_array_open(argv[2], &a, err)) return false;
     const clm_array_info *i = clm_array_info_of(a);
     clm_array_spec spec = {.ndim = 3, .dtype = CLM_U16};
+    if (strcmp(i->format, "n5") == 0) spec.format = CLM_FORMAT_N5;
     for (int d = 0; d < 3; d++) chunk *= spec.chunk[d] = i->chunk[d], spec.shape[d] = i->shape[d];
     int64_t n = clm_array_chunk_grid(a, grid);
     uint16_t *voxels = clm_heap_new((size_t)(n * chunk), 2, err); /* whole chunks: sides divide the shape */
@@ -335,7 +341,7 @@ int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     clm_heap_setup();
     bool ok = argc == 2                                    ? ratios(argv[1], &err)
-              : argc == 6 && strcmp(argv[1], "read") == 0  ? read_cube(argv, &err)
+              : argc == 6 && strcmp(argv[1], "read") == 0  ? read_box(argv, &err)
               : argc == 5 && strcmp(argv[1], "write") == 0 ? write_array(argv, &err)
                                                            : clm_fail(&err, CLM_E_ARG, "see its first lines");
     if (!ok) (void)fprintf(stderr, "store_ratios: %s\n", err.text);

@@ -24,8 +24,8 @@ bool clm_zstd_declares(const unsigned char *src, size_t n, uint64_t *bytes); /* 
 /* codec_blosc.c: c-blosc 1 buffers; parameters are read from the buffer */
 CLM_DECODER(blosc);
 CLM_ENCODER(blosc);
-/** The blocks in which decoded bytes [lo, hi) lie, to where they belong in dst, by way of a smaller buffer of the same
- *  kind that is made of them. *made: what the whole decodes to. */
+/** At least the blocks in which decoded bytes [lo, hi) lie, to where they belong in dst. *made: what the whole decodes to.
+ *  Memory   blocks: those blocks encoded, or one decoded */
 CLM_MUST bool clm_blosc_decode_part(const unsigned char *src, size_t n, size_t lo, size_t hi, clm_buf *blocks,
                                     unsigned char *dst, size_t cap, size_t *made, clm_err *err);
 bool clm_blosc_declares(const unsigned char *src, size_t n, uint64_t *bytes);

@@ -203,6 +203,8 @@ static void parts_of_blosc_are_those_of_the_whole(void **state) {
                     assert_ok(clm_chain_decode_part(&c, from, coded.n, n, lo, hi, &s, &plain, &err), err);
                     assert_memory_equal(plain + lo, src + lo, hi - lo);
                 }
+            assert_ok(clm_chain_decode(&c, from, coded.n, n, &s, NULL, &plain, &err), err);
+            assert_memory_equal(plain, src, n);
             assert_ok(clm_chain_decode_part(&c, from, coded.n, n, n - 1, n, &s, &plain, &err), err);
             assert_int_equal(plain[n - 1], src[n - 1]);
         }
