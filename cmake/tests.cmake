@@ -154,6 +154,7 @@ clm_e2e(bad_input)
 clm_e2e(expansion)
 clm_e2e(ranks 4)
 clm_e2e(blocks)
+clm_e2e(foreground 3)
 clm_e2e(isolate)
 clm_e2e(security)
 if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
