@@ -1,5 +1,5 @@
 clm_layer(base
-  SOURCES arena.c crc.c err.c fault.c file.c heap.c json.c log.c rng.c slab.c text.c
+  SOURCES arena.c crc.c err.c fault.c file.c heap.c json.c log.c rng.c room.c slab.c text.c
     csv.c
   LIBS PkgConfig::CJSON m)
 

@@ -68,6 +68,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     out->folder = a->run->folder;
     out->threads = a->config->threads;
     out->task_mib = a->config->memory_task_mib;
+    out->task_bytes = clm_run_thread_bytes(a->run);
     out->lease_s = a->config->lease_s;
     out->silence_s = a->config->silence_s;
     out->epoch_s = a->config->epoch_s;

@@ -67,7 +67,6 @@ static bool print_json(const clm_run *run, clm_err *err) {
     clm_buf b = {0};
     clm_json *v = clm_json_new_object(err);
     if (!v) return false;
-    double most = 0.0;
     clm_json *list = clm_json_add_list(v, "stages");
     for (int k = 0; k < run->plan.n_stages; k++) {
         clm_json *e = clm_json_add_object(list, NULL);
@@ -75,10 +74,9 @@ static bool print_json(const clm_run *run, clm_err *err) {
         clm_json_add_number(e, "tasks", (double)run->stage[k].n);
         clm_json_add_ints(e, "grid_zyx", run->stage[k].shape, 3);
         clm_json_add_number(e, "task_bytes", clm_run_task_bytes(run, k));
-        most = fmax(most, clm_run_task_bytes(run, k));
     }
     /* of a rank: so much a thread, where no task may take more than its budget, and the chunks it keeps */
-    clm_json_add_number(v, "thread_bytes", fmin(most, run->config->memory_task_mib * 1048576.0));
+    clm_json_add_number(v, "thread_bytes", clm_run_thread_bytes(run));
     clm_json_add_number(v, "cache_bytes", run->config->memory_cache_mib * 1048576.0);
     bool ok = clm_json_print(v, true, &b, err);
     if (ok) (void)fputs((const char *)b.data, stdout);

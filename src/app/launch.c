@@ -3,9 +3,11 @@
 #include "collimate/base/clock.h"
 #include "isolate.h"
 #include "collimate/base/log.h"
+#include "collimate/base/room.h"
 #include "collimate/base/text.h"
 #include "collimate/cluster/seal.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -87,9 +89,24 @@ static void on_spent(void *ctx, int stage, int64_t index) {
     if (r->body->spent) r->body->spent(r->l.run, stage, index);
 }
 
+/* No more threads than the memory that this rank may take is for; results do not depend on it. */
+static void fit_memory(rank *r) {
+    const double own = 32 * 1048576.0; /* of a process, beside arenas and cache */
+    double room = clm_room_bytes("") / r->comm->host_size;
+    double fit = floor((room - own - r->l.cache_mib * 1048576.0) / (r->l.task_bytes + own));
+    if (!(r->l.task_bytes > 0) || fit >= r->slots) return;
+    clm_log(CLM_LOG_INFO, "%s of memory for this rank, tasks of %s: %s", clm_text_bytes(room).s,
+            clm_text_bytes(r->l.task_bytes).s,
+            r->l.threads > 0 ? "threads says more than that is for"
+            : fit >= 1       ? "fewer threads"
+                             : "one thread, and that may be too much: smaller blocks or memory.cache_mib");
+    if (r->l.threads == 0) r->slots = fit >= 1 ? (int)fit : 1;
+}
+
 static bool open_slots(rank *r, clm_err *err) {
     size_t budget = (size_t)(r->l.task_mib * 1048576.0);
     r->slots = r->l.threads > 0 ? (int)r->l.threads : clm_comm_slots(r->comm);
+    fit_memory(r);
     if (r->l.dedicated && r->comm->rank == 0 && r->comm->size > 1) r->slots = 0;
     r->work = clm_heap_new((size_t)r->slots + 1, sizeof *r->work, err);
     for (int s = 0; r->work && s < r->slots; s++)

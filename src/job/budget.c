@@ -274,3 +274,9 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     default: return 4096.0;
     }
 }
+
+double clm_run_thread_bytes(const clm_run *run) {
+    double most = 0.0;
+    for (int k = 0; k < run->plan.n_stages; k++) most = fmax(most, clm_run_task_bytes(run, k));
+    return fmin(most, run->config->memory_task_mib * 1048576.0);
+}

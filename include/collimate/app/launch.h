@@ -17,6 +17,7 @@ typedef struct clm_launched {
     const char *folder; /* of the journal */
     int64_t threads;    /* 0: this rank's share of the cores */
     double task_mib;    /* most memory of one task */
+    double task_bytes;  /* what one is planned to take at most; 0: not known */
     double lease_s;
     double silence_s; /* 0: as usual; then epoch_s is, too */
     double epoch_s;

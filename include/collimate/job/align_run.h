@@ -121,5 +121,7 @@ int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
 /** Arena memory (bytes) that the largest task of a stage needs: within 10 % once the affine is known; before,
  *  as if the images lay on each other with parallel axes. Spots count as many as may be. */
 double clm_run_task_bytes(const clm_run *run, int stage);
+/** Of its largest task, or memory.task_mib where that is less: what a thread takes. */
+double clm_run_thread_bytes(const clm_run *run);
 
 #endif
