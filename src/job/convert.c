@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define CHUNK_VOX 128
+#define CHUNK_BYTES_MOST 2147483000.0 /* blosc buffers and N5 blocks */
 #define SLAB_BYTES ((int64_t)32 << 20)
 #define CACHE_MIB 256.0
 
@@ -76,6 +77,13 @@ static bool set_format(clm_convert *c, clm_err *err) {
     bool named = clm_volume_kind_of(s->out, &kind);
     const char *f = s->format;
     c->output.bigstream = s->bigstream;
+    static const char *const only_read[] = {".h5", ".hdf5", ".ims", ".tif", ".tiff", ".xml", ".nhdr"};
+    for (size_t i = 0; !f[0] && i < sizeof only_read / sizeof only_read[0]; i++)
+        if (clm_text_ends(s->out, only_read[i]))
+            return clm_fail(err, CLM_E_ARG,
+                            "%s: no such files are written; name it .ome.zarr, .n5, .nrrd, .nii or .nii.gz, "
+                            "or give --format",
+                            s->out);
     if (!f[0])
         f = named                   ? kind == CLM_VOLUME_NRRD ? "nrrd" : "nifti"
             : strstr(s->out, ".n5") ? "n5"
@@ -102,6 +110,9 @@ static bool set_format(clm_convert *c, clm_err *err) {
 
 static bool open_input(clm_convert *c, clm_err *err) {
     const clm_convert_spec *s = &c->spec;
+    size_t n = strlen(s->in);
+    if (strncmp(s->out, s->in, n) == 0 && s->out[n] == '/')
+        return clm_fail(err, CLM_E_ARG, "%s lies inside the input; name another output", s->out);
     clm_image_options o = CLM_IMAGE_DEFAULTS;
     o.option = "--spacing";
     o.channel = s->channel;
@@ -144,18 +155,21 @@ static clm_image_frame frame_of(const clm_convert *c) {
 /* The block of a task: a chunk, or a shard of whole chunks; never much larger than the image. */
 static bool set_blocks(clm_convert *c, const clm_image_frame *f, int64_t block[3], clm_err *err) {
     const clm_convert_spec *s = &c->spec;
+    double bytes = (double)clm_dtype_size(c->stored);
     for (int d = 0; d < 3; d++) {
         int64_t chunk = s->chunk[d] ? s->chunk[d] : f->shape[d] < CHUNK_VOX ? f->shape[d] : CHUNK_VOX;
         block[d] = s->shard[0] ? s->shard[d] : chunk;
-        if (!s->shard[0]) continue;
-        if (!s->chunk[d])
+        if (s->shard[0] && !s->chunk[d])
             chunk = s->shard[d] % CHUNK_VOX == 0 ? CHUNK_VOX : s->shard[d] % 64 == 0 ? 64 : s->shard[d];
+        bytes *= (double)chunk;
+        if (!s->shard[0]) continue;
         if (block[d] % chunk)
             return clm_fail(err, CLM_E_ARG, "shards of %lld voxels are no multiple of chunks of %lld",
                             (long long)block[d], (long long)chunk);
         c->output.inner[d] = chunk;
     }
-    return true;
+    return bytes < CHUNK_BYTES_MOST ||
+           clm_fail(err, CLM_E_ARG, "--chunk: %.4g bytes a chunk; no format holds 2 GiB", bytes);
 }
 
 /* Do the input's chunks lie inside what is asked for at once, so that none is decoded twice? */

@@ -67,6 +67,16 @@ static bool add_group(clm_json *v, const char *path, clm_err *err) {
     return found > 0 || clm_node_not_array(path, err);
 }
 
+/* but was not opened as one */
+static bool is_meant_as_image(const char *path) {
+    clm_json *attrs = NULL;
+    clm_err ignored = CLM_ERR_NONE;
+    bool is = clm_node_attrs(path, &attrs, &ignored) &&
+              (clm_json_get(attrs, "multiscales") || clm_json_get(clm_json_get(attrs, "ome"), "multiscales"));
+    clm_json_free(attrs);
+    return is;
+}
+
 static bool describe(clm_json *v, const char *path, clm_err *err) {
     clm_image *im = NULL;
     clm_array *a = NULL;
@@ -98,6 +108,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
     }
     clm_node_kind kind = clm_path_kind_of(path) == CLM_PATH_FOLDER ? clm_node_kind_of(path) : CLM_NODE_NONE;
     bool group = kind == CLM_NODE_ZARR3_GROUP || kind == CLM_NODE_ZARR2_GROUP || kind == CLM_NODE_N5_GROUP;
+    if (group && is_meant_as_image(path)) clm_json_add_text(v, "note", why.text);
     if (group) return add_group(v, path, err);
     *err = other;
     return false;

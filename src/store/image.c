@@ -142,6 +142,9 @@ static bool set_axes(clm_image *im, const clm_scales *s, const clm_image_options
                             "axis %d of %lld elements is neither space, channel nor time", d,
                             (long long)a->shape[d]);
     }
+    if ((channel < 0 && o->channel > 0) || (time < 0 && o->time > 0))
+        return clm_fail(err, CLM_E_ARG, "no channel %lld or no time point %lld: it has one",
+                        (long long)(o->channel > 0 ? o->channel : 0), (long long)(o->time > 0 ? o->time : 0));
     if (channel >= 0 && !choose(im, a, channel, o->channel, o->all, "channel", &im->info.channels, err))
         return false;
     return time < 0 || choose(im, a, time, o->time, o->all, "time point", &im->info.times, err);
@@ -237,7 +240,8 @@ static bool open_levels(clm_image *im, const clm_scales *s, const char *path, cl
     im->info.n_levels = s->n;
     im->info.dtype = clm_array_info_of(im->array[0])->dtype;
     if (clm_dtype_is_real(im->info.dtype) || im->info.dtype == CLM_BOOL) return true;
-    return clm_fail(err, CLM_E_UNSUPPORTED, "voxels of type %s", clm_dtype_name(im->info.dtype));
+    return clm_fail(err, CLM_E_UNSUPPORTED, "voxels of type %s: info, validate and dump only",
+                    clm_dtype_name(im->info.dtype));
 }
 
 static bool set_shapes(clm_image *im, clm_err *err) {

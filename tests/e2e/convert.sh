@@ -74,6 +74,33 @@ expect 2 'no multiple' "$COLLIMATE" convert --shard 64 --chunk 48 $in x.ome.zarr
 expect 2 'outside the shape' "$COLLIMATE" convert --region 0:1,0:1,0:99999 $in x.ome.zarr
 expect 2 'not understood' "$COLLIMATE" convert --region 0:1 $in x.ome.zarr
 expect 3 '' "$COLLIMATE" convert nothing.n5 x.ome.zarr
+expect 2 'no channel 3' "$COLLIMATE" convert --channel 3 $in x.ome.zarr
+expect 2 'time point 1' "$COLLIMATE" convert --time 1 $in x.ome.zarr
+expect 2 'spacing 0' "$COLLIMATE" convert --spacing 0,1,1 $in x.ome.zarr
+expect 2 '2 GiB' "$COLLIMATE" convert --chunk 100000 $in x.ome.zarr
+expect 2 'inside the input' "$COLLIMATE" convert $in/s0 $in/s0/x.n5
+expect 2 'no such files are written' "$COLLIMATE" convert $in x.tif
+[ -e x.ome.zarr ] || [ -e x.tif ] && fail "a refused conversion left something"
+# half floats and complex numbers: told and dumped, nothing else
+meta() { echo '{"zarr_format":3,"node_type":"array","shape":[2,2,2],"data_type":"'$1'","chunk_grid":{"name":"regular",
+"configuration":{"chunk_shape":[2,2,2]}},"chunk_key_encoding":{"name":"default"},"fill_value":'$2',"dimension_names":["z","y","x"],
+"codecs":[{"name":"bytes","configuration":{"endian":"little"}}]}'; }
+for kind in float16 complex64; do
+    fill=1.5
+    [ $kind = complex64 ] && fill='[1.5,2]'
+    mkdir -p $kind.zarr/s0
+    cp $in/zarr.json $kind.zarr/
+    meta $kind "$fill" >$kind.zarr/s0/zarr.json
+    expect 0 '' "$COLLIMATE" dump $kind.zarr/s0
+    expect 0 '' "$COLLIMATE" info $kind.zarr/s0
+    contains stdout "dtype +$kind"
+    expect 0 '' "$COLLIMATE" info $kind.zarr
+    contains stdout "note .*type $kind: info, validate and dump only"
+    expect 0 '' "$COLLIMATE" validate --json $kind.zarr
+    expect 3 "type $kind: info, validate and dump only" "$COLLIMATE" convert $kind.zarr x.n5
+    expect 3 "fixed image: .*type $kind" "$COLLIMATE" align --fixed $kind.zarr --moving $in --out x
+done
+[ "$("$COLLIMATE" dump float16.zarr/s0 | od -An -tx1 | head -n 1)" = ' 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e' ] || fail "halves"
 # a torn chunk ends it; no zeros are written in its place
 chunk=$(find one.ome.zarr/s0/c -type f | head -n 1)
 cp "$chunk" whole.chunk

@@ -10,7 +10,7 @@
 /* clang-format off */
 typedef enum clm_dtype {
     CLM_U8, CLM_U16, CLM_U32, CLM_U64, CLM_I8, CLM_I16, CLM_I32, CLM_I64, CLM_F32, CLM_F64,
-    CLM_BOOL, CLM_F16, CLM_C64, CLM_C128, /* these four: dump and convert only */
+    CLM_BOOL, CLM_F16, CLM_C64, CLM_C128, /* dump only; bool is read as 0 and 1 */
     CLM_DTYPE_COUNT
 } clm_dtype;
 /* clang-format on */
