@@ -69,6 +69,9 @@ static bool parse(const clm_json *v, clm_array_info *info, n5 *self, clm_err *er
         return clm_fail(err, CLM_E_UNSUPPORTED, "a label multiset holds no plain voxels");
     const char *codec = clm_json_text(clm_json_get(how, "type"));
     if (!how) codec = clm_json_text(clm_json_get(v, "compressionType")); /* before version 2 */
+    if (!codec && clm_json_get(v, "codecs"))
+        return clm_fail(err, CLM_E_UNSUPPORTED,
+                        "codecs: N5's chains and shards are not read, only compression");
     if (!codec) return clm_fail(err, CLM_E_FORMAT, "compression is missing");
     bool none = true;
     clm_stored element = {info->dtype, true};

@@ -407,6 +407,8 @@ static void bad_metadata_is_refused(void **state) {
          "jpeg", CLM_E_UNSUPPORTED},
         {"attributes.json", "{\"dimensions\":[4],\"blockSize\":[4],\"dataType\":\"uint8\"}", "compression",
          CLM_E_FORMAT},
+        {"attributes.json", "{\"dimensions\":[4],\"blockSize\":[4],\"dataType\":\"uint8\",\"codecs\":[]}",
+         "codecs", CLM_E_UNSUPPORTED},
         {"attributes.json",
          "{\"n5\":\"5.0.0\",\"dimensions\":[4],\"blockSize\":[4],\"dataType\":\"uint8\",\"compression\":{\"type\":\"raw\"}}",
          "version 5", CLM_E_UNSUPPORTED},
