@@ -77,9 +77,9 @@ static bool put_metrics(clm_buf *b, const clm_run *run, clm_err *err) {
                        "<h2>Before and after</h2>\n<table><tr><th>under</th><th>NCC</th><th>local NCC</th>"
                        "<th>min Jacobian</th><th>voxels</th></tr>\n");
     for (const clm_json *s = clm_json_first(clm_json_get(v, "stages")); ok && s; s = clm_json_next(s))
-        ok = clm_buf_printf(b, err, "<tr><td>%s</td>", clm_json_key(s)) &&
-             put_number(b, number(s, "ncc"), err) && put_number(b, number(s, "local_ncc"), err) &&
-             put_number(b, number(s, "min_jacobian"), err) &&
+        ok = clm_buf_printf(b, err, "<tr><td>") && put_text(b, clm_json_key(s), err) &&
+             clm_buf_printf(b, err, "</td>") && put_number(b, number(s, "ncc"), err) &&
+             put_number(b, number(s, "local_ncc"), err) && put_number(b, number(s, "min_jacobian"), err) &&
              clm_buf_printf(b, err, "<td>%.0f</td></tr>\n", number(s, "voxels"));
     clm_json_free(v);
     return ok && clm_buf_printf(b, err, "</table>\n");
@@ -96,7 +96,7 @@ static bool put_global(clm_buf *b, const clm_run *run, clm_err *err) {
                *note = clm_json_text(clm_json_get(v, "note"));
     bool ok = true;
     if (method && strcmp(method, "blobs") != 0)
-        ok = clm_buf_printf(b, err, "<p>Global affine: method %s", method) &&
+        ok = clm_buf_printf(b, err, "<p>Global affine: method ") && put_text(b, method, err) &&
              (!isfinite(number(v, "stands_out")) ||
               clm_buf_printf(b, err, ", similarity %.3g, %.3g standard deviations above random placements",
                              number(v, "ncc_refined"), number(v, "stands_out"))) &&
@@ -165,12 +165,18 @@ static bool add_square(blocks *k, int s, const int64_t at[3], const char *status
            put_text(&k->map[s], reason, err) && clm_buf_printf(&k->map[s], err, "</title></use>\n");
 }
 
+/* names of stages and statuses are words of ours; they go into the page as they are */
+static bool is_word(const char *text) {
+    return text && text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._")] == 0;
+}
+
 static bool add_block(blocks *k, const clm_json *v, clm_err *err) {
     const char *name = clm_json_text(clm_json_get(v, "stage")),
                *status = clm_json_text(clm_json_get(v, "status"));
     const char *reason = clm_json_text(clm_json_get(v, "reason"));
     int64_t at[3] = {0, 0, 0};
-    if (!name || !status) return clm_fail(err, CLM_E_FORMAT, "a block without stage or status");
+    if (!is_word(name) || !is_word(status))
+        return clm_fail(err, CLM_E_FORMAT, "a block without stage or status");
     (void)clm_json_ints(clm_json_get(v, "at_zyx"), 3, at);
     int s = stage_of(k, name);
     stage_sum *t = &k->stage[s];

@@ -88,15 +88,12 @@ static bool itk_of(const clm_buf *b, clm_itk *t, clm_err *err) {
     return true;
 }
 
-/* Named as it was when elastix wrote it: as told, or else beside this file. */
+/* Where it stood when elastix wrote is no matter: by its last name beside this file, and nowhere else. */
 static bool read_initial(const char *beside, const char *name, clm_buf *b, char path[CLM_PATH_MAX],
                          clm_err *err) {
-    if (!clm_path_format(path, err, "%s", name)) return false;
-    if (clm_path_kind_of(path) != CLM_PATH_FILE &&
-        !clm_path_format(path, err, "%.*s%s", (int)(clm_path_name(beside) - beside), beside,
-                         clm_path_name(name)))
-        return false;
-    return clm_file_read(path, BYTES_MAX, b, err) || clm_err_in(err, "the initial transform");
+    return clm_path_format(path, err, "%.*s%s", (int)(clm_path_name(beside) - beside), beside,
+                           clm_path_name(name)) &&
+           (clm_file_read(path, BYTES_MAX, b, err) || clm_err_in(err, "the initial transform"));
 }
 
 /* The grid of the fixed image, where its axes are the world's; otherwise it stays unknown. */

@@ -72,3 +72,13 @@ for path in ../../victim /etc/hostname s0/../../../victim; do
     grep -q "$path" astray/zarr.json || fail "no path to change in the scene"
     expect 3 '' "$COLLIMATE" apply astray demo/moving.n5 copy.zarr -q
 done
+
+# ---- what names in data say is text on the report's page ----
+name='demo/<img src=x onerror=alert(1)>"&.n5'
+cp -r demo/moving.n5 "$name"
+expect 0 '' "$COLLIMATE" align --fixed demo/fixed.ome.zarr --moving "$name" --set deform.block_vox=32 -q --out shown
+contains shown/report/index.html '&lt;img src=x onerror=alert'
+lacks shown/report/index.html '<img src=x'
+sed -i '1s|"stage":"[^"]*"|"stage":"<img src=x>"|' shown/blocks.jsonl
+grep -q '<img' shown/blocks.jsonl || fail "no stage to change"
+expect 3 'a block without stage or status' "$COLLIMATE" report shown

@@ -157,6 +157,17 @@ static void elastix_with_an_initial_transform(void **state) {
     goes_to("", "second.txt", (const double[]){0, 2000, 1000}, (const double[]){500, 3000, 1000}, 1e-9);
     refused(CLM_E_UNSUPPORTED, "", "spline.txt", "elastix BSplineTransform is no affine");
     refused(CLM_E_FORMAT, "", "loop.txt", "initial transforms");
+    /* a file that is there, but not beside: nothing leads out of the folder */
+    char far[CLM_PATH_MAX], text[2 * CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_path_join(far, folder, "far", &err) && clm_folder_make(far, &err), err);
+    put("far/only.txt", first, strlen(first));
+    (void)snprintf(text, sizeof text,
+                   "(Transform \"TranslationTransform\")\n(TransformParameters 1 0 0)\n"
+                   "(InitialTransformParametersFileName \"%s/only.txt\")\n",
+                   far);
+    put("led.txt", text, strlen(text));
+    refused(CLM_E_NOTFOUND, "", "led.txt", "the initial transform");
 }
 
 static void matrices_in_another_order_and_unit(void **state) {
