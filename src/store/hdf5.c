@@ -310,6 +310,7 @@ static bool layout_of(h5 *f, clm_array_info *i, clm_err *err) {
     if (!f->chunked) clm_flat_chunks(i);
     for (int d = 0; f->chunked && d < i->ndim; d++) i->inner[d] = i->chunk[d] = (int64_t)chunk[d];
     if (f->chunked) (void)H5Pget_fill_value(list, f->type, i->fill);
+    if (f->swap && i->dtype >= CLM_C64) clm_swap_bytes(i->fill, clm_dtype_size(i->dtype) / 2, 2);
     int n = f->chunked ? H5Pget_nfilters(list) : 0;
     f->filters.n = n < CLM_HDF5_FILTERS ? n : CLM_HDF5_FILTERS;
     for (int k = 0; k < f->filters.n; k++) {

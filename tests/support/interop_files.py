@@ -33,7 +33,7 @@ def by_h5py(path, kind, shape, chunk):
         options["fletcher32"] = chance(0.3) and "scaleoffset" not in options
         if chance(0.3):
             options["maxshape"] = (None,) * len(shape)
-    stored = np.dtype(pick(["<", ">"]) + kind) if a.itemsize > 1 and kind[0] != "c" else a.dtype
+    stored = np.dtype(pick(["<", ">"]) + kind) if a.itemsize > 1 else a.dtype
     fill = np.dtype(kind).type(pick([0, 3]))
     with h5py.File(path, "w", libver=("earliest", "v110") if chance(0.5) else "v110") as f:
         d = f.create_dataset("a/b", shape, stored, fillvalue=fill, **options)
