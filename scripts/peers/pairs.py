@@ -120,7 +120,8 @@ def prostates(data):
     for k in range(5):
         name = f"case{k:06d}.nii.gz"
         pair = Pair(f"prostate-{k}", d / "us_images" / name, d / "mr_images" / name, 1000,
-                    settings("global.method=centre", "global.metric=mi", "deform.metric=mi"), kind="multimodal")
+                    settings("global.method=centre", "global.metric=mi", "global.model=rigid", "local.enabled=false",
+                             "deform.metric=mi", "deform.stiffness=64"), kind="multimodal")
         f, m = read(pair.fixed_path), read(pair.moving_path)
         pair.reference[:3, 3] = (m.origin + m.spacing * (np.array(m.data.shape) - 1) / 2) - (
             f.origin + f.spacing * (np.array(f.data.shape) - 1) / 2)

@@ -135,20 +135,33 @@ static bool lay_starts(const search *s, const clm_centre_params *p, start list[S
 /** Fisher's z of a score. */
 static double fisher(double score) { return atanh(fmin(fmax(score, -0.999999), 0.999999)); }
 
-static bool stand_out(const search *s, const clm_affine *a, double *out, clm_err *err) {
+/** What placements at random reach, as Fisher's z; deviation 0: untold. */
+typedef struct chance {
+    double mean, deviation;
+} chance;
+
+static bool find_chance(const search *s, chance *out, clm_err *err) {
     double sum = 0, squares = 0, n = 0;
-    clm_refine_fit f;
-    bool ok;
     for (uint64_t k = 0; k < RANDOM; k++) {
         clm_affine t = turned(s, k, s->fixed_mass, s->moving_mass);
+        clm_refine_fit f;
+        bool ok;
         if (!look(s, &t, 0, &f, &ok, err)) return false;
         if (!ok) continue;
         double z = fisher(f.after);
         n += 1, sum += z, squares += z * z;
     }
+    double var = n > 1 && n >= 0.1 * RANDOM ? (squares - sum * sum / n) / (n - 1) : 0;
+    *out = (chance){n > 0 ? sum / n : 0, var > 0 ? sqrt(var) : 0};
+    return true;
+}
+
+/** Deviations of chance by which `a` is better than at random; 0: untold. */
+static bool stand_out(const search *s, const chance *c, const clm_affine *a, double *out, clm_err *err) {
+    clm_refine_fit f;
+    bool ok;
     if (!look(s, a, 0, &f, &ok, err)) return false;
-    double var = n > 1 ? (squares - sum * sum / n) / (n - 1) : 0;
-    *out = ok && n >= 0.1 * RANDOM && var > 0 ? (fisher(f.after) - sum / n) / sqrt(var) : 0;
+    *out = ok && c->deviation > 0 ? (fisher(f.after) - c->mean) / c->deviation : 0;
     return true;
 }
 
@@ -167,8 +180,9 @@ static bool choose(const search *s, const start *list, int n, start best[FINALIS
     return true;
 }
 
+/** The most telling of the starts after climbing on all voxels. CLM_E_NODATA: none is of any use. */
 static bool finish(const search *s, const clm_vol *fixed, const clm_vol *moving, const clm_refine_params *p,
-                   const start *list, int n, clm_centre_fit *out, clm_err *err) {
+                   const start *list, int n, clm_refine_fit *out, clm_err *err) {
     clm_err why = CLM_ERR_NONE;
     double most = -1;
     for (int k = 0; k < n; k++) {
@@ -180,14 +194,30 @@ static bool finish(const search *s, const clm_vol *fixed, const clm_vol *moving,
             continue;
         }
         if (tells(&f) <= most) continue;
-        most = tells(&f), out->refined = f;
+        most = tells(&f), *out = f;
     }
-    if (most >= 0) return stand_out(s, &out->refined.affine, &out->stands_out, err);
+    if (most >= 0) return true;
     if (n) return *err = why, false;
     return clm_fail(
         err, CLM_E_NODATA,
         "laid over each other the images share less than %.3g %% of the fixed one, or are constant",
         100 * p->min_overlap);
+}
+
+/** Where the images say little, one start or another finds much by chance: then the climb from the middles holds. */
+static bool weigh(const search *s, const clm_vol *fixed, const clm_vol *moving, const clm_centre_params *p,
+                  clm_centre_fit *io, clm_err *err) {
+    chance c;
+    clm_centre_fit home;
+    clm_err none = CLM_ERR_NONE;
+    const start middles = {.affine = shifted(s->fixed_middle, s->moving_middle)};
+    if (!find_chance(s, &c, err) || !stand_out(s, &c, &io->refined.affine, &io->stands_out, err))
+        return false;
+    if (!p->centres || p->any_rotation || io->stands_out >= CLM_CENTRE_STANDS_OUT) return true;
+    if (!finish(s, fixed, moving, &p->refine, &middles, 1, &home.refined, &none))
+        return none.code == CLM_E_NODATA || (*err = none, false);
+    *io = home;
+    return stand_out(s, &c, &io->refined.affine, &io->stands_out, err);
 }
 
 bool clm_centre_find(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
@@ -206,7 +236,8 @@ bool clm_centre_find(const clm_work *w, const clm_vol *fixed, const clm_vol *mov
         middle_of(fixed, s.fixed_middle), middle_of(moving, s.moving_middle);
         mass_of(&s.fixed, s.fixed_mass), mass_of(&s.moving, s.moving_mass);
         ok = lay_starts(&s, p, list, &n, err) && choose(&s, list, n, best, &found, err) &&
-             finish(&s, fixed, moving, &p->refine, best, found, &fit, err);
+             finish(&s, fixed, moving, &p->refine, best, found, &fit.refined, err) &&
+             weigh(&s, fixed, moving, p, &fit, err);
     }
     clm_arena_rewind(w->temp, mark);
     if (ok) *out = fit;

@@ -14,10 +14,7 @@
 #define ERROR_VOX 4.0 /* global.max_error_um where the configuration leaves it open, in coarse voxels */
 #define OVERLAP_POINTS 24
 #define LEAST_OVERLAP 0.005 /* of the fixed volume: less is nothing to align */
-/* what "auto" takes from the images alone: images of different things stayed below one or the other, see
- * docs/algorithms/intensity-affine.md */
-#define STANDS_OUT 12.0 /* standard deviations */
-#define ALIKE 0.5
+#define ALIKE 0.5        /* the score that "auto" asks of the images alone, besides CLM_CENTRE_STANDS_OUT */
 #define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
@@ -292,13 +289,13 @@ static bool fit_auto(const clm_run *run, const clm_work *w, int stage, const sid
         if (second.code != CLM_E_NODATA) *err = second;
         return false;
     }
-    if (figure[9] >= STANDS_OUT && figure[6] >= ALIKE) return *err = CLM_ERR_NONE, true;
+    if (figure[9] >= CLM_CENTRE_STANDS_OUT && figure[6] >= ALIKE) return *err = CLM_ERR_NONE, true;
     return clm_fail(
         err, why->code,
         "%.350s; laid over each other by their centres the images agree by %.3f (needed %.1f), %.1f "
         "standard deviations better than at random (needed %.0f): global.method=centre takes it "
         "all the same",
-        why->text, figure[6], ALIKE, figure[9], STANDS_OUT);
+        why->text, figure[6], ALIKE, figure[9], CLM_CENTRE_STANDS_OUT);
 }
 
 bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,

@@ -5,6 +5,10 @@
 
 #include "collimate/align/refine.h"
 
+/** Below this a result may be chance: images of different things stayed under it or under a score of 0.5, see
+ *  docs/algorithms/intensity-affine.md. */
+#define CLM_CENTRE_STANDS_OUT 12.0
+
 typedef struct clm_centre_params {
     clm_refine_params refine;
     bool identity;     /* begin where the metadata put the images              */
@@ -24,7 +28,8 @@ typedef struct clm_centre_fit {
  *
  *  fixed, moving  any grids, as for clm_refine_affine; seed: w->seed
  *  Of all starts' results the one is taken that tells most: voxels compared times -log(1 - score^2), so that a small
- *  overlap is no way to a good score. A start reaches about a tenth of the volume and 15 degrees.
+ *  overlap is no way to a good score. Where that one does not stand out by CLM_CENTRE_STANDS_OUT, the middles are a
+ *  start and no rotation is asked for, what the climb from the middles reaches is taken instead. A start reaches about a tenth of the volume and 15 degrees.
  *  Errors   CLM_E_NODATA no start is of any use: no overlap, or constant; CLM_E_ARG, CLM_E_NOMEM; out untouched
  *  Memory   temp: as clm_refine_affine, and the volumes reduced to 50 000 voxels
  */
