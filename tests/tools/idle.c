@@ -1,6 +1,6 @@
 /* mpirun -n N clm_idle TASK_S SECONDS: what the thread of each rank that talks costs, in per cent of a core, while the
- * ranks but 0 sleep in tasks of TASK_S (each longer than SECONDS / 50: one after another, else one a stage), and what is
- * lost between two tasks: wall seconds beyond the tasks' own, each in a stage of its own on rank 1. */
+ * ranks but 0 sleep in tasks of TASK_S, one each a stage, as many stages as make SECONDS (1 to 60); and what is lost from
+ * one stage to the next: wall seconds beyond the tasks' own. */
 #include "collimate/base/clock.h"
 #include "collimate/cluster/run.h"
 #include "support/temp.h"

@@ -32,7 +32,7 @@ typedef struct clm_list {
     K(INT, int64_t, seed, "seed", "1", 0, 9007199254740992.0, "",                                            \
       "of all random choices; the same seed gives the same bytes")                                           \
     K(INT, int64_t, threads, "threads", "0", 0, 1024, "",                                                    \
-      "compute threads a rank; 0: this rank's share of the machine's cores")                                 \
+      "compute threads a rank; 0: this rank's share of the machine's cores, as far as memory allows")        \
     K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 8, 1048576, "",                              \
       "most memory of one task; a task that needs more fails as a reported block")                           \
     K(REAL, double, memory_cache_mib, "memory.cache_mib", "256", 0, 1048576, "",                             \
