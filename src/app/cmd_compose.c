@@ -56,7 +56,7 @@ static const char help_invert[] =
     "       NAME.json, NAME.txt, and ITK's NAME.tfm, NAME.mat\n"
     "  --format NAME      bigstream, positions or janelia: OUT is an array, NAME.n5/FIELD or NAME.zarr; itk: NAME.txt\n"
     "                     is ITK's\n\n"
-    "  --store            keep it with T, a run folder or an OME-Zarr scene of one sequence, which becomes a bijection:\n"
+    "  --store            keep it with T, a run folder or an OME-Zarr scene, whose first transformation becomes a bijection:\n"
     "                     inverse:T, points --direction inverse and evaluate --inverse stored then take it as it is.\n"
     "                     Not where nodes are above the tolerance\n"
     "  --tolerance-um X   most |T(x) - y| (default 0.001)\n"
@@ -100,8 +100,6 @@ typedef enum verb { COMPOSE, INVERT, HALFWAY } verb;
 static const struct {
     const char *name, *help;
 } verbs[] = {{"compose", help_compose}, {"invert", help_invert}, {"halfway", help_halfway}};
-
-#define STORED_INVERSE "coordinateTransformations/inverse"
 
 typedef struct options {
     clm_compose_spec spec;
@@ -149,7 +147,7 @@ static bool set_store(options *o, clm_err *err) {
     if (!clm_path_join(o->scene, t, CLM_RUN_TRANSFORM, err)) return false;
     if (clm_path_kind_of(o->scene) == CLM_PATH_NONE && !clm_path_format(o->scene, err, "%s", t)) return false;
     if (!clm_path_join(meta, o->scene, "zarr.json", err) ||
-        !clm_path_join(o->inverse, o->scene, STORED_INVERSE, err))
+        !clm_path_join(o->inverse, o->scene, CLM_SCENE_INVERSE, err))
         return false;
     if (clm_path_kind_of(meta) != CLM_PATH_FILE)
         return clm_fail(err, CLM_E_ARG, "--store: %s is neither a finished run nor an OME-Zarr scene", t);
@@ -343,7 +341,7 @@ static int run_command(int argc, char **argv, verb what) {
     if (!write_affine(&o, first, &done, &err)) return clm_launch_refuse(name, &err);
     if (done) return CLM_EXIT_DONE;
     int code = clm_launch(&body, &o, &o.args);
-    if (o.store && first && code == CLM_EXIT_DONE && !clm_ome_store_inverse(o.scene, STORED_INVERSE, &err))
+    if (o.store && first && code == CLM_EXIT_DONE && !clm_ome_store_inverse(o.scene, CLM_SCENE_INVERSE, &err))
         return clm_command_fails(name, &err);
     if (o.store && first && code == CLM_EXIT_BLOCKS_FAILED)
         (void)fputs("the inverse is not made a part of T, which is still solved where it is wanted\n",

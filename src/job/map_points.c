@@ -15,9 +15,15 @@ typedef struct lookup {
     int64_t chunk[3], chunks[3];
 } lookup;
 
+#define PART 32          /* nodes along an edge that are copied at once of a larger chunk */
+#define DECODED_MOST 4e6 /* nodes of a chunk that stays decoded in the cache               */
+
+/* Foreign fields may lie in one chunk: of that only the parts are copied where there are points. */
 static lookup lookup_of(const clm_vectors *t) {
     lookup k = {.t = t};
     clm_vectors_chunk(t, k.chunk);
+    bool parts = (double)k.chunk[0] * (double)k.chunk[1] * (double)k.chunk[2] <= DECODED_MOST;
+    for (int d = 0; d < 3 && parts; d++) k.chunk[d] = k.chunk[d] < PART ? k.chunk[d] : PART;
     for (int d = 0; d < 3; d++) k.chunks[d] = clm_div_up(t->shape[d], k.chunk[d]);
     return k;
 }

@@ -1,6 +1,7 @@
 #include "collimate/store/graph.h"
 #include "collimate/base/heap.h"
 #include "collimate/store/node.h"
+#include "collimate/store/ome.h"
 #include "graph_parts.h"
 
 #include <stdio.h>
@@ -216,6 +217,16 @@ static void seek(clm_graph *s, int from, reached *r) {
     }
 }
 
+/* a stored inverse, if that is what an edge taken backwards is */
+static bool inverse_holds(const clm_graph *s, const clm_edge *e, clm_err *err) {
+    char group[CLM_PATH_MAX];
+    for (const clm_loaded *l = s->loaded; l && e->v; l = l->next)
+        if (strcmp(l->path, e->group) == 0)
+            return clm_path_join(group, s->store, e->group, err) &&
+                   clm_ome_inverse_holds(group, l->attrs, e->v, err);
+    return true;
+}
+
 bool clm_graph_route(clm_graph *s, int from, int to, clm_route *out, clm_err *err) {
     reached *r = clm_take(s->arena, reached, s->n_systems, err);
     if (!r) return false;
@@ -231,6 +242,7 @@ bool clm_graph_route(clm_graph *s, int from, int to, clm_route *out, clm_err *er
         const clm_edge *e = &s->edge[r[at].edge];
         hop[n] = e->t;
         back[n] = r[at].back;
+        if (back[n] && !inverse_holds(s, e, err)) return false;
         at = r[at].back ? e->to : e->from;
     }
     return true;

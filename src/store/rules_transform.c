@@ -245,6 +245,15 @@ static bool known_transform(const clm_json *v, const char *type, const clm_ome_v
     if (strcmp(type, "sequence") == 0) return chain(v, version, in, out, err);
     if (strcmp(type, "bijection") == 0) return both_ways(v, version, in, out, err);
     if (strcmp(type, "projectAxis") == 0) return project(v, in, out, err);
+    if (strcmp(type, "inverseOf") == 0 && !version->object_ends) { /* of drafts; 0.6 has it no more */
+        const clm_json *turned;
+        int back = -1;
+        *out = -1;
+        return clm_rule_object(v, "transformation", true, &turned, err) &&
+               clm_rule_transform(turned, version, -1, &back, err) &&
+               (in < 0 || back < 0 || in == back ||
+                clm_fail(err, CLM_E_FORMAT, "it takes %d axes, not %d", back, in));
+    }
     *out = -1;
     if (strcmp(type, "byDimension") == 0) return by_dimension(v, version, in, err);
     if (strcmp(type, "displacements") == 0 || strcmp(type, "coordinates") == 0) return field(v, err);

@@ -168,6 +168,34 @@ expect 2 'neither' "$COLLIMATE" invert -q with/affine.json --store
 expect 2 'no output' "$COLLIMATE" invert -q with out --store
 expect 1 'still solved' "$COLLIMATE" invert before.ome.zarr --store --tolerance-um 1e-9
 lacks before.ome.zarr/zarr.json bijection
+# a copy elsewhere is as good; one whose field or affine was replaced since is not, but can be solved
+cp -r with copied && "$COLLIMATE" points -q inverse:copied in.csv copy.csv || fail "points"
+same by.csv copy.csv
+sed -i '0,/"affine": \[\|"affine":\[/! {0,/[0-9]\.[0-9]*/ s/[0-9]\.[0-9]*/1.01/}' copied/transform.ome.zarr/zarr.json
+cmp -s copied/transform.ome.zarr/zarr.json with/transform.ome.zarr/zarr.json && fail "the affine is as it was"
+expect 3 'made of another field or affine' "$COLLIMATE" points -q inverse:copied in.csv none.csv
+expect 0 '' "$COLLIMATE" compose -q out pieces.ome.zarr --chunk 8
+expect 0 '' "$COLLIMATE" invert -q pieces.ome.zarr --store
+expect 0 '' "$COLLIMATE" points -q inverse:pieces.ome.zarr in.csv none.csv
+cp "$(find pieces.ome.zarr/$field/c -type f | sort | tail -n 1)" "$(find pieces.ome.zarr/$field/c -type f | sort | head -n 1)"
+expect 3 'made of another field.*--tolerance-um' "$COLLIMATE" points -q pieces.ome.zarr in.csv none.csv --direction inverse
+expect 3 'made of another field' "$COLLIMATE" apply -q inverse:pieces.ome.zarr demo/fixed.ome.zarr none.zarr --like demo/moving.n5
+expect 3 'made of another field' "$COLLIMATE" transform-points pieces.ome.zarr moving fixed '[[20,20,20]]'
+expect 0 '' "$COLLIMATE" points -q pieces.ome.zarr in.csv none.csv
+"$COLLIMATE" points -q pieces.ome.zarr in.csv none.csv --direction inverse --tolerance-um 0.001 2>stderr # it may fold now
+[ $? -le 1 ] || fail "solved: $(cat stderr)"
+# a transformation that is no sequence
+cp -r before.ome.zarr bare.ome.zarr && rm -rf bare.ome.zarr/coordinateTransformations/inverse
+cat >bare.ome.zarr/zarr.json <<'END'
+{"zarr_format":3,"node_type":"group","attributes":{"ome":{"version":"0.6","scene":{"coordinateTransformations":[{"type":
+"displacements","path":"coordinateTransformations/dfield","interpolation":"linear","input":{"path":"fixed","name":
+"physical"},"output":{"path":"moving","name":"physical"}}]}}}}
+END
+expect 0 '' "$COLLIMATE" invert -q bare.ome.zarr --store
+expect 0 '' "$COLLIMATE" validate bare.ome.zarr
+"$COLLIMATE" points -q bare.ome.zarr in.csv forth.csv || fail "points"
+sed -i 's/,status$//; s/,\(inside\|outside\|extrapolated\)$//' forth.csv && expect 0 '' "$COLLIMATE" points -q inverse:bare.ome.zarr forth.csv back.csv
+paste -d, in.csv back.csv | awk -F, 'NR > 1 {for (i = 1; i <= 3; i++) if (($i - $(i + 3)) ^ 2 > 0.1) exit 1}' || fail "$(cat back.csv)"
 
 # done is done; but not when the transform has changed since
 expect 0 '' "$COLLIMATE" compose -q out same.ome.zarr

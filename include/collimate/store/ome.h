@@ -61,6 +61,7 @@ typedef struct clm_transform_spec {
 /* Below a scene. */
 #define CLM_SCENE_FIELD "coordinateTransformations/dfield"
 #define CLM_SCENE_COVERAGE "coordinateTransformations/coverage"
+#define CLM_SCENE_INVERSE "coordinateTransformations/inverse"
 #define CLM_SCENE_RESIDUAL "coordinateTransformations/residual"
 
 /** The arrays of a transform with a field, without chunks: CLM_SCENE_FIELD/s0 float32 [3,Z,Y,X], CLM_SCENE_COVERAGE
@@ -75,6 +76,11 @@ CLM_MUST bool clm_ome_write_transform(const char *path, const clm_transform_spec
  *  transformation of another scene, which stands in the folder `below` of the first. In one step; again is fine.
  *  Errors   CLM_E_UNSUPPORTED what is neither; CLM_E_FORMAT; CLM_E_WRITE */
 CLM_MUST bool clm_ome_store_inverse(const char *scene, const char *below, clm_err *err);
+/** Is the inverse of the bijection v, of the group with these attributes, still that of its forward side? By a digest of the
+ *  forward side's metadata and of its fields' files, which clm_ome_store_inverse left; without one nothing is known, and
+ *  so true. Errors CLM_E_FORMAT it is not; those of reading */
+CLM_MUST bool clm_ome_inverse_holds(const char *group, const clm_json *attrs, const clm_json *v,
+                                    clm_err *err);
 
 typedef struct clm_transform {
     clm_affine affine;

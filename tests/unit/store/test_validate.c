@@ -70,6 +70,8 @@ static const document good[] = {
      "'a','name':'p'},'output':{'path':'b','name':'p'}}]}}}"},
     {"draft, flat", DRAFT("0.6.dev3", FLAT)},
     {"draft, flat with numbers", DRAFT("0.6.dev1", FLAT_NUMBERS)},
+    {"draft, turned",
+     DRAFT("0.6.dev3", "'type':'inverseOf','transformation':{'type':'scale','scale':[2,3]}")},
     {"n5", N5(",'dataType':'uint8'")},
     {"zarr2", Z2(",'dtype':'<u2'")},
     {"zarr3", Z3(",'codecs':[{'name':'bytes'}]")},
@@ -111,6 +113,8 @@ static const document bad[] = {
     {"scene of texts",
      "{'ome':{'version':'0.6','scene':{'coordinateTransformations':[{'type':'identity','input':"
      "'a','output':'b'}]}}}"},
+    {"turned in 0.6", MORE06("'type':'inverseOf','transformation':{'type':'scale','scale':[2,3]}")},
+    {"draft, turned nothing", DRAFT("0.6.dev3", "'type':'inverseOf'")},
     {"flat in 0.6", MORE06(FLAT_NUMBERS)},
     {"draft of texts in 0.6", DRAFT("0.6", "'type':'identity'")},
     {"draft, axes missing",
