@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+import nibabel
 import numpy as np
 import SimpleITK as sitk
 import zarr
@@ -107,6 +108,13 @@ def test_fields(root, affine):
             sitk.WriteImage(image, str(path))
             again = sitk.DisplacementFieldTransform(sitk.Cast(sitk.ReadImage(str(path)), sitk.sitkVectorFloat64))
             compare(root, f"SimpleITK field {name} {end}", again, path, points)
+        # the same as displacements of NIfTI's own kind, 1006: along right, anterior, superior
+        theirs = nibabel.load(root / f"field{len(rows) - 3}.nii")
+        vectors = np.asarray(theirs.dataobj) * np.array([-1, -1, 1])
+        other = nibabel.Nifti1Image(vectors, theirs.affine, theirs.header)
+        other.header.set_intent("displacement vector")
+        nibabel.save(other, root / "dispvect.nii.gz")
+        compare(root, f"NIfTI displacements {name}", again, root / "dispvect.nii.gz", points)
         field = sitk.DisplacementFieldTransform(sitk.Image(image))
         for what, t in (("field", field), ("composite", sitk.CompositeTransform([affine, field]))):
             path = root / f"field{len(rows)}.h5"
