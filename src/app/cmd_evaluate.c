@@ -28,6 +28,8 @@ static const char help[] =
     "  --inverse T              moving to fixed: how far there and back misses; \"solved\": of the transform\n"
     "                           solved backwards; \"stored\": what collimate invert --store left with it\n"
     "  --landmarks FILE         pairs in micrometres: columns fixed z y x, moving z y x, or named fixed_z ...\n"
+    "  --fixed-channel N        of images with several;  --moving-channel N (also of --aligned)\n"
+    "  --fixed-time N           likewise;  --moving-time N\n"
     "  --fixed-labels PATH      label volumes (whole numbers, 0 is background): Dice and surface distances\n"
     "  --moving-labels PATH\n"
     "How\n"
@@ -114,6 +116,10 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
         CLM_OPT("fixed-spacing", THREE, s->fixed_spacing_um, .above = true, .given = &s->has_fixed_spacing),
         CLM_OPT("moving-spacing", THREE, s->moving_spacing_um, .above = true,
                 .given = &s->has_moving_spacing),
+        CLM_OPT("fixed-channel", WHOLE, &s->fixed_channel, .most = 1 << 20),
+        CLM_OPT("moving-channel", WHOLE, &s->moving_channel, .most = 1 << 20),
+        CLM_OPT("fixed-time", WHOLE, &s->fixed_time, .most = 1 << 20),
+        CLM_OPT("moving-time", WHOLE, &s->moving_time, .most = 1 << 20),
         CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 4096),
         CLM_OPT("cache-mib", REAL, &s->cache_mib, .most = 1048576),
         CLM_OPT("json", ON, &o->json),

@@ -40,6 +40,10 @@ static bool open_image(clm_evaluate *e, int which, const char *path, clm_err *er
     io.option = moving ? "--moving-spacing" : "--fixed-spacing";
     io.has_spacing = moving ? s->has_moving_spacing : s->has_fixed_spacing;
     memcpy(io.spacing_um, moving ? s->moving_spacing_um : s->fixed_spacing_um, sizeof io.spacing_um);
+    if (which <= ALIGNED) {
+        io.channel = which == FIXED ? s->fixed_channel : s->moving_channel;
+        io.time = which == FIXED ? s->fixed_time : s->moving_time;
+    }
     if (!clm_image_open(path, &io, &e->opened[which], err)) return false;
     clm_image_use_cache(e->opened[which], e->cache);
     return true;

@@ -38,6 +38,18 @@ contains stdout '^labels '
 expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned out/aligned.ome.zarr
 contains stdout '^ *after'
 expect 2 'not on the fixed' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --aligned demo/moving.n5/s0
+
+# one of several channels: the moving image as the second of two
+shape=$("$COLLIMATE" info demo/moving.n5 | awk '/shape/ {print $2 "," $4 "," $6; exit}')
+spacing=$("$COLLIMATE" info demo/moving.n5 | awk -F 'um ' '/spacing_um/ {print $2; exit}')
+mkdir -p two.zarr/s0 && echo '{"zarr_format":2}' >two.zarr/.zgroup
+echo "{\"multiscales\":[{\"version\":\"0.4\",\"axes\":[{\"name\":\"c\",\"type\":\"channel\"},{\"name\":\"z\",\"type\":\"space\",\"unit\":\"micrometer\"},{\"name\":\"y\",\"type\":\"space\",\"unit\":\"micrometer\"},{\"name\":\"x\",\"type\":\"space\",\"unit\":\"micrometer\"}],\"datasets\":[{\"path\":\"s0\",\"coordinateTransformations\":[{\"type\":\"scale\",\"scale\":[1,$spacing]}]}]}]}" >two.zarr/.zattrs
+echo "{\"zarr_format\":2,\"shape\":[2,$shape],\"chunks\":[1,$shape],\"dtype\":\"<u2\",\"compressor\":null,\"fill_value\":0,\"order\":\"C\",\"filters\":null,\"dimension_separator\":\"/\"}" >two.zarr/s0/.zarray
+mkdir -p two.zarr/s0/1/0/0 && "$COLLIMATE" dump demo/moving.n5/s0 >two.zarr/s0/1/0/0/0
+expect 2 '2 channels; choose one' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving two.zarr --transform out
+expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving two.zarr --moving-channel 1 --transform out --json
+contains stdout "\"ncc\": $ncc"
+expect 2 'no channel 1' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving two.zarr --moving-channel 1 --fixed-channel 1
 expect 2 'nothing to evaluate' "$COLLIMATE" evaluate
 expect 3 'no_such' "$COLLIMATE" evaluate no_such
 

@@ -46,7 +46,7 @@ CLM_MUST bool clm_mi_add(clm_mi *s, const clm_vol *fixed, const clm_vol *moving,
 CLM_MUST bool clm_mi_merge(clm_mi *into, const clm_mi *part, clm_err *err);
 /** Mutual information, nats: sum p(f,m) log(p(f,m) / p(f) p(m)); NaN without voxels. */
 double clm_mi_value(const clm_mi *s);
-/** (H(f) + H(m)) / H(f,m), 1 when independent, 2 when each determines the other; NaN without voxels. */
+/** (H(f) + H(m)) / H(f,m): 1 when independent, at most 2, when each bin determines the other; NaN without voxels. */
 double clm_mi_normalised(const clm_mi *s);
 
 #endif

@@ -34,6 +34,8 @@ typedef struct clm_evaluate_spec {
     const char *folder; /* of the journal and of parts on their way; the same on all ranks */
     bool has_fixed_spacing, has_moving_spacing, has_block;
     double fixed_spacing_um[3], moving_spacing_um[3];
+    int64_t fixed_channel, moving_channel; /* -1: the only one; of `aligned` that of moving */
+    int64_t fixed_time, moving_time;
     double block_vox[3];     /* of the fixed grid: where block faces are looked for */
     double spacing_um;       /* of the voxels that are compared; 0: the run's, or the finest */
     double surface_reach_um; /* below 0: 10 voxels of the fixed labels; 0: Dice only */
@@ -41,8 +43,14 @@ typedef struct clm_evaluate_spec {
     int64_t threads;         /* 0: this rank's share of the cores */
     double cache_mib;
 } clm_evaluate_spec;
-#define CLM_EVALUATE_DEFAULTS \
-    ((clm_evaluate_spec){.surface_reach_um = -1.0, .radius_vox = 4, .cache_mib = 256})
+#define CLM_EVALUATE_DEFAULTS                      \
+    ((clm_evaluate_spec){.fixed_channel = -1,      \
+                         .moving_channel = -1,     \
+                         .fixed_time = -1,         \
+                         .moving_time = -1,        \
+                         .surface_reach_um = -1.0, \
+                         .radius_vox = 4,          \
+                         .cache_mib = 256})
 
 /** As JSON and back; of_json borrows its texts from v. */
 CLM_MUST bool clm_evaluate_spec_to_json(const clm_evaluate_spec *spec, clm_json **out, clm_err *err);

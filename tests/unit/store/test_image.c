@@ -190,6 +190,14 @@ static void channels_are_chosen(void **state) {
     assert_near(row[1], 0, 0); /* the next chunk is absent */
     assert_near(v.origin[2], 3, 0);
     clm_image_close(im);
+    /* one that is asked for where there is but one */
+    const clm_array_spec single = {.ndim = 3, .shape = {3, 4, 5}, .chunk = {3, 4, 5}, .dtype = CLM_U16};
+    inside(path, "one.zarr/0");
+    assert_ok(clm_array_create(path, &single, &a, &err), err);
+    clm_array_close(a);
+    assert_int_equal(open_fails("one.zarr/0", &o, "no channel 1"), CLM_E_ARG);
+    o.channel = 0, o.time = 2;
+    assert_int_equal(open_fails("one.zarr/0", &o, "time point 2"), CLM_E_ARG);
 }
 
 /* Our own pyramids in each format say what was written, and hold the same voxels. */
