@@ -1,6 +1,6 @@
 #include "collimate/job/landmark_files.h"
-#include "collimate/base/csv.h"
 #include "collimate/base/file.h"
+#include "collimate/job/point_list.h"
 #include "collimate/job/transform_out.h"
 #include "collimate/job/view.h"
 
@@ -14,70 +14,39 @@
 
 /* ---- elastix ---- */
 
-/* the next number of a line: false at its end */
-static bool next_number(const char **p, const char *end, double *out, bool *ok) {
-    char word[64];
-    while (*p < end && (**p == ' ' || **p == '\t' || **p == '\r')) ++*p;
-    size_t n = 0;
-    while (*p + n < end && (*p)[n] != ' ' && (*p)[n] != '\t' && (*p)[n] != '\r') n++;
-    if (n == 0) return false;
-    *ok = n < sizeof word;
-    if (*ok) {
-        memcpy(word, *p, n);
-        word[n] = 0;
-        *ok = clm_text_real(word, out);
-    }
-    *p += n;
-    return true;
-}
-
-static bool read_points(const clm_work *w, clm_lines *in, double (**out)[3], int64_t *n, clm_err *err) {
+/* a list of points; indices have no place in the world here */
+static bool read_points(const clm_work *w, const char *path, double (**out)[3], int64_t *n, clm_err *err) {
+    clm_list_kind kind;
+    clm_lines in;
     const char *text;
     size_t length;
-    int64_t at = -1; /* the number of points is yet to come */
-    while (clm_lines_next(in, &text, &length, err)) {
-        double v[4];
-        bool ok = true;
-        int k = 0;
-        if (!text) break;
-        const char *p = text, *end = text + length;
-        if (in->line == 1 && length >= 5 && memcmp(text, "index", 5) == 0)
-            return clm_fail(err, CLM_E_UNSUPPORTED, "%s: indices of voxels; points in world units are wanted",
-                            in->name);
-        if (in->line == 1 && length >= 5 && memcmp(text, "point", 5) == 0) continue;
-        while (ok && k < 4 && next_number(&p, end, &v[k], &ok)) k++;
-        if (ok && k == 0) continue;
-        if (at < 0 ? !ok || k != 1 || v[0] < 1 || v[0] > POINTS_MOST || v[0] != floor(v[0])
-                   : !ok || k != 3 || at == *n)
-            return clm_fail(err, CLM_E_FORMAT, "%s: line %lld: want %s", in->name, (long long)in->line,
-                            at < 0     ? "the number of points"
-                            : at == *n ? "no more points"
-                                       : "three numbers x y z");
-        if (at < 0) {
-            *n = (int64_t)v[0];
-            *out = clm_arena_take(w->keep, *n, sizeof **out, err);
-            if (!*out) return false;
-        } else {
-            for (int d = 0; d < 3; d++) (*out)[at][d] = v[2 - d];
-        }
-        at++;
+    int64_t at = 0;
+    if (!clm_point_list_kind(path, &kind, err)) return false;
+    if (kind == CLM_LIST_INDEX)
+        return clm_fail(err, CLM_E_UNSUPPORTED, "%s: indices of voxels; \"point\" and world units are wanted",
+                        path);
+    if (kind == CLM_LIST_NONE)
+        return clm_fail(err, CLM_E_FORMAT, "%s: no list of elastix, which begins with \"point\"", path);
+    if (!clm_lines_open(path, &in, err)) return false;
+    bool ok = clm_point_list_begin(&in, kind, n, err);
+    if (ok && (*n < 1 || *n > POINTS_MOST))
+        ok = clm_fail(err, CLM_E_FORMAT, "%s: %lld points; 1 to %d are possible", path, (long long)*n,
+                      POINTS_MOST);
+    ok = ok && (*out = clm_arena_take(w->keep, *n, sizeof **out, err)) != NULL;
+    while (ok && at < *n) {
+        ok = clm_lines_next(&in, &text, &length, err);
+        if (ok && length > 0) ok = clm_point_list_row(&in, text, length, kind, 1.0, NULL, (*out)[at++], err);
     }
-    if (err->code != CLM_OK) return false;
-    return (at >= 0 && at == *n) || clm_fail(err, CLM_E_FORMAT, "%s: %lld points, not as many as it says",
-                                             in->name, (long long)(at < 0 ? 0 : at));
+    clm_lines_close(&in);
+    return ok;
 }
 
 bool clm_landmarks_read_elastix(const clm_work *w, const char *fixed, const char *moving, clm_landmarks *out,
                                 clm_err *err) {
     int64_t n[2] = {0};
     double(*at[2])[3];
-    for (int side = 0; side < 2; side++) {
-        clm_lines in;
-        if (!clm_lines_open(side ? moving : fixed, &in, err)) return false;
-        bool ok = read_points(w, &in, &at[side], &n[side], err);
-        clm_lines_close(&in);
-        if (!ok) return false;
-    }
+    for (int side = 0; side < 2; side++)
+        if (!read_points(w, side ? moving : fixed, &at[side], &n[side], err)) return false;
     if (n[0] != n[1])
         return clm_fail(err, CLM_E_FORMAT, "%s has %lld points, %s %lld: they must be pairs", fixed,
                         (long long)n[0], moving, (long long)n[1]);

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UM_PER_MM 1e3
 #define MARK "OutputPoint"
 
 static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
@@ -92,7 +91,7 @@ bool clm_point_list_begin(clm_lines *in, clm_list_kind kind, int64_t *n, clm_err
                                   in->name, (long long)told, (long long)*n);
 }
 
-bool clm_point_list_row(const clm_lines *in, const char *line, size_t n, clm_list_kind kind,
+bool clm_point_list_row(const clm_lines *in, const char *line, size_t n, clm_list_kind kind, double um,
                         const clm_image_frame *grid, double x[3], clm_err *err) {
     const char *end = line + n, *from = line;
     double v[3];
@@ -105,12 +104,11 @@ bool clm_point_list_row(const clm_lines *in, const char *line, size_t n, clm_lis
         return clm_fail(err, CLM_E_FORMAT, "%s:%lld: \"%.*s\": must be three numbers x y z", in->name,
                         (long long)in->line, (int)(n < 60 ? n : 60), line);
     for (int d = 0; d < 3; d++)
-        x[d] = kind == CLM_LIST_INDEX ? grid->origin_um[d] + grid->spacing_um[d] * v[2 - d]
-                                      : v[2 - d] * UM_PER_MM;
+        x[d] = kind == CLM_LIST_INDEX ? grid->origin_um[d] + grid->spacing_um[d] * v[2 - d] : v[2 - d] * um;
     return true;
 }
 
 size_t clm_point_list_put(char out[128], const double x[3]) {
-    return (size_t)snprintf(out, 128, "%.12g %.12g %.12g\n", x[2] / UM_PER_MM, x[1] / UM_PER_MM,
-                            x[0] / UM_PER_MM);
+    return (size_t)snprintf(out, 128, "%.12g %.12g %.12g\n", x[2] / CLM_UM_PER_MM, x[1] / CLM_UM_PER_MM,
+                            x[0] / CLM_UM_PER_MM);
 }

@@ -112,7 +112,7 @@ static bool read_header(table *t, clm_err *err) {
 /* as if it stood in a table of three columns */
 static bool read_list_row(table *t, const char *line, size_t n, row *r, double x[3], clm_err *err) {
     *r = (row){.from = t->text.n, .n = 2, .cell = {0, 1, 2}};
-    return clm_point_list_row(&t->in, line, n, t->kind, &t->spec->grid, x, err) &&
+    return clm_point_list_row(&t->in, line, n, t->kind, CLM_UM_PER_MM, &t->spec->grid, x, err) &&
            add(&t->text, ",,", 2, err);
 }
 

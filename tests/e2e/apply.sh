@@ -119,6 +119,23 @@ for how in '--local 3' '--threads 2'; do
 done
 expect 0 '60000 points' ranks 2 "$COLLIMATE" points out many.csv other.csv --part-mib 1
 same one.csv other.csv
+# the same as a list of elastix, millimetres x y z, and of voxels of the fixed grid
+awk -F, 'BEGIN { print "point\n60000" } NR > 1 { printf "%.7f %.7f %.7f\n", $4 / 1e3, $3 / 1e3, $2 / 1e3 }' many.csv >many.txt
+expect 0 '' "$COLLIMATE" points out many.txt one.txt -q
+contains one.txt '^60000$'
+expect 0 '60000 points' ranks 2 "$COLLIMATE" points out many.txt other.txt --part-mib 1
+same one.txt other.txt
+expect 0 '' "$COLLIMATE" points out many.csv other.txt --list -q
+same one.txt other.txt
+expect 0 '' "$COLLIMATE" points out many.txt other.csv -q
+cut -d, -f2-4 one.csv | tail -n +2 >one.cut && cut -d, -f1-3 other.csv | tail -n +2 >other.cut && same one.cut other.cut
+printf 'index\n1\n0 0 0\n' >index.txt
+origin=$("$COLLIMATE" info demo/fixed.ome.zarr | awk -F 'um ' '/origin_um/ {print $2; exit}' | tr -d ' ')
+printf 'z,y,x\n%s\n' "$origin" >first.csv
+expect 0 '' "$COLLIMATE" points out index.txt index.csv -q && expect 0 '' "$COLLIMATE" points out first.csv second.csv -q
+same index.csv second.csv
+expect 2 '--like IMAGE' "$COLLIMATE" points out/affine.txt index.txt none.csv
+expect 0 '' "$COLLIMATE" points out/affine.txt index.txt other.csv -q --like demo/fixed.ome.zarr
 sed 's/^50000,/50000,x/' many.csv >bad.csv
 expect 3 'bad.csv:50002: column z' ranks 2 "$COLLIMATE" points out bad.csv none.csv --part-mib 1
 expect 2 'cannot be shared' "$COLLIMATE" points out - none.csv --local 2 </dev/null

@@ -55,7 +55,7 @@ expect 2 'pair 1: weight 0' "$COLLIMATE" landmarks weightless.csv no.json --mode
 echo 'point
 3
 1 2 3' >short.txt
-expect 3 'short.txt: 1 points' "$COLLIMATE" landmarks short.txt moving.txt no.json --model rigid
+expect 3 'short.txt: tells 3 points and has 1 line' "$COLLIMATE" landmarks short.txt moving.txt no.json --model rigid
 expect 2 '--model is missing' "$COLLIMATE" landmarks pairs.csv no.json
 [ ! -e no.json ] && [ ! -e no.ome.zarr ] || fail "a refused fit left something"
 

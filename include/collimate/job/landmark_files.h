@@ -20,7 +20,7 @@ typedef struct clm_landmark_written {
     int64_t points_outside; /* landmarks beyond the lattice, which keeps its border's value there */
 } clm_landmark_written;
 
-/** Points of elastix ("point" or nothing in the first line, their number, then x y z of each): two files, same order.
+/** Points of elastix ("point", their number, then x y z of each): two files, same order.
  *  In w->keep. Errors CLM_E_FORMAT names file and line; CLM_E_UNSUPPORTED indices. */
 CLM_MUST bool clm_landmarks_read_elastix(const clm_work *w, const char *fixed, const char *moving,
                                          clm_landmarks *out, clm_err *err);

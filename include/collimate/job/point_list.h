@@ -21,9 +21,11 @@ CLM_MUST bool clm_point_list_count(const char *path, int64_t heads, int64_t *out
 /** Pass over what stands before the first point and see that as many points follow as are told; *n: how many.
  *  in  just opened. Errors CLM_E_FORMAT */
 CLM_MUST bool clm_point_list_begin(clm_lines *in, clm_list_kind kind, int64_t *n, clm_err *err);
-/** A line as a point, z y x in micrometres. grid: of indices. Errors CLM_E_FORMAT */
+#define CLM_UM_PER_MM 1e3
+/** A line as a point, z y x in micrometres. um: what the points' unit is in micrometres; grid: of indices.
+ *  Errors CLM_E_FORMAT */
 CLM_MUST bool clm_point_list_row(const clm_lines *in, const char *line, size_t n, clm_list_kind kind,
-                                 const clm_image_frame *grid, double x[3], clm_err *err);
+                                 double um, const clm_image_frame *grid, double x[3], clm_err *err);
 /** "X Y Z\n", millimetres, of z y x in micrometres; returns its length. */
 size_t clm_point_list_put(char out[128], const double x[3]);
 
