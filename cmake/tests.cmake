@@ -156,6 +156,7 @@ clm_e2e(ranks 4)
 clm_e2e(blocks)
 clm_e2e(memory)
 clm_e2e(foreground 3)
+clm_e2e(seams 3)
 clm_e2e(isolate)
 clm_e2e(security)
 if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
