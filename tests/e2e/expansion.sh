@@ -47,3 +47,12 @@ END {
 before=$(cksum out/affine.json)
 expect 0 '' "$COLLIMATE" align --fixed "$pair/fix.n5/lowres" --moving "$pair/mov.n5/lowres" --preset expansion --out out
 [ "$before" = "$(cksum out/affine.json)" ] || fail 'a finished run was changed'
+
+# The global affine alone, from nothing, on one core: seconds are told, memory is held.
+alone=(align --fixed "$pair/fix.n5/lowres" --moving "$pair/mov.n5/lowres" --threads 1 --out affine)
+for stage in local deform measure apply report; do alone+=(--set $stage.enabled=false); done
+TIMEFORMAT='the global affine alone: %U s of user, %S s of system, %R s of wall clock'
+time expect 0 'results in' "$COLLIMATE" "${alone[@]}"
+grep 'peak memory' stderr
+awk '/peak memory/ { n = $(NF - 1); unit = $NF } END { exit !(unit == "MiB" && n <= 512) }' stderr ||
+    fail 'more than 512 MiB, or not told'
