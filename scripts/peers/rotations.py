@@ -1,10 +1,13 @@
 """Random poses: turns a pair's moving volume by random rotations and asks the global stage alone for the way back.
 
     rotations.py --collimate PROGRAM --data FOLDER --out FOLDER [--pair expansion|phantom] [--trials 100] [--seed 1]
+                 [--upright]
 
 The moving volume of the expansion pair or of the default phantom, resampled about its centre by a uniformly
 random rotation. The answer, turned back, is compared at the corners of the fixed volume with the upright refined
 affine. A success is within one voxel of the level worked on in the mean over the corners; an error message is none.
+With --upright nothing is turned: the stage as it is by default, with other seeds, against its answers at full resolution,
+which are the intensities' optimum: the farthest corner.
 """
 import argparse
 import json
@@ -92,6 +95,25 @@ def affine_of(args, pair, moving, out, seed):
     return (np.loadtxt(out / "affine.txt"), "") if r.returncode == 0 else (None, r.stderr.strip()[-200:])
 
 
+def gap(a, b, corners):
+    """um between two affines, at the farthest corner"""
+    d = a - b
+    return float(np.sqrt(((d[:3, :3] @ corners + d[:3, 3:]) ** 2).sum(0)).max())
+
+
+def upright(args, pair, corners, out):
+    found = {}
+    for name, max_mvox in (("default", 4), ("full", 1000)):
+        pair.max_mvox = max_mvox
+        tried = [affine_of(args, pair, pair.moving_path, out / "run", k + 1) for k in range(args.trials)]
+        found[name] = [a for a, _ in tried if a is not None]
+    a, b = found["default"], found["full"]
+    print(json.dumps({"pair": args.pair, "trials": args.trials, "answers": [len(a), len(b)],
+                      "seeds_um": max(gap(x, y, corners) for x in a for y in a),
+                      "seeds_full_um": max(gap(x, y, corners) for x in b for y in b),
+                      "from_optimum_um": max(gap(x, y, corners) for x in a for y in b)}))
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     for name in ("collimate", "data", "out"):
@@ -99,16 +121,19 @@ def main():
     p.add_argument("--pair", choices=["expansion", "phantom"], default="expansion")
     p.add_argument("--trials", type=int, default=100)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--upright", action="store_true")
     args = p.parse_args()
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     pair = {"expansion": expansion, "phantom": phantom}[args.pair](args, out)
     size = (np.array(pair.fixed.data.shape) - 1) * pair.fixed.spacing
     corners = np.array(np.meshgrid(*[(0, s) for s in size])).reshape(3, -1) + pair.fixed.origin[:, None]
-    upright, why = affine_of(args, pair, pair.moving_path, out / "run", 1)
-    if upright is None:
+    if args.upright:
+        return upright(args, pair, corners, out)
+    straight, why = affine_of(args, pair, pair.moving_path, out / "run", 1)
+    if straight is None:
         raise SystemExit(f"the upright pair fails: {why}")
-    want = upright[:3, :3] @ corners + upright[:3, 3:]
+    want = straight[:3, :3] @ corners + straight[:3, 3:]
     errors = []
     for k, turn in enumerate(Rotation.random(args.trials, rng=args.seed).as_matrix()):
         data, origin, centre = turned(pair.moving, turn, pair.step)
