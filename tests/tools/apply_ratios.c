@@ -10,6 +10,7 @@
  *  sum: apply's CPU over that of the loop and the codec together, which one thread cannot do less than */
 #include "collimate/base/clock.h"
 #include "collimate/base/file.h"
+#include "collimate/base/heap.h"
 #include "collimate/base/rng.h"
 #include "collimate/base/simd.h"
 #include "collimate/job/apply_run.h"
@@ -391,6 +392,7 @@ static bool run(bench *b, clm_err *err) {
 int main(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     static bench b;
+    clm_heap_setup(); /* as the program does */
     b.folder = argc == 2 || argc == 3 ? argv[1] : NULL;
     b.only = argc == 3 ? argv[2] : NULL;
     if (b.folder && run(&b, &err)) return 0;
