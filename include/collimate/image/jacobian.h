@@ -14,7 +14,7 @@
  *  Source  Farin, Curves and Surfaces for CAGD (convex hull property); the 27 coefficients are own */
 void clm_jacobian_cells(const clm_field *f, int64_t k, int64_t j, int64_t i, int64_t n, float *lo, float *hi);
 
-/** Whether those bounds are all at least `floor`, as far as the slopes' lengths alone tell: a tenth of the work. True
+/** Whether those bounds are all at least `floor`, as far as the slopes' lengths alone tell, which is cheaper. True
  *  is sure (the smallest singular value of I + G is at least 1 - |G|), false is not. Values that are not finite: false.
  *  n  at most CLM_JACOBIAN_LANE */
 #define CLM_JACOBIAN_LANE 32

@@ -127,11 +127,36 @@ static void flat_lattices_have_no_slope_across(void **state) {
     clm_test_work_drop(&w);
 }
 
+/* What is told from lengths alone is never wrong, and is told of gentle fields. */
+static void clear_is_sure(void **state) {
+    (void)state;
+    clm_work w = clm_test_work(8);
+    clm_field f = lattice(&w, 6, 7, 40);
+    float lo[CLM_JACOBIAN_LANE];
+    int clear = 0, all = 0;
+    for (int n = 0; n < 12 * 9; n++) {
+        const double floor = 0.1 * (n % 9);
+        randomise(&f, 0.05 * (1 + n / 9));
+        for (int64_t k = 0; k < 5; k++)
+            for (int64_t i = 0; i < 39; i++, all++) {
+                if (!clm_jacobian_clear(&f, k, 3, i, 1, floor)) continue;
+                clear++;
+                clm_jacobian_cells(&f, k, 3, i, 1, lo, NULL);
+                assert_true((double)lo[0] >= floor);
+            }
+    }
+    assert_true(clear > all / 10 && clear < all);
+    f.u[1][0] = NAN;
+    assert_false(clm_jacobian_clear(&f, 0, 0, 0, 1, 0.0));
+    clm_test_work_drop(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_slope_is_exact),
         cmocka_unit_test(bounds_hold_everywhere),
         cmocka_unit_test(folds_are_seen),
+        cmocka_unit_test(clear_is_sure),
         cmocka_unit_test(flat_lattices_have_no_slope_across),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

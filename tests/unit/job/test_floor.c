@@ -76,8 +76,7 @@ static void keeps_the_floor(const char *out, double far) {
     const double *spacing = p->lattice.spacing, *origin = p->lattice.origin;
     const int64_t *shape = p->lattice.shape;
     assert_ok(clm_field_new(work.keep, shape, spacing, origin, &prior, &err) &&
-                  clm_field_new(work.keep, shape, spacing, origin, &blend, &err) &&
-                  clm_field_new(work.keep, shape, spacing, origin, &stored, &err),
+                  clm_field_new(work.keep, shape, spacing, origin, &blend, &err),
               err);
     int64_t n = clm_field_count(&blend);
     float *coverage = clm_take(work.keep, float, n, &err);
