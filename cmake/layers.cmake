@@ -10,7 +10,7 @@ clm_layer(core BELOW base
 clm_layer(store BELOW core base
   SOURCES array.c bdv.c cache.c chunks.c codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c
     codec_lz4.c codec_lzf.c codec_xz.c codec_zstd.c describe.c dump.c file_array.c flat.c hdf5.c
-    hdf5_levels.c hdf5_parts.c hdf5_read.c field_file.c field_volume.c image.c inverse.c memory.c n5.c nifti.c node.c nrrd.c ome.c pipe.c read.c rules.c rules_image.c rules_screen.c
+    hdf5_levels.c hdf5_parts.c hdf5_read.c field_file.c field_volume.c image.c inverse.c memory.c n5.c nifti.c node.c nrrd.c ome.c open.c pipe.c read.c rules.c rules_image.c rules_screen.c
     rules_transform.c scale_n5.c scale_ome.c shard.c shard_put.c spill.c
     tiff.c graph.c graph_load.c tform.c tform_apply.c tform_field.c tform_leaf.c nfield.c nfield_back.c transform.c vectors.c validate.c volume.c zarr.c zarr2.c zarr3.c
   LIBS PkgConfig::BLOSC PkgConfig::ZSTD PkgConfig::HDF5 PkgConfig::TIFF PkgConfig::DEFLATE PkgConfig::LZ4 PkgConfig::LZMA BZip2::BZip2
