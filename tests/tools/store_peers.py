@@ -1,9 +1,9 @@
 """store_peers.py STORE_RATIOS FOLDER [SIDE [THREADS]]: the same files read and written by collimate, tensorstore and
-zarr-python: a cube of SIDE (512) voxels, one of a chunk's size that straddles 8 chunks, bars that straddle 7 along x
-and along z, and the whole written again. Each is held to THREADS (1). Least CPU and wall seconds of five, of small
-boxes of 25; in brackets the peer's over ours. CPU seconds compare
-the work, wall seconds depend on what else the machine does. tensorstore writes with and without fsync. collimate's
-peak memory is beyond the voxels. Needs both in this Python (scripts/interop's venv)."""
+zarr-python: a cube of SIDE voxels (512; 448 at least), one of a chunk's size that straddles 8 chunks, bars that straddle
+7 along x and along z, and the whole written again. Each is held to THREADS (1). Least CPU and wall seconds of five, of
+the small boxes of 25; in brackets the peer's over ours. CPU seconds compare the work, wall seconds depend on what else
+the machine does. tensorstore writes with and without fsync. collimate's peak memory is beyond the voxels. Needs both in
+this Python (scripts/interop's venv)."""
 
 import pathlib
 import shutil
