@@ -78,7 +78,7 @@ bool clm_point_list_begin(clm_lines *in, clm_list_kind kind, int64_t *n, clm_err
     const char *line;
     size_t length;
     int64_t told = 0;
-    if (kind == CLM_LIST_OUTPUT) return clm_point_list_count(in->name, 0, n, err);
+    if (kind == CLM_LIST_OUTPUT) return !n || clm_point_list_count(in->name, 0, n, err);
     if (!clm_lines_next(in, &line, &length, err)) return false;
     bool counted = line && count_of(line, length, &told); /* "point" or "index" may be left out */
     if (!counted) {
@@ -86,6 +86,7 @@ bool clm_point_list_begin(clm_lines *in, clm_list_kind kind, int64_t *n, clm_err
         if (!line || !count_of(line, length, &told))
             return clm_fail(err, CLM_E_FORMAT, "%s:2: must be how many points there are", in->name);
     }
+    if (!n) return true;
     if (!clm_point_list_count(in->name, in->line, n, err)) return false;
     return told == *n || clm_fail(err, CLM_E_FORMAT, "%s: tells %lld points and has %lld lines of them",
                                   in->name, (long long)told, (long long)*n);

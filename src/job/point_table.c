@@ -65,7 +65,8 @@ static bool read_list_header(table *t, clm_err *err) {
     t->delimiter = ',';
     int k =
         snprintf(names, sizeof names, "%s,%s,%s", t->spec->column[0], t->spec->column[1], t->spec->column[2]);
-    return clm_point_list_begin(&t->in, t->kind, &n, err) && put_header(t, names, (size_t)k, n, err);
+    return clm_point_list_begin(&t->in, t->kind, t->spec->from > 0 ? NULL : &n, err) &&
+           put_header(t, names, (size_t)k, n, err);
 }
 
 static bool read_header(table *t, clm_err *err) {
@@ -103,7 +104,7 @@ static bool read_header(table *t, clm_err *err) {
     int64_t points = 0;
     if (t->spec->list && strcmp(t->spec->in, "-") == 0)
         return clm_fail(err, CLM_E_ARG, "a list begins with how many points there are: IN must be a file");
-    return (!t->spec->list || clm_point_list_count(t->spec->in, 1, &points, err)) &&
+    return (!t->spec->list || t->spec->from > 0 || clm_point_list_count(t->spec->in, 1, &points, err)) &&
            put_header(t, line, n, points, err);
 }
 

@@ -18,8 +18,8 @@ typedef enum clm_list_kind {
 CLM_MUST bool clm_point_list_kind(const char *path, clm_list_kind *out, clm_err *err);
 /** Lines with something on them, behind the first `heads`. */
 CLM_MUST bool clm_point_list_count(const char *path, int64_t heads, int64_t *out, clm_err *err);
-/** Pass over what stands before the first point and see that as many points follow as are told; *n: how many.
- *  in  just opened. Errors CLM_E_FORMAT */
+/** Pass over what stands before the first point and see that as many points follow as are told; *n: how many. n NULL:
+ *  they are not counted. in: just opened. Errors CLM_E_FORMAT */
 CLM_MUST bool clm_point_list_begin(clm_lines *in, clm_list_kind kind, int64_t *n, clm_err *err);
 #define CLM_UM_PER_MM 1e3
 /** A line as a point, z y x in micrometres. um: what the points' unit is in micrometres; grid: of indices.

@@ -26,10 +26,11 @@ typedef struct clm_point_count {
     double worst_um; /* inverse: largest residual */
 } clm_point_count;
 
-/** Read `in`, a table or a list of elastix, replace the three columns, add `status` (and `residual_um` when inverse), write `out`; everything else
- *  is carried through as it is, in the same order. A list has no columns: as a table it becomes z, y, x, status.
+/** Read `in`, a table or a list of elastix, replace the three columns, add `status` (and `residual_um` when inverse),
+ *  write `out`; everything else is carried through as it is, in the same order. A list has no columns: as a table it
+ *  becomes z, y, x, status.
  *  Errors   CLM_E_ARG indices without a grid; a list of what is no file;
- *            CLM_E_FORMAT tells FILE:LINE and the column; CLM_E_NOTFOUND; CLM_E_WRITE; those of the map.
+ *           CLM_E_FORMAT tells FILE:LINE and the column; CLM_E_NOTFOUND; CLM_E_WRITE; those of the map.
  *           On failure `out` is not there.
  *  Memory   per batch about 150 bytes a point, the batch's text twice, one field chunk */
 CLM_MUST bool clm_point_table_run(const clm_map *map, const clm_point_table *t, const clm_work *w,
