@@ -1,4 +1,5 @@
 #include "collimate/cluster/journal.h"
+#include "collimate/base/clock.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/fault.h"
 #include "collimate/base/file.h"
@@ -194,10 +195,15 @@ static bool read_records(int fd, int64_t at, const clm_journal_reader *to, clm_j
 /* ---- opening ---- */
 
 /* An open file description lock: goes with this opening (a second one in the same process is
- * refused, too), works across hosts on NFS, and ends with the process however that dies. */
+ * refused, too), works across hosts on NFS, and ends with the process however that dies. The ranks of a
+ * launcher that was killed end some 0.1 s after it, so a launch right behind them waits for that. */
 static bool lock_file(int fd, const char *folder, bool *locked, clm_err *err) {
+    static const double patience_s = 3.0;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    *locked = fcntl(fd, F_OFD_SETLK, &lock) == 0;
+    double began_s = clm_clock_s();
+    while (!(*locked = fcntl(fd, F_OFD_SETLK, &lock) == 0) && (errno == EAGAIN || errno == EACCES) &&
+           clm_clock_s() - began_s < patience_s)
+        clm_nap_us(10000);
     if (!*locked && (errno == EAGAIN || errno == EACCES))
         return clm_fail(err, CLM_E_ARG, "another run is at work in %s: wait for it, or use another folder",
                         folder);
