@@ -148,21 +148,31 @@ CLM_CLONES void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int
     }
 }
 
-#define SWAP_ALL(T, SWAP)                                    \
+#define SWAP_ALL(T, SWAP, s, d)                              \
     do {                                                     \
         for (int64_t i = 0; i < n; i++) {                    \
             T x;                                             \
-            memcpy(&x, p + i * (int64_t)sizeof x, sizeof x); \
+            memcpy(&x, s + i * (int64_t)sizeof x, sizeof x); \
             x = SWAP(x);                                     \
-            memcpy(p + i * (int64_t)sizeof x, &x, sizeof x); \
+            memcpy(d + i * (int64_t)sizeof x, &x, sizeof x); \
         }                                                    \
     } while (0)
 
 CLM_CLONES static void swap_simple(unsigned char *p, size_t size, int64_t n) {
     switch (size) {
-    case 2: SWAP_ALL(uint16_t, __builtin_bswap16); break;
-    case 4: SWAP_ALL(uint32_t, __builtin_bswap32); break;
-    default: SWAP_ALL(uint64_t, __builtin_bswap64); break;
+    case 2: SWAP_ALL(uint16_t, __builtin_bswap16, p, p); break;
+    case 4: SWAP_ALL(uint32_t, __builtin_bswap32, p, p); break;
+    default: SWAP_ALL(uint64_t, __builtin_bswap64, p, p); break;
+    }
+}
+
+CLM_CLONES void clm_swap_copy(const unsigned char *restrict s, unsigned char *restrict d, int64_t n,
+                              size_t unit) {
+    switch (unit) {
+    case 2: SWAP_ALL(uint16_t, __builtin_bswap16, s, d); break;
+    case 4: SWAP_ALL(uint32_t, __builtin_bswap32, s, d); break;
+    case 8: SWAP_ALL(uint64_t, __builtin_bswap64, s, d); break;
+    default: memcpy(d, s, (size_t)n * unit); break; /* one byte */
     }
 }
 

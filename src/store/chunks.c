@@ -68,27 +68,6 @@ bool clm_all_equal(const void *data, int64_t n, const void *element, size_t size
 
 /* ---- rows ---- */
 
-#define SWAP_ROW(T, SWAP)                                    \
-    do {                                                     \
-        for (int64_t i = 0; i < n; i++) {                    \
-            T x;                                             \
-            memcpy(&x, s + i * (int64_t)sizeof x, sizeof x); \
-            x = SWAP(x);                                     \
-            memcpy(d + i * (int64_t)sizeof x, &x, sizeof x); \
-        }                                                    \
-    } while (0)
-
-/* n contiguous units, copied with their bytes reversed */
-CLM_CLONES static void swap_row(const unsigned char *restrict s, unsigned char *restrict d, int64_t n,
-                                size_t unit) {
-    switch (unit) {
-    case 2: SWAP_ROW(uint16_t, __builtin_bswap16); break;
-    case 4: SWAP_ROW(uint32_t, __builtin_bswap32); break;
-    case 8: SWAP_ROW(uint64_t, __builtin_bswap64); break;
-    default: memcpy(d, s, (size_t)n * unit); break; /* one byte */
-    }
-}
-
 #define STRIDED_ROW(T)                                                                           \
     do {                                                                                         \
         for (int64_t i = 0; i < n; i++)                                                          \
@@ -99,14 +78,15 @@ static void copy_row(const unsigned char *restrict s, int64_t ss, unsigned char 
                      int64_t n, size_t size, size_t unit, bool swap) {
     if (ss == 1 && ds == 1) {
         if (swap)
-            swap_row(s, d, n * (int64_t)(size / unit), unit);
+            clm_swap_copy(s, d, n * (int64_t)(size / unit), unit);
         else
             memcpy(d, s, (size_t)n * size);
         return;
     }
     if (swap) {
         for (int64_t i = 0; i < n; i++)
-            swap_row(s + i * ss * (int64_t)size, d + i * ds * (int64_t)size, (int64_t)(size / unit), unit);
+            clm_swap_copy(s + i * ss * (int64_t)size, d + i * ds * (int64_t)size, (int64_t)(size / unit),
+                          unit);
         return;
     }
     switch (size) {

@@ -6,29 +6,10 @@
 #include <math.h>
 #include <string.h>
 
-typedef struct input {
-    const uint8_t *p;
-    size_t n;
-} input;
-
-static unsigned take(input *in) {
-    if (!in->n) return 0;
-    in->n--;
-    return *in->p++;
-}
-
-static void take_bytes(input *in, void *out, size_t bytes) {
-    size_t n = in->n < bytes ? in->n : bytes;
-    memset(out, 0, bytes);
-    if (n) memcpy(out, in->p, n);
-    in->p += n;
-    in->n -= n;
-}
-
 /* up to the next NUL, as reading an attribute gives it */
-static void take_text(input *in, char out[CLM_IMARIS_TEXT]) {
+static void take_text(fuzz_input *in, char out[CLM_IMARIS_TEXT]) {
     size_t at = 0;
-    for (unsigned c; in->n && (c = take(in)) != 0;)
+    for (unsigned c; in->n && (c = fuzz_take(in)) != 0;)
         if (at < CLM_IMARIS_TEXT - 1) out[at++] = (char)c;
     out[at] = 0;
 }
@@ -37,22 +18,22 @@ static const int ids[] = {1, 2, 3, 32000, 32001, 32004, 32015, 4, 5, 6, 32008, -
 enum { IDS = sizeof ids / sizeof ids[0] };
 
 /* count, whether numbers follow, a byte a filter; wanted bytes / 4; filters not passed; then the chunk */
-static void chunk(input *in) {
+static void chunk(fuzz_input *in) {
     static clm_scratch s; /* kept, as a thread keeps its own */
     clm_err err = CLM_ERR_NONE;
-    clm_hdf5_filters f = {.n = (int)(take(in) % (CLM_HDF5_FILTERS + 1))};
+    clm_hdf5_filters f = {.n = (int)(fuzz_take(in) % (CLM_HDF5_FILTERS + 1))};
     clm_chain chain;
     const unsigned char *out = NULL;
     static unsigned char room[1024];
     for (int i = 0; i < f.n; i++) {
-        unsigned b = take(in);
+        unsigned b = fuzz_take(in);
         f.filter[i].id = ids[b % IDS];
         f.filter[i].n_values = b / IDS % 2 ? 6 : 1;
         f.filter[i].value[0] = b / IDS % 5;
-        if (b / IDS % 2) take_bytes(in, f.filter[i].value, 6 * sizeof(unsigned));
+        if (b / IDS % 2) fuzz_take_bytes(in, f.filter[i].value, 6 * sizeof(unsigned));
     }
-    size_t want = take(in) * 4;
-    unsigned skipped = take(in);
+    size_t want = fuzz_take(in) * 4;
+    unsigned skipped = fuzz_take(in);
     unsigned char *exact = clm_heap_new(in->n + 1, 1, &err); /* ends where the heap block ends */
     FUZZ_ASSERT(exact);
     memcpy(exact + 1, in->p, in->n);
@@ -79,11 +60,11 @@ static void check_place(const clm_place *p) {
     FUZZ_ASSERT(strlen(p->unit) < sizeof p->unit);
 }
 
-static void imaris(input *in) {
+static void imaris(fuzz_input *in) {
     clm_imaris m;
     int64_t shape[3], padded[3];
     clm_place p = {.slope = 1};
-    for (int d = 0; d < 3; d++) padded[d] = shape[d] = 1 + take(in);
+    for (int d = 0; d < 3; d++) padded[d] = shape[d] = 1 + fuzz_take(in);
     for (int d = 0; d < 3; d++) take_text(in, m.size[d]), take_text(in, m.lo[d]), take_text(in, m.hi[d]);
     take_text(in, m.unit);
     clm_imaris_place(&m, shape, &p);
@@ -91,13 +72,13 @@ static void imaris(input *in) {
     check_place(&p);
 }
 
-static void viewer(input *in) {
+static void viewer(fuzz_input *in) {
     double factor[3], voxel[3];
     char text[CLM_IMARIS_TEXT];
     int64_t setup, level;
     clm_place p = {.slope = 1};
-    take_bytes(in, factor, sizeof factor);
-    take_bytes(in, voxel, sizeof voxel);
+    fuzz_take_bytes(in, factor, sizeof factor);
+    fuzz_take_bytes(in, voxel, sizeof voxel);
     take_text(in, text);
     clm_bdv_place(factor, voxel, text, &p);
     check_place(&p);
@@ -155,8 +136,8 @@ size_t clm_fuzz_seed(int k, uint8_t *buf, size_t cap) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    input in = {data, size};
-    unsigned kind = take(&in) % 3;
+    fuzz_input in = {data, size};
+    unsigned kind = fuzz_take(&in) % 3;
     if (kind == 0) chunk(&in);
     if (kind == 1) imaris(&in);
     if (kind == 2) viewer(&in);

@@ -1,5 +1,6 @@
-/* HDF5 files as wholes: Imaris and BigDataViewer pyramids, element sizes, chunks behind filters. The input chooses attributes, shapes and chunk bytes; the file around them is the library's and well formed, since
- * its own structures are the library's to check. */
+/* HDF5 files as wholes: Imaris and BigDataViewer pyramids, element sizes, chunks behind filters. The input chooses
+ * attributes, shapes and chunk bytes; the file around them is the library's and well formed, since its own structures
+ * are the library's to check. */
 #include "collimate/base/file.h"
 #include "collimate/store/image.h"
 #include "support/fuzz.h"
@@ -10,38 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct input {
-    const uint8_t *p;
-    size_t n;
-} input;
-
 static char folder[CLM_PATH_MAX];
 static hid_t in_memory;
 static unsigned char file_image[1 << 20];
 
 static void drop(void) { clm_test_folder_drop(folder); }
 
-static unsigned take(input *in) {
-    if (!in->n) return 0;
-    in->n--;
-    return *in->p++;
-}
-
-static size_t take_bytes(input *in, void *out, size_t most) {
-    size_t n = in->n < most ? in->n : most;
-    memset(out, 0, most);
-    if (n) memcpy(out, in->p, n);
-    in->p += n;
-    in->n -= n;
-    return n;
-}
-
 /* an attribute of any kind: letters one by one, one text, numbers */
-static void attribute(hid_t at, const char *name, input *in) {
+static void attribute(hid_t at, const char *name, fuzz_input *in) {
     char bytes[96];
-    unsigned kind = take(in) % 4;
-    hsize_t n = take(in) % 80;
-    (void)take_bytes(in, bytes, (size_t)n);
+    unsigned kind = fuzz_take(in) % 4;
+    hsize_t n = fuzz_take(in) % 80;
+    (void)fuzz_take_bytes(in, bytes, (size_t)n);
     hid_t type = kind == 2 ? H5Tcopy(H5T_NATIVE_DOUBLE) : H5Tcopy(H5T_C_S1);
     hsize_t count = kind == 2 ? n / 8 : kind == 0 ? n : 1;
     if (kind == 1 || kind == 3) (void)H5Tset_size(type, n ? (size_t)n : 1);
@@ -54,18 +35,18 @@ static void attribute(hid_t at, const char *name, input *in) {
     (void)H5Tclose(type);
 }
 
-static hid_t dataset(hid_t at, const char *name, input *in, int ndim, int filter) {
+static hid_t dataset(hid_t at, const char *name, fuzz_input *in, int ndim, int filter) {
     static const hid_t types[] = {0, 1, 2, 3, 4, 5};
     hid_t list = H5Pcreate(H5P_DATASET_CREATE), links = H5Pcreate(H5P_LINK_CREATE);
     hsize_t shape[4], chunk[4];
-    unsigned t = take(in) % 6;
+    unsigned t = fuzz_take(in) % 6;
     hid_t type = types[t] == 0   ? H5T_STD_U16LE
                  : types[t] == 1 ? H5T_STD_I16BE
                  : types[t] == 2 ? H5T_STD_U8LE
                  : types[t] == 3 ? H5T_IEEE_F32LE
                  : types[t] == 4 ? H5T_STD_I64LE
                                  : H5T_C_S1;
-    for (int d = 0; d < ndim; d++) chunk[d] = 1 + take(in) % 6, shape[d] = take(in) % 9 + (d < 3);
+    for (int d = 0; d < ndim; d++) chunk[d] = 1 + fuzz_take(in) % 6, shape[d] = fuzz_take(in) % 9 + (d < 3);
     if (filter) (void)H5Pset_chunk(list, ndim, chunk);
     if (filter > 1) (void)H5Pset_filter(list, filter, H5Z_FLAG_OPTIONAL, 0, NULL);
     (void)H5Pset_create_intermediate_group(links, 1);
@@ -77,11 +58,11 @@ static hid_t dataset(hid_t at, const char *name, input *in, int ndim, int filter
     return d;
 }
 
-static void imaris(hid_t f, input *in) {
+static void imaris(hid_t f, fuzz_input *in) {
     static const char *const size[] = {"ImageSizeX", "ImageSizeY", "ImageSizeZ"};
     static const char *const box[] = {"ExtMin0", "ExtMin1", "ExtMin2", "ExtMax0",
                                       "ExtMax1", "ExtMax2", "Unit"};
-    unsigned which = take(in);
+    unsigned which = fuzz_take(in);
     hid_t d = dataset(f, "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0/Data", in, 3, (int)(which & 1));
     if (d > 0) (void)H5Dclose(d);
     hid_t c = H5Gopen2(f, "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0", H5P_DEFAULT);
@@ -98,11 +79,11 @@ static void imaris(hid_t f, input *in) {
 }
 
 /* factors, one or two levels, and whatever is left is the XML */
-static void viewer(hid_t f, input *in, const char *xml) {
-    hsize_t shape[2] = {take(in) % 5, 2 + take(in) % 3};
+static void viewer(hid_t f, fuzz_input *in, const char *xml) {
+    hsize_t shape[2] = {fuzz_take(in) % 5, 2 + fuzz_take(in) % 3};
     double factors[20];
     clm_err err = CLM_ERR_NONE;
-    (void)take_bytes(in, factors, (size_t)(shape[0] * shape[1]) * 8);
+    (void)fuzz_take_bytes(in, factors, (size_t)(shape[0] * shape[1]) * 8);
     hid_t links = H5Pcreate(H5P_LINK_CREATE), space = H5Screate_simple(2, shape, NULL);
     (void)H5Pset_create_intermediate_group(links, 1);
     hid_t r = H5Dcreate2(f, "s00/resolutions", H5T_NATIVE_DOUBLE, space, links, H5P_DEFAULT, H5P_DEFAULT);
@@ -110,7 +91,7 @@ static void viewer(hid_t f, input *in, const char *xml) {
     if (r > 0) (void)H5Dclose(r);
     (void)H5Sclose(space);
     (void)H5Pclose(links);
-    unsigned levels = take(in) % 2;
+    unsigned levels = fuzz_take(in) % 2;
     for (unsigned k = 0; k <= levels; k++) {
         char path[40];
         (void)snprintf(path, sizeof path, "t00000/s00/%u/cells", k);
@@ -122,13 +103,13 @@ static void viewer(hid_t f, input *in, const char *xml) {
 }
 
 /* the first chunk's bytes as they stand, behind one of our filters */
-static void filtered(hid_t f, input *in) {
+static void filtered(hid_t f, fuzz_input *in) {
     static const int filters[] = {32001, 32004, 32015, 32000};
     const hsize_t zero[3] = {0};
-    int filter = filters[take(in) % 4];
+    int filter = filters[fuzz_take(in) % 4];
     hid_t d = dataset(f, "data", in, 3, filter);
     if (d > 0 && in->n) (void)H5Dwrite_chunk(d, H5P_DEFAULT, 0, zero, in->n, in->p);
-    if (d > 0) attribute(d, "element_size_um", &(input){(const uint8_t *)"\2\30", 2});
+    if (d > 0) attribute(d, "element_size_um", &(fuzz_input){(const uint8_t *)"\2\30", 2});
     if (d > 0) (void)H5Dclose(d);
 }
 
@@ -179,7 +160,7 @@ static void read_image(const char *path) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     clm_err err = CLM_ERR_NONE;
-    input in = {data, size};
+    fuzz_input in = {data, size};
     char path[CLM_PATH_MAX], xml[CLM_PATH_MAX], inside[CLM_PATH_MAX];
     if (size < 1) return 0;
     if (!folder[0]) {
@@ -194,7 +175,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     FUZZ_ASSERT(clm_path_join(path, folder, "a.h5", &err) && clm_path_join(xml, folder, "a.xml", &err) &&
                 clm_path_join(inside, path, "data", &err));
-    unsigned kind = take(&in) % 3;
+    unsigned kind = fuzz_take(&in) % 3;
     hid_t f = H5Fcreate("memory", H5F_ACC_TRUNC, H5P_DEFAULT, in_memory);
     FUZZ_ASSERT(f > 0);
     if (kind == 0)

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /** Must neither crash nor break its own assertions, whatever the bytes. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -13,5 +14,28 @@ size_t clm_fuzz_seed(int k, uint8_t *buf, size_t cap);
 
 /** In targets: a property that holds for any bytes. */
 #define FUZZ_ASSERT(x) ((x) ? (void)0 : __builtin_trap())
+
+/** In targets: what is left of the input. */
+typedef struct fuzz_input {
+    const uint8_t *p;
+    size_t n;
+} fuzz_input;
+
+/** The next byte; 0 when none is left. */
+static inline unsigned fuzz_take(fuzz_input *in) {
+    if (!in->n) return 0;
+    in->n--;
+    return *in->p++;
+}
+
+/** The next bytes, zeros where the input ends; how many there were. */
+static inline size_t fuzz_take_bytes(fuzz_input *in, void *out, size_t bytes) {
+    size_t n = in->n < bytes ? in->n : bytes;
+    memset(out, 0, bytes);
+    if (n) memcpy(out, in->p, n);
+    in->p += n;
+    in->n -= n;
+    return n;
+}
 
 #endif

@@ -13,6 +13,7 @@
 #include "collimate/store/array.h"
 #include "collimate/store/codec.h"
 #include "collimate/store/format.h"
+#include "support/status.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -195,19 +196,9 @@ static double cpu_s(void) {
            1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-/* of this program alone; getrusage's would be that of whoever started it, too */
 static double peak_mb(void) {
-    char text[4096], digits[32];
-    int64_t kb = 0;
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    text[n > 0 ? n : 0] = 0;
-    const char *at = strstr(text, "VmHWM:");
-    if (!at) return 0;
-    at += strcspn(at, "0123456789");
-    (void)snprintf(digits, sizeof digits, "%.*s", (int)strspn(at, "0123456789"), at);
-    return clm_text_int(digits, &kb) ? (double)kb / 1024 : 0;
+    int64_t kb = clm_test_status_kb("VmHWM:");
+    return kb > 0 ? (double)kb / 1024 : 0;
 }
 
 static bool number(const char *text, int64_t *out, clm_err *err) {

@@ -31,5 +31,7 @@ void clm_dtype_to_f64(clm_dtype t, const void *src, double *dst, int64_t n);
 void clm_dtype_from_f32(clm_dtype t, const float *src, void *dst, int64_t n);
 /** Reverse the bytes of n elements of `size` 1, 2, 4, 8 or 16 bytes in place (complex: give the part's size). */
 void clm_swap_bytes(void *data, size_t size, int64_t n);
+/** Copies n contiguous units of 1, 2, 4 or 8 bytes with their bytes reversed; s and d must not overlap. */
+void clm_swap_copy(const unsigned char *restrict s, unsigned char *restrict d, int64_t n, size_t unit);
 
 #endif

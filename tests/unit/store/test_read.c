@@ -1,3 +1,4 @@
+#include "support/status.h"
 #include "support/near.h"
 #include "support/folder.h"
 
@@ -122,17 +123,8 @@ static void only_the_blocks_of_a_box_are_decoded(void **state) {
 #endif
 
 static int64_t status_kb(const char *key) {
-    char text[4096], digits[32];
-    int64_t kb = 0;
-    int fd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    text[n > 0 ? n : 0] = 0;
-    const char *at = strstr(text, key);
-    assert_non_null(at);
-    at += strcspn(at, "0123456789");
-    (void)snprintf(digits, sizeof digits, "%.*s", (int)strspn(at, "0123456789"), at);
-    assert_true(clm_text_int(digits, &kb));
+    int64_t kb = clm_test_status_kb(key);
+    assert_true(kb >= 0);
     return kb;
 }
 
