@@ -36,7 +36,8 @@ static bool refuse(const clm_arg *a, const char *text, const char *what, clm_err
     return clm_fail(err, CLM_E_ARG, "--%s %.200s: must be %s", a->name, text, what);
 }
 
-static bool take(const clm_arg *a, const char *text, clm_err *err) {
+static bool take(const clm_arg *a, char *text, clm_err *err) {
+    char *colon;
     int64_t n;
     double x[3];
     if (a->given) *a->given = true;
@@ -44,6 +45,11 @@ static bool take(const clm_arg *a, const char *text, clm_err *err) {
     case CLM_ARG_ON: return *(bool *)a->to = true;
     case CLM_ARG_OFF: *(bool *)a->to = false; return true;
     case CLM_ARG_TEXT: *(const char **)a->to = text; return true;
+    case CLM_ARG_LEVEL:
+        *(const char **)a->to = text;
+        *a->level = 0;
+        if ((colon = strrchr(text, ':')) && clm_text_int(colon + 1, a->level)) *colon = 0;
+        return true;
     case CLM_ARG_WHOLE:
         if (!clm_text_int(text, &n) || !in_range(a, (double)n)) return refuse(a, text, "a whole number", err);
         *(int64_t *)a->to = n;
@@ -123,12 +129,5 @@ bool clm_args_parse(int argc, char **argv, const clm_arg *table, int common, clm
     }
     out->rest = argv + optind;
     out->n_rest = argc - optind;
-    return true;
-}
-
-bool clm_args_level(const char *text, char path[CLM_PATH_MAX], int64_t *level, clm_err *err) {
-    const char *colon = strrchr(text, ':');
-    if (!clm_path_format(path, err, "%s", text)) return false;
-    if (colon && clm_text_int(colon + 1, level)) path[colon - text] = 0;
     return true;
 }

@@ -42,23 +42,14 @@ static const char help[] =
 
 typedef struct options {
     clm_apply_spec spec;
-    char like[CLM_PATH_MAX];
     clm_args args;
 } options;
-
-static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
-    options *o = to;
-    (void)name;
-    o->spec.like = o->like;
-    o->spec.like_level = 0;
-    return clm_args_level(text, o->like, &o->spec.like_level, err);
-}
 
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
     clm_apply_spec *s = &o->spec;
     *s = CLM_APPLY_DEFAULTS;
     const clm_arg table[] = {
-        CLM_OPT("like", CALL, o, .set = set_like),
+        CLM_OPT("like", LEVEL, &s->like, .level = &s->like_level),
         CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .given = &s->has_spacing),
         CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
         CLM_OPT("shape", SHAPE, s->shape, .given = &s->has_shape),

@@ -103,18 +103,10 @@ static const struct {
 
 typedef struct options {
     clm_compose_spec spec;
-    char like[CLM_PATH_MAX];
     bool store;
     char scene[CLM_PATH_MAX], inverse[CLM_PATH_MAX]; /* store: T's, and where its inverse goes */
     clm_args args;
 } options;
-
-static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
-    options *o = to;
-    (void)name;
-    o->spec.like = o->like;
-    return clm_args_level(text, o->like, &o->spec.like_level, err);
-}
 
 /* K/N, or the decimal number of such a fraction */
 static bool set_at(void *to, const char *name, const char *text, clm_err *err) {
@@ -166,7 +158,7 @@ static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
         CLM_OPT("lattice-um", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
         CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
         CLM_OPT("shape", SHAPE, s->shape, .given = &s->has_shape),
-        CLM_OPT("like", CALL, o, .set = set_like),
+        CLM_OPT("like", LEVEL, &s->like, .level = &s->like_level),
         CLM_OPT("format", TEXT, &s->format),
         CLM_OPT("chunk", WHOLE, &s->chunk_nodes, .least = 2, .most = 128),
         CLM_OPT("threads", WHOLE, &s->threads, .most = 1024),

@@ -38,7 +38,6 @@ static const char help[] =
 typedef struct options {
     clm_landmark_fit_params fit;
     clm_landmark_lattice lattice;
-    char like[CLM_PATH_MAX];
     const char *in[2], *out;
     double unit_um;
     int64_t worst;
@@ -65,20 +64,13 @@ static bool set_unit(void *to, const char *name, const char *text, clm_err *err)
     return *unit_um > 0.0 || clm_fail(err, CLM_E_ARG, "--%s %s: must be um, nm or mm", name, text);
 }
 
-static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
-    options *o = to;
-    (void)name;
-    o->lattice.like = o->like;
-    return clm_args_level(text, o->like, &o->lattice.like_level, err);
-}
-
 static bool parse(int argc, char **argv, options *o, clm_err *err) {
     *o = (options){.fit = {.model = -1}, .unit_um = 1.0, .worst = 5};
     const clm_arg table[] = {CLM_OPT("model", CALL, o, .set = set_model),
                              CLM_OPT("smoothing", REAL, &o->fit.smoothing, .most = 1e300),
                              CLM_OPT("planar", ON, &o->fit.planar),
                              CLM_OPT("unit", CALL, &o->unit_um, .set = set_unit),
-                             CLM_OPT("like", CALL, o, .set = set_like),
+                             CLM_OPT("like", LEVEL, &o->lattice.like, .level = &o->lattice.like_level),
                              CLM_OPT("spacing", THREE, o->lattice.spacing_um, .above = true, .one = true),
                              CLM_OPT("json", ON, &o->json),
                              CLM_OPT("worst", WHOLE, &o->worst, .most = 1e15),

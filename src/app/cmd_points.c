@@ -41,7 +41,7 @@ static const char help[] =
 
 typedef struct options {
     clm_points_spec spec;
-    char columns[300], like[CLM_PATH_MAX];
+    char columns[300];
     clm_args args;
 } options;
 
@@ -62,14 +62,6 @@ static bool set_columns(void *to, const char *name, const char *text, clm_err *e
     return clm_fail(err, CLM_E_ARG, "--%s %.80s: must be three names Z,Y,X", name, text);
 }
 
-static bool set_like(void *to, const char *name, const char *text, clm_err *err) {
-    options *o = to;
-    (void)name;
-    o->spec.like = o->like;
-    o->spec.like_level = 0;
-    return clm_args_level(text, o->like, &o->spec.like_level, err);
-}
-
 static bool set_direction(void *to, const char *name, const char *text, clm_err *err) {
     bool *inverse = to;
     *inverse = strcmp(text, "inverse") == 0;
@@ -85,7 +77,7 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
         CLM_OPT("tolerance-um", REAL, &s->table.tolerance_um, .above = true, .given = &s->solve),
         CLM_OPT("columns", CALL, o, .set = set_columns),
         CLM_OPT("list", ON, &s->table.list),
-        CLM_OPT("like", CALL, o, .set = set_like),
+        CLM_OPT("like", LEVEL, &s->like, .level = &s->like_level),
         CLM_OPT("cache-mib", WHOLE, &s->cache_mib, .least = 1, .most = 1 << 20),
         CLM_OPT("batch", WHOLE, &s->table.batch, .least = 1, .most = 1 << 24),
         CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 1024),

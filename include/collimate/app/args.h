@@ -10,6 +10,7 @@ typedef enum clm_arg_kind {
     CLM_ARG_ON,    /* no value; bool *to becomes true */
     CLM_ARG_OFF,   /* no value; bool *to becomes false */
     CLM_ARG_TEXT,  /* const char **to, borrowed from argv */
+    CLM_ARG_LEVEL, /* PATH or PATH:LEVEL: const char **to, the path, borrowed from argv, and *level */
     CLM_ARG_WHOLE, /* int64_t *to */
     CLM_ARG_REAL,  /* double *to */
     CLM_ARG_THREE, /* double to[3]: Z,Y,X */
@@ -25,6 +26,7 @@ typedef struct clm_arg {
     bool above;         /* more than least, not least itself; without `most` there is no upper bound */
     bool one;           /* of three: a single number stands for all */
     bool *given;        /* NULL, or becomes true */
+    int64_t *level;     /* of a path; 0 where none is written */
     bool (*set)(void *to, const char *name, const char *text, clm_err *err);
 } clm_arg;
 
@@ -45,10 +47,8 @@ typedef struct clm_args {
 enum { CLM_ARGS_TALK = 1, CLM_ARGS_RANKS = 2 };
 
 /** argv[0] is the command's name; options and other arguments may be mixed, "--" ends options. The order of argv may
- *  change. CLM_E_ARG with one line to show; values before it are set. */
+ *  change, and a path's level is cut off it. CLM_E_ARG with one line to show; values before it are set. */
 CLM_MUST bool clm_args_parse(int argc, char **argv, const clm_arg *table, int common, clm_args *out,
                              clm_err *err);
-/** "PATH" or "PATH:LEVEL"; *level is left alone where none is given. */
-CLM_MUST bool clm_args_level(const char *text, char path[CLM_PATH_MAX], int64_t *level, clm_err *err);
 
 #endif

@@ -6,8 +6,8 @@
 
 typedef struct values {
     bool on, off, given;
-    const char *text;
-    int64_t whole, shape[3];
+    const char *text, *path;
+    int64_t level, whole, shape[3];
     double real, three[3];
     char called[32];
 } values;
@@ -26,6 +26,7 @@ static bool parse(const char *line, values *v, clm_args *args, clm_err *err) {
     const clm_arg table[] = {CLM_OPT("on", ON, &v->on),
                              CLM_OPT("no-off", OFF, &v->off),
                              CLM_OPT("text", TEXT, &v->text),
+                             CLM_OPT("path", LEVEL, &v->path, .level = &v->level),
                              CLM_OPT("whole", WHOLE, &v->whole, .least = 8, .most = 64),
                              CLM_OPT("real", REAL, &v->real, .above = true, .given = &v->given),
                              CLM_OPT("three", THREE, v->three),
@@ -33,7 +34,7 @@ static bool parse(const char *line, values *v, clm_args *args, clm_err *err) {
                              CLM_OPT("shape", SHAPE, v->shape),
                              CLM_OPT("call", CALL, v->called, .set = call),
                              CLM_OPT_END};
-    *v = (values){.off = true};
+    *v = (values){.off = true, .level = 7};
     return clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, args, err);
 }
 
@@ -93,15 +94,18 @@ static void a_bad_value_is_named_with_what_it_may_be(void **state) {
 
 static void a_path_may_end_with_a_level(void **state) {
     (void)state;
-    char path[CLM_PATH_MAX];
-    int64_t level = 7;
+    values v;
+    clm_args a;
     clm_err err = CLM_ERR_NONE;
-    assert_ok(clm_args_level("a:b/c.zarr", path, &level, &err), err);
-    assert_string_equal(path, "a:b/c.zarr");
-    assert_int_equal(level, 7);
-    assert_ok(clm_args_level("c.zarr:2", path, &level, &err), err);
-    assert_string_equal(path, "c.zarr");
-    assert_int_equal(level, 2);
+    assert_ok(parse("--path a:b/c.zarr", &v, &a, &err), err);
+    assert_string_equal(v.path, "a:b/c.zarr");
+    assert_int_equal(v.level, 0);
+    assert_ok(parse("--path=a:b/c.zarr:2", &v, &a, &err), err);
+    assert_string_equal(v.path, "a:b/c.zarr");
+    assert_int_equal(v.level, 2);
+    assert_ok(parse("--path c.zarr:2 --path d.zarr", &v, &a, &err), err);
+    assert_string_equal(v.path, "d.zarr");
+    assert_int_equal(v.level, 0);
 }
 
 int main(void) {
