@@ -2,26 +2,12 @@
 #include "collimate/base/file.h"
 #include "support/fault.h"
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include <stdio.h>
 #include <string.h>
 
 enum { LINES = 20000 };
-
-static char folder[CLM_PATH_MAX];
-
-static int make_folder(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-
-static int drop_folder(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 /* line k of LINES, in an order that is a mixture of near and far; each seventh once more, later and wrong */
 static bool write_lines(const char *name, size_t budget, clm_err *err) {
@@ -123,5 +109,5 @@ int main(void) {
                                        cmocka_unit_test(a_refusal_leaves_the_old_file),
 #endif
                                        cmocka_unit_test(nothing_is_an_empty_file)};
-    return cmocka_run_group_tests(tests, make_folder, drop_folder);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

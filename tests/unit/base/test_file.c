@@ -1,7 +1,7 @@
 #include "collimate/base/file.h"
 #include "support/fault.h"
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -11,19 +11,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-static char folder[CLM_PATH_MAX];
-
-static int make_folder(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-static int drop_folder(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 /* a path below the test's folder, in one of a few static buffers */
 static const char *at(const char *name) {
@@ -300,7 +287,7 @@ static void a_fault_that_makes_no_sense_is_refused(void **state) {
 }
 #endif
 
-#define ISOLATED(f) cmocka_unit_test_setup_teardown(f, make_folder, drop_folder)
+#define ISOLATED(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

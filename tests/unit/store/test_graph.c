@@ -1,5 +1,5 @@
 #include "support/near.h"
-#include "support/temp.h"
+#include "support/folder.h"
 
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
@@ -12,19 +12,6 @@
 
 /* Stores are written as text, in a folder of the test's own; what points should become is worked out here by hand or
  * by a few lines of arithmetic that know nothing of the code. */
-
-static char folder[CLM_PATH_MAX];
-
-static int make(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    return 0;
-}
-static int drop(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
 
 static void put_group(const char *path, const char *attributes) {
     clm_err err = CLM_ERR_NONE;
@@ -458,5 +445,5 @@ int main(void) {
                                        cmocka_unit_test(a_way_leads_through_images_and_pyramids),
                                        cmocka_unit_test(the_shorter_way_is_taken_and_a_wrong_one_left),
                                        cmocka_unit_test(nonsense_is_told_by_place)};
-    return cmocka_run_group_tests(tests, make, drop);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
