@@ -121,18 +121,33 @@ static clm_phantom_params params(void) {
 
 static void images_may_differ(void **state) {
     (void)state;
-    enum { ALIKE, ANISOTROPY, SCALE_UP, SCALE_DOWN, HALF, COARSER, MUCH_COARSER, CONTRAST, CASES };
-    static const char *const names[CASES] = {"alike", "anisotropy", "larger",       "smaller",
-                                             "half",  "coarser",    "much_coarser", "contrast"};
+    enum {
+        ALIKE,
+        ANISOTROPY,
+        SCALE_UP,
+        SCALE_DOWN,
+        GROWN,
+        SHRUNK,
+        HALF,
+        COARSER,
+        MUCH_COARSER,
+        CONTRAST,
+        CASES
+    };
+    static const char *const names[CASES] = {"alike",  "anisotropy", "larger",  "smaller",      "grown",
+                                             "shrunk", "half",       "coarser", "much_coarser", "contrast"};
     for (int k = 0; k < CASES; k++) {
         clm_err err = CLM_ERR_NONE;
         clm_phantom p;
         clm_affine a;
-        double told = k == SCALE_UP ? 1.3 : k == SCALE_DOWN ? 1 / 1.3 : 1;
+        double told = k == SCALE_UP || k == GROWN ? 1.3 : k == SCALE_DOWN || k == SHRUNK ? 1 / 1.3 : 1;
         clm_phantom_params q = params();
         clm_phantom_side *m = &q.side[CLM_PHANTOM_MOVING];
         if (k == ANISOTROPY) m->spacing[0] = 2, m->shape[0] = 24;
         if (k == HALF) m->origin[2] = 48, m->shape[2] = 48;
+        for (int d = 0; (k == GROWN || k == SHRUNK) && d < 3;
+             d++) /* told to have the fixed image's spacing */
+            m->spacing[d] = 1 / told, m->shape[d] = llround((double)m->shape[d] * told);
         for (int d = 0; k == COARSER && d < 3; d++) m->spacing[d] = 1.6, m->shape[d] = m->shape[d] * 10 / 16;
         if (k == MUCH_COARSER) /* than the fixed image is worked at: blobs must be of one size all the same */
             for (int d = 0; d < 3; d++) {
