@@ -204,17 +204,12 @@ void clm_apply_close(clm_apply_run *run) {
 
 /* ---- the output's folder ---- */
 
-/* the files that the voxels come from */
-static bool stamp_inputs(const clm_apply_run *run, uint64_t *stamp, clm_err *err) {
-    *stamp = 0;
-    return clm_map_stamp(&run->map, stamp, err) &&
-           clm_tree_stamp(clm_array_path_of(clm_image_array_of(run->image, run->what.level)), stamp, err);
-}
-
 bool clm_apply_prepare(clm_apply_run *run, clm_err *err) {
     clm_record r = {.out = run->output.path, .name = "apply.json", .plan = run->plan.hash};
     bool fresh;
-    if (!stamp_inputs(run, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
+    if (!clm_map_stamp(&run->map, &r.inputs, err) || !clm_image_stamp(run->image, &r.inputs, err) ||
+        !clm_record_check(&r, &fresh, err))
+        return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_output_create(&run->output, err) &&
                       clm_record_write(&r, run->json, err));
 }

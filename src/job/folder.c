@@ -42,9 +42,11 @@ static bool create_field(const clm_run *run, int k, clm_err *err) {
 
 static bool inputs_of(const clm_run *run, char hash[32], clm_err *err) {
     uint64_t stamp = 0;
-    if (!clm_image_stamp(run->fixed, &stamp, err)) return false;
+    if (!clm_image_stamp(run->fixed, &stamp, err) || !clm_mask_stamp(run->fixed_mask, &stamp, err))
+        return false;
     stamp *= 0x9e3779b97f4a7c15u; /* which is which matters */
-    if (!clm_image_stamp(run->moving, &stamp, err)) return false;
+    if (!clm_image_stamp(run->moving, &stamp, err) || !clm_mask_stamp(run->moving_mask, &stamp, err))
+        return false;
     (void)snprintf(hash, 32, "%016llx", (unsigned long long)stamp);
     return true;
 }
@@ -136,7 +138,7 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     if (!same_inputs)
         return clm_fail(
             err, CLM_E_ARG,
-            "%s: the images' files were made anew since the run was begun; give another --out, or "
+            "%s: the images' or masks' files were made anew since the run was begun; give another --out, or "
             "remove it to begin anew",
             run->folder);
     *fresh = false;

@@ -57,6 +57,10 @@ void clm_mask_close(clm_mask *m) {
     clm_heap_free(m);
 }
 
+bool clm_mask_stamp(const clm_mask *m, uint64_t *stamp, clm_err *err) {
+    return !m || !m->image || clm_image_stamp(m->image, stamp, err);
+}
+
 /* the coarsest level no coarser than the voxels asked for: fewest bytes that still decide each of them */
 static int level_for(const clm_image *image, const double spacing[3]) {
     const clm_image_info *info = clm_image_info_of(image);

@@ -94,7 +94,9 @@ static bool set_hash(clm_points_run *run, const struct stat *st, clm_err *err) {
     clm_points_spec s = run->spec;
     s.threads = s.cache_mib = 0;
     bool ok = clm_points_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
-    uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
+    uint64_t fields = 0, h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
+    ok = ok && clm_map_stamp(&run->map, &fields, err) && clm_map_stamp(&run->back, &fields, err);
+    h = clm_hash64(h, &fields, sizeof fields);
     h = clm_hash64(clm_hash64(h, &st->st_size, sizeof st->st_size), &st->st_mtim, sizeof st->st_mtim);
     run->plan.hash =
         clm_hash64(clm_map_hash(&run->back, clm_map_hash(&run->map, h)), CLM_VERSION, strlen(CLM_VERSION));

@@ -32,6 +32,9 @@ image_same whole.zarr local.zarr
 # again: nothing to do; other options: refused
 expect 0 '' "$COLLIMATE" apply out demo/moving.n5 whole.zarr --chunk 32 -q
 expect 2 'another command' "$COLLIMATE" apply out demo/moving.n5 whole.zarr --chunk 32 --outside 7 -q
+chunk=$(find demo/moving.n5 -path '*/0/*' -type f | head -n 1)
+touch "$chunk" # mended: still the same input
+expect 0 '' "$COLLIMATE" apply out demo/moving.n5 whole.zarr --chunk 32 -q
 mkdir letters && echo dear >letters/friend
 expect 2 'not empty' "$COLLIMATE" apply out demo/moving.n5 letters -q
 for name in other.n5 other.n5/s0 other.nii.gz; do
@@ -119,6 +122,20 @@ for how in '--local 3' '--threads 2'; do
 done
 expect 0 '60000 points' ranks 2 "$COLLIMATE" points out many.csv other.csv --part-mib 1
 same one.csv other.csv
+# killed on the way, it goes on with the same transform alone
+awk 'NR == 1 { print; next } { line[NR] = $0 } END { for (k = 0; k < 20; k++) for (i = 2; i <= NR; i++) print line[i] }' many.csv >more.csv
+setsid "$COLLIMATE" points out more.csv slow.csv -q --local 2 --threads 1 --part-mib 1 >/dev/null 2>&1 &
+until [ -s .slow.csv.points/journal ]; do kill -0 $! || break; done
+kill -KILL -- -$!
+wait $! 2>/dev/null
+[ -e .slow.csv.points ] || fail 'too quick to be killed'
+chunk=$(find out/transform.ome.zarr -path '*/c/*' -type f | head -n 1)
+cp -p "$chunk" kept && touch "$chunk"
+expect 2 'of another plan' "$COLLIMATE" points out more.csv slow.csv -q --local 2 --part-mib 1
+touch -r kept "$chunk"
+expect 0 '' "$COLLIMATE" points out more.csv slow.csv -q --local 3 --part-mib 1
+"$COLLIMATE" points out more.csv calm.csv -q
+same calm.csv slow.csv
 # the same as a list of elastix, millimetres x y z, and of voxels of the fixed grid
 awk -F, 'BEGIN { print "point\n60000" } NR > 1 { printf "%.7f %.7f %.7f\n", $4 / 1e3, $3 / 1e3, $2 / 1e3 }' many.csv >many.txt
 expect 0 '' "$COLLIMATE" points out many.txt one.txt -q

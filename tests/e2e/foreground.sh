@@ -15,7 +15,7 @@ expect 0 '' ranks 3 "$COLLIMATE" "${job[@]}" --out three
 results_same three
 
 kills=0
-for tasks in 0 1 2 3 6 20; do # in the journal; what is made first are the coarse images and the masks of them
+for tasks in 0 1 2 3 6 10; do # in the journal; what is made first are the coarse images and the masks of them
     "$COLLIMATE" "${job[@]}" --local 3 --threads 1 --set epoch_s=0 --out killed 2>log &
     pid=$!
     before=$(stat -c %s killed/journal 2>/dev/null || echo 0)
@@ -28,6 +28,13 @@ for tasks in 0 1 2 3 6 20; do # in the journal; what is made first are the coars
     wait $pid 2>/dev/null
 done
 [ $kills -gt 3 ] || fail "only $kills launches were killed"
-[ ! -e killed/done ] || fail "too quick to be killed"
 expect 0 '' ranks 3 "$COLLIMATE" "${job[@]}" --out killed
 results_same killed
+
+# a mask by array that is made anew is another input
+"$COLLIMATE" convert demo/fixed.ome.zarr mask.ome.zarr -q
+job+=(--set 'fixed_mask="mask.ome.zarr"' --out masked)
+expect 0 '' "$COLLIMATE" "${job[@]}"
+rm masked/done
+rm -r mask.ome.zarr && "$COLLIMATE" convert demo/fixed.ome.zarr mask.ome.zarr -q
+expect 2 "files were made anew" "$COLLIMATE" "${job[@]}"

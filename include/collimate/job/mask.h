@@ -22,6 +22,8 @@ typedef struct clm_mask_params {
 CLM_MUST bool clm_mask_open(const clm_image *image, const clm_mask_params *p, clm_cache *cache,
                             clm_mask **out, clm_err *err);
 void clm_mask_close(clm_mask *m); /* NULL is fine */
+/** clm_image_stamp of the mask's array, where it has one; m NULL is fine. */
+CLM_MUST bool clm_mask_stamp(const clm_mask *m, uint64_t *stamp, clm_err *err);
 
 /** Before the voxels of v (packed, placed, data not looked at) are read: which of them the mask's array has
  *  inside. *in is NULL (all), then made in w->temp where not all are, 1 inside; or what another mask has left, then

@@ -12,7 +12,7 @@ typedef struct clm_record {
     const char *out;  /* the output folder                                                  */
     const char *name; /* of the file in OUT/.collimate: "apply.json"                        */
     uint64_t plan;    /* what decides the result but for the voxels read                    */
-    uint64_t inputs;  /* clm_tree_stamp of the files read: the same names with other bytes are noticed */
+    uint64_t inputs;  /* stamps of the files read: others under the same names are noticed  */
 } clm_record;
 
 /** Rank 0, before anything is written: may the command write into OUT?
