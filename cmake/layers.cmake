@@ -17,7 +17,7 @@ clm_layer(store BELOW core base
     Threads::Threads m)
 
 clm_layer(plan BELOW core base
-  SOURCES grid.c stitch.c)
+  SOURCES grid.c order.c stitch.c)
 
 clm_layer(image BELOW core base
   SOURCES cells.c filter.c foreground.c holes.c jacobian.c lncc.c metric.c noise.c overlap.c parzen.c phantom.c quantile.c reduce.c rowmap.c
@@ -30,8 +30,8 @@ clm_layer(align BELOW image core base
     refine_sums.c spots.c turn.c
   LIBS m)
 
-clm_layer(cluster BELOW base
-  SOURCES collector.c comm.c comm_local.c comm_mpi.c epoch.c exec_fork.c exec_threads.c flight.c journal.c master.c run.c
+clm_layer(cluster BELOW plan
+  SOURCES collector.c comm.c comm_local.c comm_mpi.c deal.c epoch.c exec_fork.c exec_threads.c flight.c journal.c master.c run.c
           sched.c seal.c server.c side.c spent.c wire.c worker.c
   LIBS MPI::MPI_C Threads::Threads m)
 

@@ -1,4 +1,5 @@
 #include "collimate/cluster/collector.h"
+#include "collimate/plan/order.h"
 
 struct clm_collector {
     const clm_plan *plan;
@@ -36,20 +37,13 @@ static bool span_all(const clm_bits *bits, const int64_t shape[3], clm_span s) {
     return true;
 }
 
-static bool grid_fits(const clm_stage *s) {
-    int64_t n;
-    if (s->shape[0] < 0 || s->shape[1] < 0 || s->shape[2] < 0) return false;
-    return !__builtin_mul_overflow(s->shape[0], s->shape[1], &n) &&
-           !__builtin_mul_overflow(n, s->shape[2], &n) && n == s->n;
-}
-
 bool clm_collector_open(const clm_plan *plan, int stage, const clm_bits *pieces, clm_bits *taken,
                         clm_collector **out, clm_err *err) {
     *out = NULL;
     const clm_stage *s = &plan->stage[stage];
     if (stage < 1 || !s->needs || !s->feeds)
         return clm_fail(err, CLM_E_ARG, "stage %s follows another but does not say what it needs", s->name);
-    if (!grid_fits(s) || !grid_fits(s - 1))
+    if (!clm_order_fits(s->shape, s->n) || !clm_order_fits(s[-1].shape, s[-1].n))
         return clm_fail(err, CLM_E_ARG, "stage %s: the grid and the number of tasks disagree", s->name);
     clm_collector *c = clm_heap_new(1, sizeof *c, err);
     if (!c) return false;

@@ -1,8 +1,9 @@
 /* Order of one clm_sched_next: end stages, begin stages, tasks to be tried again, ready tasks of the
- * latest stage first (so that a chunk is stitched before more blocks are computed), each stage by
- * ascending index (neighbours together), at last copies of what a stage waits for too long. Workers are served in turn; those that would compute at
- * once before those that would only hold a task in store. */
+ * latest stage first (so that a chunk is stitched before more blocks are computed), of a stage of blocks those
+ * dealt to the worker (neighbours, see deal.h), at last copies of what a stage waits for too long. Workers are served
+ * in turn; those that would compute at once before those that would only hold a task in store. */
 #include "collimate/cluster/sched.h"
+#include "collimate/cluster/deal.h"
 #include "collimate/cluster/flight.h"
 
 #include <math.h>
@@ -26,7 +27,6 @@ typedef struct stage_state {
     int64_t n_ended, n_failed, n_taken;
     int64_t n_timed; /* tasks that said how long they took */
     double seconds;  /* their sum */
-    int64_t cursor;  /* AFTER_ALL: all below are taken */
     clm_collector *collector;
 } stage_state;
 
@@ -58,7 +58,8 @@ struct clm_sched {
     int32_t n_workers, n_here, slots_here;
     queue q[QUEUES];
     clm_flight flight;
-    int32_t room; /* sum of what all workers that ever joined can hold */
+    clm_deal deal; /* of the last AFTER_ALL stage that has begun */
+    int32_t room;  /* sum of what all workers that ever joined can hold */
     again *again;
     int64_t n_again, cap_again;
     clm_err error;
@@ -100,6 +101,7 @@ void clm_sched_close(clm_sched *s) {
         clm_bits_close(&s->stage[k].ended);
     }
     clm_flight_close(&s->flight);
+    clm_deal_close(&s->deal);
     clm_heap_free(s->stage);
     clm_heap_free(s->worker);
     clm_heap_free(s->again);
@@ -167,6 +169,7 @@ bool clm_sched_join(clm_sched *s, int worker, int slots, clm_err *err) {
     if (worker >= s->n_workers) {
         void *p = s->worker;
         int32_t n = worker + 1 > 2 * s->n_workers ? worker + 1 : 2 * s->n_workers;
+        if (!clm_deal_reserve(&s->deal, n, err)) return false;
         if (!clm_heap_grow(&p, (size_t)n, sizeof(worker_state), err)) return false;
         s->worker = p;
         for (int32_t i = s->n_workers; i < n; i++) s->worker[i] = (worker_state){.queue = NONE};
@@ -287,6 +290,18 @@ void clm_sched_stop(clm_sched *s) { s->stopped = true; }
 
 static bool stage_ended(const clm_sched *s, int k) { return s->stage[k].n_ended == s->plan->stage[k].n; }
 
+/* to all that are here, not to who asks first: so each gets the same part of stages alike */
+static void deal_all(clm_sched *s, const clm_stage *stage) {
+    int32_t left = s->slots_here;
+    clm_deal_begin(&s->deal, stage, left);
+    for (int32_t i = 0; i < s->n_workers && left > 0; i++) {
+        const worker_state *w = &s->worker[i];
+        if (!w->here || !w->slots) continue;
+        clm_deal_share(&s->deal, i, w->slots, left);
+        left -= w->slots;
+    }
+}
+
 static bool next_stage(clm_sched *s, clm_action *out) {
     int n = s->plan->n_stages;
     if (s->n_over < s->n_begun && stage_ended(s, s->n_over)) {
@@ -300,7 +315,9 @@ static bool next_stage(clm_sched *s, clm_action *out) {
     }
     if (s->n_begun == n || s->stopped) return false;
     int k = s->n_begun;
-    if (s->plan->stage[k].start == CLM_STAGE_AFTER_ALL && s->n_over < k) return false;
+    bool after_all = s->plan->stage[k].start == CLM_STAGE_AFTER_ALL;
+    if (after_all && s->n_over < k) return false;
+    if (after_all) deal_all(s, &s->plan->stage[k]);
     s->n_begun++;
     *out = (clm_action){
         .kind = CLM_ACT_STAGE_BEGIN, .stage = k, .count = s->plan->stage[k].n - s->stage[k].n_ended};
@@ -364,16 +381,17 @@ static bool plenty(const clm_sched *s) {
     return n > s->slots_here;
 }
 
-static bool take_ready(clm_sched *s, int64_t scan, clm_task *task) {
+static bool take_ready(clm_sched *s, int32_t worker, int64_t scan, clm_task *task) {
     for (int k = s->n_begun - 1; k >= s->n_over; k--) {
         stage_state *t = &s->stage[k];
         int64_t index;
+        if (t->n_taken == s->plan->stage[k].n) continue;
         if (t->collector) {
             if (!clm_collector_take(t->collector, scan, &index)) continue;
             t->n_taken++;
         } else {
-            index = t->cursor = clm_bits_next_clear(&t->taken, t->cursor);
-            if (index == t->taken.n) continue;
+            index = clm_deal_take(&s->deal, worker, s->worker[worker].slots, s->slots_here, &t->taken);
+            if (index < 0) continue;
             take(t, index);
         }
         *task = (clm_task){.stage = k, .index = index};
@@ -387,7 +405,7 @@ static bool next_fresh(clm_sched *s, clm_action *out) {
     if (worker == NONE && s->q[STORE].first != NONE && plenty(s)) worker = s->q[STORE].first;
     if (worker == NONE) return false;
     clm_task task;
-    if (!take_ready(s, SCAN_A_CALL, &task) && !take_ready(s, INT64_MAX, &task)) return false;
+    if (!take_ready(s, worker, SCAN_A_CALL, &task) && !take_ready(s, worker, INT64_MAX, &task)) return false;
     assign(s, worker, &task, out);
     return true;
 }

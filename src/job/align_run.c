@@ -206,8 +206,12 @@ static void lay_stages(clm_run *run) {
     }
     if (sides[2]) add_stage(run, CLM_JOB_FOREGROUND, 0, sides, true, "foreground");
     if (!given) {
-        int64_t n[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
-        add_stage(run, CLM_JOB_SPOTS, 0, n, true, "spots"); /* the global stage needs every block */
+        const int64_t *f = run->spots_fixed.shape, *m = run->spots_moving.shape;
+        bool alike =
+            f[1] == m[1] && f[2] == m[2]; /* then one grid, so that ranks share it by regions of both */
+        int64_t n[3] = {f[0] + m[0], f[1], f[2]}, row[3] = {1, 1, run->spots_fixed.n + run->spots_moving.n};
+        add_stage(run, CLM_JOB_SPOTS, 0, alike ? n : row, true,
+                  "spots"); /* the global stage needs every block */
     }
     add_stage(run, CLM_JOB_GLOBAL, 0, one, true, "global");
     if (c->local_enabled) {
