@@ -1,13 +1,13 @@
 #include "collimate/align/match.h"
 #include "collimate/base/simd.h"
 #include "collimate/core/buckets.h"
+#include "panels.h"
 
 #include <math.h>
 #include <string.h>
 
 #define TOP 4   /* bests remembered a fixed spot, to find one that is another place */
 #define BAND 64 /* fixed rows widened at a time */
-#define PANEL 4 /* rows of each side in the inner kernel */
 
 typedef struct best {
     float c[TOP]; /* descending */
@@ -23,24 +23,12 @@ typedef struct contest {
     int32_t *col_of;
 } contest;
 
-/** Sixteen exact dot products of rows of 16-bit integers, `dim` apart. */
-CLM_CLONES static void dot_panel(const int16_t *restrict a, const int16_t *restrict b, int32_t dim,
-                                 int32_t out[PANEL][PANEL]) {
-    for (int i = 0; i < PANEL; i++) {
-        const int16_t *r = a + (int64_t)i * dim, *b1 = b + dim, *b2 = b1 + dim, *b3 = b2 + dim;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-        for (int32_t k = 0; k < dim; k++) {
-            s0 += r[k] * b[k];
-            s1 += r[k] * b1[k];
-            s2 += r[k] * b2[k];
-            s3 += r[k] * b3[k];
-        }
-        out[i][0] = s0, out[i][1] = s1, out[i][2] = s2, out[i][3] = s3;
-    }
-}
-
 CLM_CLONES static void widen(const int8_t *code, int64_t n, int16_t *restrict out) {
     for (int64_t i = 0; i < n; i++) out[i] = code[i];
+}
+
+static void raise(const int8_t *code, int64_t n, uint8_t *restrict out) {
+    for (int64_t i = 0; i < n; i++) out[i] = (uint8_t)(code[i] + CLM_PANEL_OFFSET);
 }
 
 /** Enter a pair. Ties go to the lower index, whatever the order of calls within a row or a column. */
@@ -54,26 +42,41 @@ static void enter(contest *c, int64_t i, int64_t j, float r) {
     if (r > c->col[j]) c->col[j] = r, c->col_of[j] = (int32_t)i;
 }
 
-/** Every pair, by panels of widened rows; rows beyond the end are zeros and never entered. */
+/** Every pair, by panels of rows, of bytes or widened; rows beyond the end are zeros and never entered. */
 static bool correlate_all(const clm_work *w, contest *c, clm_err *err) {
-    int32_t dim = c->f->dim;
-    int64_t nf = c->f->n, nm = c->m->n, padded = clm_div_up(nm, PANEL) * PANEL;
-    int16_t *b = clm_arena_take_zero(w->temp, padded, 2 * (size_t)dim, err);
-    if (!b) return false;
-    int16_t *a = clm_arena_take(w->temp, BAND, 2 * (size_t)dim, err);
-    if (!a) return false;
-    widen(c->m->code, nm * dim, b);
+    const bool bytes = clm_panel_has_bytes();
+    const int32_t dim = c->f->dim;
+    const int64_t size = bytes ? 1 : sizeof(int16_t), row = dim * size;
+    int64_t nf = c->f->n, nm = c->m->n, padded = clm_div_up(nm, CLM_PANEL) * CLM_PANEL;
+    int8_t *b = clm_arena_take_zero(w->temp, padded, (size_t)row, err);
+    uint8_t *a = b ? clm_arena_take(w->temp, BAND, (size_t)row, err) : NULL;
+    int32_t *over =
+        a ? clm_take_zero(w->temp, int32_t, padded, err) : NULL; /* in a dot product, by the offset */
+    if (!over) return false;
+    if (bytes)
+        memcpy(b, c->m->code, (size_t)(nm * dim));
+    else
+        widen(c->m->code, nm * dim, (int16_t *)b);
+    for (int64_t i = 0; bytes && i < nm * dim; i++) over[i / dim] += CLM_PANEL_OFFSET * b[i];
     for (int64_t i0 = 0; i0 < nf; i0 += BAND) {
         int64_t rows = nf - i0 < BAND ? nf - i0 : BAND;
-        memset(a, 0, (size_t)(BAND * dim) * sizeof *a);
-        widen(c->f->code + i0 * dim, rows * dim, a);
-        for (int64_t j0 = 0; j0 < nm; j0 += PANEL)
-            for (int64_t i = 0; i < rows; i += PANEL) {
-                int32_t dot[PANEL][PANEL];
-                dot_panel(a + i * dim, b + j0 * dim, dim, dot);
-                for (int64_t q = 0; q < PANEL && i + q < rows; q++)
-                    for (int64_t k = 0; k < PANEL && j0 + k < nm; k++) {
-                        float r = (float)dot[q][k] * c->f->norm[i0 + i + q] * c->m->norm[j0 + k];
+        memset(a, 0, (size_t)(BAND * row));
+        if (bytes)
+            raise(c->f->code + i0 * dim, rows * dim, a);
+        else
+            widen(c->f->code + i0 * dim, rows * dim, (int16_t *)a);
+        for (int64_t j0 = 0; j0 < nm; j0 += CLM_PANEL)
+            for (int64_t i = 0; i < rows; i += CLM_PANEL) {
+                int32_t dot[CLM_PANEL][CLM_PANEL];
+                if (bytes)
+                    clm_panel_bytes(a + i * row, b + j0 * row, dim, dot);
+                else
+                    clm_panel_words((const int16_t *)(a + i * row), (const int16_t *)(b + j0 * row), dim,
+                                    dot);
+                for (int64_t q = 0; q < CLM_PANEL && i + q < rows; q++)
+                    for (int64_t k = 0; k < CLM_PANEL && j0 + k < nm; k++) {
+                        float r =
+                            (float)(dot[q][k] - over[j0 + k]) * c->f->norm[i0 + i + q] * c->m->norm[j0 + k];
                         enter(c, i0 + i + q, j0 + k, r);
                     }
             }
