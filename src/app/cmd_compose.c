@@ -4,6 +4,7 @@
 #include "collimate/base/file.h"
 #include "collimate/job/align_run.h"
 #include "collimate/job/compose.h"
+#include "collimate/transform/transform.h"
 
 #include <math.h>
 #include <stdio.h>

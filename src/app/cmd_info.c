@@ -1,6 +1,6 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
-#include "collimate/store/describe.h"
+#include "collimate/app/describe.h"
 
 #include <stdio.h>
 

@@ -2,7 +2,7 @@
 #include "collimate/app/commands.h"
 #include "collimate/app/launch.h"
 #include "collimate/job/landmark_files.h"
-#include "collimate/job/transform_out.h"
+#include "collimate/transform/transform_out.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 #include "collimate/app/commands.h"
 #include "collimate/base/json.h"
-#include "collimate/store/graph.h"
+#include "collimate/transform/graph.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "collimate/app/demo.h"
 #include "collimate/app/picture.h"
 #include "collimate/base/file.h"
-#include "collimate/store/ome.h"
+#include "collimate/transform/transform.h"
 
 #include <math.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "collimate/image/jacobian.h"
 #include "collimate/image/lncc.h"
 #include "collimate/job/evaluate.h"
-#include "collimate/store/ome.h"
+#include "collimate/transform/transform.h"
 
 #include <math.h>
 #include <string.h>

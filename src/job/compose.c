@@ -3,6 +3,7 @@
 #include "collimate/base/file.h"
 #include "collimate/job/record.h"
 #include "collimate/job/view.h"
+#include "collimate/transform/transform.h"
 #include "compose_parts.h"
 
 #include <math.h>

@@ -1,4 +1,5 @@
 #include "collimate/base/file.h"
+#include "collimate/transform/transform.h"
 #include "compose_parts.h"
 
 #include <math.h>

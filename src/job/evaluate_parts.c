@@ -1,5 +1,6 @@
 #include "evaluate_parts.h"
 #include "collimate/base/file.h"
+#include "collimate/store/ome.h"
 
 #include <math.h>
 #include <string.h>

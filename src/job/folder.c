@@ -1,6 +1,6 @@
 /* The run folder: what stands in it before the first task, and what a stage opens. */
 #include "collimate/base/file.h"
-#include "collimate/store/ome.h"
+#include "collimate/transform/transform.h"
 #include "jobs.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* The last task: metrics.json from the blocks' sums, and the metadata that make the transform and the aligned
  * volume whole. Until it has run neither opens as a finished result. */
 #include "collimate/base/file.h"
-#include "collimate/store/ome.h"
+#include "collimate/transform/transform.h"
 #include "jobs.h"
 #include "measure.h"
 

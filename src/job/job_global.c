@@ -3,7 +3,7 @@
 #include "collimate/align/global.h"
 #include "collimate/align/refine.h"
 #include "collimate/base/file.h"
-#include "collimate/job/transform_out.h"
+#include "collimate/transform/transform_out.h"
 #include "feature_params.h"
 #include "jobs.h"
 

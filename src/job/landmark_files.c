@@ -1,8 +1,9 @@
 #include "collimate/job/landmark_files.h"
 #include "collimate/base/file.h"
 #include "collimate/job/point_list.h"
-#include "collimate/job/transform_out.h"
+#include "collimate/transform/transform_out.h"
 #include "collimate/job/view.h"
+#include "collimate/transform/transform.h"
 
 #include <math.h>
 #include <string.h>

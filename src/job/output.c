@@ -1,5 +1,6 @@
 #include "collimate/job/output.h"
 #include "collimate/image/reduce.h"
+#include "collimate/store/ome.h"
 
 #include <math.h>
 #include <stdio.h>

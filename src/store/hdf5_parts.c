@@ -1,5 +1,5 @@
 #include "collimate/store/hdf5_parts.h"
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/scale.h"
 
 #include <math.h>

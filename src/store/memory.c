@@ -1,4 +1,4 @@
-#include "collimate/store/codec_json.h"
+#include "collimate/codec/codec_json.h"
 #include "collimate/store/format.h"
 
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "collimate/base/clock.h"
 #include "collimate/base/file.h"
-#include "collimate/store/codec_family.h"
-#include "collimate/store/codec_json.h"
+#include "collimate/codec/codec_family.h"
+#include "collimate/codec/codec_json.h"
 #include "collimate/store/format.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 #include "collimate/base/file.h"
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/format.h"
 
 #include <math.h>

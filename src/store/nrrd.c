@@ -1,5 +1,5 @@
 #include "collimate/base/file.h"
-#include "collimate/store/codec_json.h"
+#include "collimate/codec/codec_json.h"
 #include "collimate/store/format.h"
 #include "collimate/store/node.h"
 #include "collimate/store/scale.h"

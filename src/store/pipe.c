@@ -1,4 +1,4 @@
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/zarr.h"
 
 #include <string.h>

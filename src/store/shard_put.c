@@ -1,5 +1,5 @@
 #include "collimate/base/file.h"
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/zarr.h"
 
 /* A shard on its way to disk: the bytes of its pieces in C order, without gaps, then the index. */

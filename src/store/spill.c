@@ -1,8 +1,8 @@
 #include "collimate/store/spill.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/file.h"
-#include "collimate/store/codec.h"
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/format.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "collimate/store/volume.h"
 #include "collimate/base/fault.h"
 #include "collimate/base/file.h"
-#include "collimate/store/codec_family.h"
+#include "collimate/codec/codec_family.h"
 #include "collimate/store/format.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 #include "collimate/base/file.h"
-#include "collimate/store/codec_json.h"
+#include "collimate/codec/codec_json.h"
 #include "collimate/store/zarr.h"
 
 #include <stdio.h>

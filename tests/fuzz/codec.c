@@ -1,5 +1,5 @@
 /* Decoders: whatever the bytes, no more is written than there is room for, and no more is claimed. */
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 #include "support/fuzz.h"
 
 #include <bzlib.h>

@@ -2,7 +2,7 @@
  * a verdict, and levels that are read are levels. */
 #include "collimate/base/json.h"
 #include "collimate/store/scale.h"
-#include "collimate/store/tform.h"
+#include "collimate/transform/tform.h"
 #include "collimate/store/validate.h"
 #include "support/fuzz.h"
 

@@ -14,7 +14,9 @@
 #include "collimate/base/rng.h"
 #include "collimate/base/simd.h"
 #include "collimate/job/apply_run.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
+#include "collimate/transform/transform.h"
+#include "collimate/store/ome.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -11,7 +11,7 @@
 #include "collimate/base/json.h"
 #include "collimate/base/rng.h"
 #include "collimate/store/array.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 #include "collimate/store/format.h"
 #include "support/status.h"
 

@@ -17,7 +17,6 @@
 #define CLM_RUN_PICTURE_VOX 1024 /* a side of what one shows, at most                                  */
 
 /* in the run folder */
-#define CLM_RUN_TRANSFORM "transform.ome.zarr"
 #define CLM_RUN_ALIGNED "aligned.ome.zarr"
 #define CLM_RUN_FAILED "spill/failed"
 #define CLM_RUN_FIXED_FOREGROUND "fixed_foreground.ome.zarr"

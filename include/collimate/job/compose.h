@@ -1,12 +1,12 @@
 /* A chain of transforms as one: evaluated once at every node of a new lattice. And the inverse of one, which is a
- * chain turned round, with what is left of T(x) - y at every node; and part of the way of one (job/root.h), first
+ * chain turned round, with what is left of T(x) - y at every node; and part of the way of one (transform/root.h), first
  * sought in sweeps over the lattice. All ranks open the same run from the same JSON. */
 #ifndef CLM_JOB_COMPOSE_H
 #define CLM_JOB_COMPOSE_H
 
 #include "collimate/base/json.h"
-#include "collimate/job/root.h"
-#include "collimate/job/transform_out.h"
+#include "collimate/transform/root.h"
+#include "collimate/transform/transform_out.h"
 #include "collimate/plan/task.h"
 
 #define CLM_COMPOSE_TRANSFORMS_MAX 16

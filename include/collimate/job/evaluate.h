@@ -9,7 +9,7 @@
 #include "collimate/image/seam.h"
 #include "collimate/image/truth.h"
 #include "collimate/job/align_run.h"
-#include "collimate/job/map.h"
+#include "collimate/transform/map.h"
 
 #define CLM_EVALUATE_TRANSFORMS_MAX 16
 

@@ -6,7 +6,7 @@
 #include "collimate/base/text.h"
 #include "collimate/base/work.h"
 #include "collimate/plan/grid.h"
-#include "collimate/store/ome.h"
+#include "collimate/store/image.h"
 
 #define CLM_PYRAMID_MAX 16
 

@@ -5,7 +5,7 @@
 #define CLM_JOB_POINT_LIST_H
 
 #include "collimate/base/csv.h"
-#include "collimate/store/ome.h"
+#include "collimate/store/image.h"
 
 typedef enum clm_list_kind {
     CLM_LIST_NONE, /* a table               */

@@ -2,7 +2,7 @@
 #ifndef CLM_JOB_POINT_TABLE_H
 #define CLM_JOB_POINT_TABLE_H
 
-#include "collimate/job/map.h"
+#include "collimate/transform/map.h"
 #include "collimate/job/point_list.h"
 
 typedef struct clm_point_table {

@@ -3,7 +3,7 @@
 #define CLM_JOB_RESAMPLE_H
 
 #include "collimate/image/warp.h"
-#include "collimate/job/map.h"
+#include "collimate/transform/map.h"
 #include "collimate/store/image.h"
 
 typedef struct clm_resampled {

@@ -7,7 +7,6 @@
 #include "collimate/core/vol.h"
 #include "collimate/job/mask.h"
 #include "collimate/store/image.h"
-#include "collimate/store/ome.h"
 
 typedef struct clm_view {
     const clm_image *image;      /* not owned */

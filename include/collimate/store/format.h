@@ -5,7 +5,7 @@
 #include "collimate/base/slab.h"
 #include "collimate/base/text.h"
 #include "collimate/store/array.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 
 /** Some writers truncate a chunk and write it in place. A chunk file that makes no sense and was changed so
  *  lately is read once more, after a pause that lets such a writer finish. */

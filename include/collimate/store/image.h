@@ -32,6 +32,11 @@ typedef struct clm_image_level {
     double origin_um[3];
 } clm_image_level;
 
+typedef struct clm_image_frame { /* the grid alone, e.g. one side of a transform; shape 0: not known */
+    int64_t shape[3];
+    double spacing_um[3], origin_um[3];
+} clm_image_frame;
+
 typedef struct clm_image_info {
     int n_levels;
     clm_image_level level[CLM_LEVELS_MAX];

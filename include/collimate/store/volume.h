@@ -4,7 +4,7 @@
 #ifndef CLM_STORE_VOLUME_H
 #define CLM_STORE_VOLUME_H
 
-#include "collimate/store/ome.h"
+#include "collimate/store/image.h"
 
 typedef enum clm_volume_kind { CLM_VOLUME_NIFTI, CLM_VOLUME_NIFTI_GZ, CLM_VOLUME_NRRD } clm_volume_kind;
 

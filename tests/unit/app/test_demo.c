@@ -5,7 +5,7 @@
 #include "support/temp.h"
 
 #include "collimate/base/file.h"
-#include "collimate/store/ome.h"
+#include "collimate/transform/transform.h"
 
 #include <math.h>
 #include <stdio.h>

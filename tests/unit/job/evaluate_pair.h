@@ -4,6 +4,8 @@
 
 #include "collimate/job/evaluate.h"
 #include "collimate/base/file.h"
+#include "collimate/transform/transform.h"
+#include "collimate/store/ome.h"
 #include "support/near.h"
 #include "support/temp.h"
 

@@ -2,6 +2,7 @@
  * ids, grids, a folder taken up again. */
 #include "collimate/base/file.h"
 #include "collimate/job/apply_run.h"
+#include "collimate/store/ome.h"
 #include "support/near.h"
 #include "support/temp.h"
 

@@ -1,8 +1,8 @@
 /* Transforms of other programs: what their files say is done to points. scripts/interop asks the programs. */
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
-#include "collimate/job/foreign.h"
-#include "collimate/job/itk.h"
+#include "collimate/transform/foreign.h"
+#include "collimate/transform/itk.h"
 #include "support/near.h"
 #include "support/temp.h"
 

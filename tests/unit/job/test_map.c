@@ -2,6 +2,7 @@
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "collimate/job/point_table.h"
+#include "collimate/transform/transform.h"
 #include "support/near.h"
 #include "support/temp.h"
 

@@ -4,6 +4,8 @@
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "collimate/job/apply_run.h"
+#include "collimate/transform/transform.h"
+#include "collimate/store/ome.h"
 #include "support/composed.h"
 #include "support/near.h"
 #include "support/temp.h"

@@ -1,6 +1,7 @@
 /* Halves and other parts of transforms: of what is known to be a square or a cube they are the sides; what is left is
  * told; and worlds may lie apart. */
 #include "collimate/base/rng.h"
+#include "collimate/transform/transform.h"
 #include "support/composed.h"
 #include "support/near.h"
 #include "support/temp.h"

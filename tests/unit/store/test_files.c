@@ -2,7 +2,7 @@
 #include "support/temp.h"
 
 #include "collimate/base/file.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 #include "collimate/store/image.h"
 
 #include <hdf5.h>

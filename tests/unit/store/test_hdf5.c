@@ -2,7 +2,7 @@
 #include "support/near.h"
 
 #include "collimate/store/array.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 #include "collimate/store/hdf5_parts.h"
 
 #include <hdf5.h>

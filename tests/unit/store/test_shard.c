@@ -6,7 +6,7 @@
 #include "collimate/base/file.h"
 #include "collimate/base/rng.h"
 #include "collimate/store/array.h"
-#include "collimate/store/codec.h"
+#include "collimate/codec/codec.h"
 
 #include <pthread.h>
 #include <string.h>
