@@ -172,7 +172,9 @@ void clm_draft_drop(clm_draft *d) {
 
 bool clm_draft_publish(clm_draft *d, bool durable, clm_err *err) {
     bool ok = true;
-    if (durable && (clm_fault("fsync") || fsync(d->fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
+    /* what it replaces may be durable, and a journal may say so: a late copy of a task must not undo that */
+    bool sync = durable || clm_path_kind_of(d->path) == CLM_PATH_FILE;
+    if (sync && (clm_fault("fsync") || fsync(d->fd) != 0)) ok = clm_fail_os(err, CLM_E_WRITE, "fsync");
     /* quota and network file systems may tell of a failed write only here */
     if (close(d->fd) != 0 && ok) ok = clm_fail_os(err, CLM_E_WRITE, "close");
     d->open = false;

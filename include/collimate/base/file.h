@@ -19,7 +19,8 @@ CLM_MUST bool clm_file_head(const char *path, size_t n, clm_buf *b, clm_err *err
 void clm_file_prefetch(const char *path);
 /** Was the file at path changed within the last `seconds`, by the clock of this machine? */
 bool clm_file_is_fresh(const char *path, double seconds);
-/** Write and rename; parent folders are made. durable: fsync file and folder, too. */
+/** Write and rename; parent folders are made. durable: fsync file and folder, too. A file that takes another's place is
+ *  synced in any case, so that after a power cut the one or the other is there, whole. */
 CLM_MUST bool clm_file_publish(const char *path, const void *bytes, size_t n, bool durable, clm_err *err);
 /** A file on its way: written piece by piece, published whole. Zero-initialise; every draft that was opened ends
  *  by clm_draft_publish or clm_draft_drop. */

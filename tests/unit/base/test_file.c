@@ -252,6 +252,19 @@ static void each_failing_call_leaves_the_old_file(void **state) {
     clm_buf_free(&b);
 }
 
+/* Also where nobody asked for durability: a power cut must not take what was durable before. */
+static void what_replaces_a_file_is_on_disk_first(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    assert_true(clm_fault_arm("fsync:1:EIO"));
+    publish("one", "old");
+    assert_int_equal(clm_fault_count(), 0);
+    bool ok = clm_file_publish(at("one"), "new", 3, false, &err);
+    assert_true(clm_fault_arm(NULL));
+    assert_fails(CLM_E_WRITE, ok, err);
+    assert_holds("one", "old");
+}
+
 static bool list_it(void *name, clm_err *err) {
     clm_names names;
     if (!clm_folder_list(name, &names, err)) return false;
@@ -302,6 +315,7 @@ int main(void) {
         ISOLATED(a_sweep_takes_half_written_files_and_nothing_else),
 #ifdef CLM_FAULTS
         ISOLATED(each_failing_call_leaves_the_old_file),
+        ISOLATED(what_replaces_a_file_is_on_disk_first),
         ISOLATED(a_list_survives_any_lack_of_memory),
         ISOLATED(a_fault_that_makes_no_sense_is_refused),
 #endif
