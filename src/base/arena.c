@@ -11,19 +11,30 @@
 #define POISON(p, n) ASAN_POISON_MEMORY_REGION(p, n)
 #define UNPOISON(p, n) ASAN_UNPOISON_MEMORY_REGION(p, n)
 #define REDZONE 64
+#define AHEAD ((size_t)16 << 20)
 #else
 #define POISON(p, n) ((void)(p), (void)(n))
 #define UNPOISON(p, n) ((void)(p), (void)(n))
 #define REDZONE 0
+#define AHEAD 0
 #endif
 
 #define ALIGN 64u
 
 struct clm_arena {
     unsigned char *base;
-    size_t budget, used, peak;
+    size_t budget, used, peak, dark;
     clm_arena *other; /* of a pair, else NULL */
 };
+
+/* What is not taken is poisoned up to `dark`, which runs AHEAD of what was ever used: the shadow of a whole budget
+ * would be hundreds of MiB to write, each time. */
+static void darken(clm_arena *a) {
+    size_t to = a->budget - a->used > AHEAD ? a->used + AHEAD : a->budget;
+    if (to <= a->dark) return;
+    POISON(a->base + a->dark, to - a->dark);
+    a->dark = to;
+}
 
 bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
     clm_arena *a = clm_heap_new(1, sizeof *a, err);
@@ -37,7 +48,7 @@ bool clm_arena_open(size_t budget_bytes, clm_arena **out, clm_err *err) {
     }
     (void)madvise(a->base, a->budget,
                   MADV_HUGEPAGE); /* fewer faults; where it is refused all works as before */
-    POISON(a->base, a->budget);
+    darken(a);
     *out = a;
     return true;
 }
@@ -57,7 +68,7 @@ bool clm_arena_open_pair(size_t budget_bytes, clm_arena **one, clm_arena **other
 
 void clm_arena_close(clm_arena *a) {
     if (!a) return;
-    UNPOISON(a->base, a->budget);
+    UNPOISON(a->base, a->dark);
     munmap(a->base, a->budget);
     clm_heap_free(a);
 }
@@ -83,6 +94,7 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     in_use += round + REDZONE;
     if (in_use > a->peak) a->peak = in_use;
     if (a->other && in_use > a->other->peak) a->other->peak = in_use;
+    darken(a);
     UNPOISON(p, (size_t)bytes);
 #ifdef CLM_DEBUG
     memset(p, 0xff, (size_t)bytes);

@@ -2,6 +2,9 @@
 #include "support/near.h"
 
 #include <string.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
 
 #define KIB 1024
 
@@ -131,19 +134,51 @@ static void the_peak_is_the_most_and_reset_forgets_it(void **state) {
     clm_arena_close(a);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+static void assert_dark(const char *p, bool dark) { assert_int_equal(__asan_address_is_poisoned(p), dark); }
+
+static void what_is_not_taken_is_poisoned(void **state) {
+    (void)state;
+    enum { MIB = 1024 * KIB };
+    clm_err err = CLM_ERR_NONE;
+    clm_arena *a = open_kib(128 * KIB);
+    clm_mark empty = clm_arena_mark(a);
+    const char *first = clm_take(a, char, 100, &err), *large = clm_take(a, char, 100 * MIB, &err), *last;
+    assert_null(__asan_region_is_poisoned((void *)(uintptr_t)first, 100));
+    assert_null(__asan_region_is_poisoned((void *)(uintptr_t)large, (size_t)100 * MIB));
+    assert_dark(first + 100, true);
+    for (int mib = 100; mib < 116; mib++) assert_dark(large + mib * MIB, true); /* and some way beyond */
+    clm_arena_rewind(a, empty);
+    assert_dark(first, true);
+    assert_dark(large + 50 * MIB, true);
+    last = clm_take(a, char, 10, &err);
+    assert_ptr_equal(last, first);
+    assert_dark(last + 9, false);
+    assert_dark(last + 10, true);
+    clm_arena_close(a);
+    assert_dark(first, false); /* who maps it next knows nothing of us */
+    assert_dark(large, false);
+}
+#endif
+
 static void closing_nothing_is_fine(void **state) {
     (void)state;
     clm_arena_close(NULL);
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(items_are_aligned_and_apart),
-                                       cmocka_unit_test(the_budget_is_an_error_and_nothing_is_lost),
-                                       cmocka_unit_test(a_pair_shares_its_budget),
-                                       cmocka_unit_test(senseless_counts_are_refused),
-                                       cmocka_unit_test(rewind_gives_back_what_came_since_the_mark),
-                                       cmocka_unit_test(zeroed_memory_is_zero_even_where_it_was_used),
-                                       cmocka_unit_test(the_peak_is_the_most_and_reset_forgets_it),
-                                       cmocka_unit_test(closing_nothing_is_fine)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(items_are_aligned_and_apart),
+        cmocka_unit_test(the_budget_is_an_error_and_nothing_is_lost),
+        cmocka_unit_test(a_pair_shares_its_budget),
+        cmocka_unit_test(senseless_counts_are_refused),
+        cmocka_unit_test(rewind_gives_back_what_came_since_the_mark),
+        cmocka_unit_test(zeroed_memory_is_zero_even_where_it_was_used),
+        cmocka_unit_test(the_peak_is_the_most_and_reset_forgets_it),
+#if defined(__SANITIZE_ADDRESS__)
+        cmocka_unit_test(what_is_not_taken_is_poisoned),
+#endif
+        cmocka_unit_test(closing_nothing_is_fine)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
