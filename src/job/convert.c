@@ -302,11 +302,13 @@ static bool same_input(const clm_convert *c, clm_err *err) {
 
 bool clm_convert_prepare(const clm_convert *c, clm_err *err) {
     bool going_on = clm_path_kind_of(c->folder) == CLM_PATH_FOLDER;
-    if (!going_on && clm_path_kind_of(c->spec.out) != CLM_PATH_NONE)
+    bool there =
+        clm_path_kind_of(c->spec.out) != CLM_PATH_NONE; /* going on, a volume: whole, only not yet told */
+    if (!going_on && there)
         return clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
     return clm_folder_make(c->folder, err) && same_input(c, err) &&
-           (c->is_volume ? clm_volume_create(c->spec.out, &c->volume, err)
-                         : clm_output_create(&c->output, err));
+           (!c->is_volume ? clm_output_create(&c->output, err)
+                          : there || clm_volume_create(c->spec.out, &c->volume, err));
 }
 
 bool clm_convert_begin(clm_convert *c, clm_err *err) {

@@ -127,6 +127,11 @@ static bool part_path(const char *path, char out[CLM_PATH_MAX], clm_err *err) {
     return clm_path_format(out, err, "%.*s.%s.part", (int)(name - path), path, name);
 }
 
+/* Who comes after that, a second copy of a task or a launch that goes on, comes too late, not wrongly. */
+static bool is_finished(const char *path, const char *part) {
+    return clm_path_kind_of(part) == CLM_PATH_NONE && clm_path_kind_of(path) == CLM_PATH_FILE;
+}
+
 /* NIfTI has a volume for each component, NRRD one of vectors */
 static int volumes(const clm_volume_spec *s) { return s->vectors && s->kind != CLM_VOLUME_NRRD ? 3 : 1; }
 
@@ -184,6 +189,7 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
     if (z0 < 0 || z1 > spec->frame.shape[0] || z0 >= z1)
         return clm_fail(err, CLM_E_ARG, "planes %lld to %lld", (long long)z0, (long long)z1);
     if (!part_path(path, part, err)) return false;
+    if (is_finished(path, part)) return true;
     if (clm_host_is_big() && unit > 1) {
         if (!clm_buf_reserve(&swapped, n, err)) return false;
         memcpy(swapped.data, voxels, n);
@@ -191,7 +197,7 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
         voxels = swapped.data;
     }
     make_header(spec, &h);
-    int fd = open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = clm_fault("open") ? -1 : open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     bool ok = fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "open");
     bool opened = ok;
     for (int c = 0; ok && c < volumes(spec); c++)
@@ -203,14 +209,13 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
 }
 
 /* The plain file into gzip members, which every gzip reader takes as one stream. */
-static bool compress(int from, int to, clm_err *err) {
+static bool compress(int from, clm_draft *to, clm_err *err) {
     clm_codec c = {.kind = CLM_CODEC_GZIP, .level = 6};
     clm_buf in = {0}, out = {0};
-    int64_t at = 0;
     bool ok = clm_buf_reserve(&in, MEMBER_BYTES, err);
     for (ssize_t got = 1; ok && got > 0;) {
         for (in.n = 0; in.n < MEMBER_BYTES; in.n += (size_t)got) {
-            got = read(from, in.data + in.n, MEMBER_BYTES - in.n);
+            got = clm_fault("read") ? -1 : read(from, in.data + in.n, MEMBER_BYTES - in.n);
             if (got < 0 && errno == EINTR)
                 got = 0;
             else if (got <= 0)
@@ -218,36 +223,30 @@ static bool compress(int from, int to, clm_err *err) {
         }
         if (got < 0) ok = clm_fail_os(err, CLM_E_IO, "read");
         if (!ok || in.n == 0) break;
-        ok = clm_codec_encode(&c, in.data, in.n, &out, err) && write_at(to, out.data, out.n, at, err);
-        at += (int64_t)out.n;
+        ok = clm_codec_encode(&c, in.data, in.n, &out, err) && clm_draft_put(to, out.data, out.n, err);
     }
     clm_buf_free(&in);
     clm_buf_free(&out);
     return ok;
 }
 
-static bool compress_file(const char *part, const char *packed, clm_err *err) {
-    int from = open(part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+static bool compress_file(const char *part, const char *path, clm_err *err) {
+    clm_draft d = {0};
+    int from = clm_fault("open") ? -1 : open(part, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (from < 0) return clm_fail_os(err, CLM_E_IO, "%s", part);
-    int to = open(packed, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
-    bool ok = to >= 0 || clm_fail_os(err, CLM_E_WRITE, "%s", packed);
-    if (ok) ok = shut(to, true, compress(from, to, err), err);
+    bool ok = clm_draft_open(path, &d, err) && compress(from, &d, err) && clm_draft_publish(&d, true, err);
+    clm_draft_drop(&d);
     close(from);
     return ok;
 }
 
 bool clm_volume_finish(const char *path, const clm_volume_spec *spec, clm_err *err) {
-    char part[CLM_PATH_MAX], packed[CLM_PATH_MAX];
+    char part[CLM_PATH_MAX];
     if (!part_path(path, part, err)) return false;
-    /* a second finisher comes too late, not wrongly */
-    if (clm_path_kind_of(part) == CLM_PATH_NONE && clm_path_kind_of(path) == CLM_PATH_FILE) return true;
-    if (spec->kind == CLM_VOLUME_NIFTI_GZ) {
-        if (!clm_path_format(packed, err, "%s.gz", part) || !compress_file(part, packed, err)) return false;
-        if (clm_fault("rename") || rename(packed, path) != 0)
-            return clm_fail_os(err, CLM_E_WRITE, "rename to %s", path);
-        return clm_file_remove(part, err);
-    }
-    int fd = open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (is_finished(path, part)) return true;
+    if (spec->kind == CLM_VOLUME_NIFTI_GZ)
+        return compress_file(part, path, err) && clm_file_remove(part, err);
+    int fd = clm_fault("open") ? -1 : open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", part);
     if (!shut(fd, true, true, err)) return clm_err_in(err, "%s", part);
     return (!clm_fault("rename") && rename(part, path) == 0) ||

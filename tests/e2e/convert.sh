@@ -101,6 +101,20 @@ for kind in float16 complex64; do
     expect 3 "fixed image: .*type $kind" "$COLLIMATE" align --fixed $kind.zarr --moving $in --out x
 done
 [ "$("$COLLIMATE" dump float16.zarr/s0 | od -An -tx1 | head -n 1)" = ' 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e 00 3e' ] || fail "halves"
+# a volume that was finished when its launch ended, with or without a word of that in the journal
+for end in nrrd nii.gz; do
+    convert=("$COLLIMATE" convert -q --region 0:9,0:20,0:20 $in "last.$end")
+    expect 0 '' "${convert[@]}"
+    mv "last.$end" "whole.$end"
+    mkdir -p ".last.$end.convert/done/in/the/way" # the last of all
+    expect 4 'done: rename' "${convert[@]}"
+    same "whole.$end" "last.$end"
+    rm -r ".last.$end.convert/done"
+    truncate -s -50 ".last.$end.convert/journal"
+    expect 0 '' "${convert[@]}"
+    same "whole.$end" "last.$end"
+    [ -z "$(find . -maxdepth 1 -name '.last*')" ] || fail "left behind: $(find . -maxdepth 1 -name '.last*')"
+done
 # a torn chunk ends it; no zeros are written in its place
 chunk=$(find one.ome.zarr/s0/c -type f | head -n 1)
 cp "$chunk" whole.chunk
