@@ -57,7 +57,7 @@ static void print_help(FILE *to) {
         "unusable; 4 output cannot be written; 5 interrupted, the same command resumes.\n");
 }
 
-int main(int argc, char **argv) {
+static int run(int argc, char **argv) {
     clm_log_setup(CLM_LOG_INFO, -1);
     clm_heap_setup();
     clm_linalg_setup();
@@ -82,4 +82,12 @@ int main(int argc, char **argv) {
     (void)fprintf(stderr, "collimate: unknown command \"%s\"%s%s%s; see collimate --help\n", argv[1],
                   near ? ", did you mean \"" : "", near ? near : "", near ? "\"?" : "");
     return CLM_EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    int code = run(argc, argv);
+    /* what was printed may be what is wanted: evaluate --json >FILE */
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || code > CLM_EXIT_BLOCKS_FAILED) return code;
+    (void)fprintf(stderr, "collimate %s: standard output cannot be written\n", argv[1]);
+    return CLM_EXIT_OUTPUT;
 }

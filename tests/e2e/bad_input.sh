@@ -90,3 +90,12 @@ if mkdir disk && mount -t tmpfs -o size=300k tmpfs disk 2>/dev/null; then
 else
     echo 'SKIPPED part: full and read-only disk (mount is not permitted here)'
 fi
+
+# what is printed may be the result: lost, it is no success
+full() { "$@" >/dev/full; }
+if [ -c /dev/full ]; then
+    for words in "info $f" "plan --fixed $f --moving $m" "status mine" "dump $f/s0" "validate $f" --version; do
+        # shellcheck disable=SC2086 # several words
+        expect 4 'collimate .*: (standard output cannot be written|.*No space)' full "$COLLIMATE" $words
+    done
+fi
