@@ -1,6 +1,7 @@
 #include "collimate/job/points_run.h"
 #include "collimate/base/crc.h"
 #include "collimate/base/csv.h"
+#include "collimate/base/fault.h"
 #include "collimate/base/file.h"
 #include "collimate/job/view.h"
 
@@ -176,11 +177,11 @@ static bool one_part(const clm_points_run *run, const clm_work *w, int64_t index
 }
 
 static bool append(clm_writer *out, const char *path, void *room, size_t cap, clm_err *err) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = 1;
     bool ok = fd >= 0 || clm_fail_os(err, CLM_E_IO, "%s", path);
     while (ok && got > 0) {
-        got = read(fd, room, cap);
+        got = clm_fault("read") ? -1 : read(fd, room, clm_fault_short(cap));
         ok = got >= 0 ? clm_writer_put(out, room, (size_t)got, err) : clm_fail_os(err, CLM_E_IO, "%s", path);
     }
     if (fd >= 0) (void)close(fd);
