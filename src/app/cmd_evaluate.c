@@ -47,6 +47,7 @@ static const char help[] =
     "Running\n"
     "  --threads N              compute threads a rank;  --local N  N ranks as threads of this process\n"
     "  --cache-mib N            decoded chunks a rank (256)\n"
+    "  --task-mib N             most memory of a task (2048, or as the images need where that is more)\n"
     "  --work DIR               for the parts of the figures on their way (default: in DIR of --maps, or a hidden\n"
     "                           folder here); all ranks must see it; gone at the end\n"
     "  -q, --quiet  -v, --verbose  -h, --help\n\n"
@@ -122,6 +123,7 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
         CLM_OPT("moving-time", WHOLE, &s->moving_time, .most = 1 << 20),
         CLM_OPT("threads", WHOLE, &s->threads, .least = 1, .most = 4096),
         CLM_OPT("cache-mib", REAL, &s->cache_mib, .most = 1048576),
+        CLM_OPT("task-mib", REAL, &s->task_mib, .least = 1, .most = 1048576),
         CLM_OPT("json", ON, &o->json),
         CLM_OPT_END};
     if (!clm_args_parse(argc, argv, table, CLM_ARGS_TALK | CLM_ARGS_RANKS, &o->args, err)) return false;

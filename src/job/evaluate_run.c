@@ -250,6 +250,7 @@ static void lay_plan(clm_evaluate *e) {
 
 /* of both arenas: a block as stored, when views reduce it, and ten times as it is worked on */
 static double task_mib(const clm_evaluate *e) {
+    if (e->spec.task_mib > 0) return e->spec.task_mib;
     const clm_view *views[3] = {&e->fixed_view, &e->moving_view, &e->aligned_view};
     double edge = IMAGE_BLOCK * 1.5 + 2.0 * (double)e->spec.radius_vox + 8.0, most = 1.0;
     for (int k = 0; k < 3; k++)
@@ -264,7 +265,7 @@ static bool set_hash(clm_evaluate *e, clm_err *err) {
     clm_buf b = {0};
     clm_evaluate_spec s = e->spec;
     s.threads = 0;
-    s.cache_mib = 0.0;
+    s.cache_mib = s.task_mib = 0.0;
     bool ok = clm_evaluate_spec_to_json(&s, &v, err) && clm_json_print(v, false, &b, err);
     uint64_t h = ok ? clm_hash64(CLM_HASH_BEGIN, b.data, b.n) : 0;
     for (int k = 0; k < e->plan.n_stages; k++) h = clm_hash64(h, &e->stage[k].n, sizeof e->stage[k].n);

@@ -41,6 +41,7 @@ bool clm_evaluate_spec_to_json(const clm_evaluate_spec *spec, clm_json **out, cl
     clm_json_add_number(v, "surface_reach_um", s.surface_reach_um);
     for (int i = 0; i < WHOLES; i++) clm_json_add_number(v, wholes[i].key, (double)*whole_at(&s, i));
     clm_json_add_number(v, "cache_mib", s.cache_mib);
+    clm_json_add_number(v, "task_mib", s.task_mib);
     *out = v;
     return true;
 }
@@ -59,7 +60,8 @@ bool clm_evaluate_spec_of_json(const clm_json *v, clm_evaluate_spec *out, clm_er
     s.has_block = clm_json_numbers(clm_json_get(v, "block_vox"), 3, s.block_vox);
     ok = ok && clm_json_number(clm_json_get(v, "spacing_um"), &s.spacing_um) &&
          clm_json_number(clm_json_get(v, "surface_reach_um"), &s.surface_reach_um) &&
-         clm_json_number(clm_json_get(v, "cache_mib"), &s.cache_mib);
+         clm_json_number(clm_json_get(v, "cache_mib"), &s.cache_mib) &&
+         clm_json_number(clm_json_get(v, "task_mib"), &s.task_mib);
     if (!ok) return clm_fail(err, CLM_E_FORMAT, "what to evaluate is told incompletely");
     *out = s;
     return true;

@@ -51,6 +51,10 @@ expect 0 '' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving two.zarr 
 contains stdout "\"ncc\": $ncc"
 expect 2 'no channel 1' "$COLLIMATE" evaluate --fixed demo/fixed.ome.zarr --moving two.zarr --moving-channel 1 --fixed-channel 1
 expect 2 'nothing to evaluate' "$COLLIMATE" evaluate
+# a task that does not fit ends it, and says what helps
+expect 2 'block memory budget reached: .*--task-mib' "$COLLIMATE" evaluate out --task-mib 8
+expect 0 '' "$COLLIMATE" evaluate out --task-mib 256 --json
+contains stdout "\"ncc\": $ncc"
 expect 3 'no_such' "$COLLIMATE" evaluate no_such
 
 rm -r out/report

@@ -36,12 +36,12 @@ typedef struct clm_evaluate_spec {
     double fixed_spacing_um[3], moving_spacing_um[3];
     int64_t fixed_channel, moving_channel; /* -1: the only one; of `aligned` that of moving */
     int64_t fixed_time, moving_time;
-    double block_vox[3];     /* of the fixed grid: where block faces are looked for */
-    double spacing_um;       /* of the voxels that are compared; 0: the run's, or the finest */
-    double surface_reach_um; /* below 0: 10 voxels of the fixed labels; 0: Dice only */
-    int64_t radius_vox;      /* of the local correlation's window */
-    int64_t threads;         /* 0: this rank's share of the cores */
-    double cache_mib;
+    double block_vox[3];        /* of the fixed grid: where block faces are looked for */
+    double spacing_um;          /* of the voxels that are compared; 0: the run's, or the finest */
+    double surface_reach_um;    /* below 0: 10 voxels of the fixed labels; 0: Dice only */
+    int64_t radius_vox;         /* of the local correlation's window */
+    int64_t threads;            /* 0: this rank's share of the cores */
+    double cache_mib, task_mib; /* task_mib: most of a task; 0: as the images and the window need */
 } clm_evaluate_spec;
 #define CLM_EVALUATE_DEFAULTS                      \
     ((clm_evaluate_spec){.fixed_channel = -1,      \
