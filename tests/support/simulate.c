@@ -459,6 +459,10 @@ static void begin_ranks(world *w) {
         rank *k = &w->rank[r];
         double slow_by = clm_rng_uniform(p->seed, 3, (uint64_t)r) < p->slow ? p->slow_by : 1;
         *k = (rank){.slow_by = slow_by, .queue = k->queue, .cap_queue = k->cap_queue};
+        if (r && w->r->launches && dice(w) < p->absent) {
+            die(w, r);
+            continue;
+        }
         send(w, (letter){.rank = r, .kind = CLM_MSG_HELLO});
         add_event(w, (event){.at_s = w->now_s + alive_every_s * dice(w), .rank = r, .kind = ALIVE});
         if (r && p->cut_a_rank_h > 0)

@@ -35,6 +35,7 @@ typedef struct sim_params {
     double die_a_rank_h; /* ranks that fall silent for good                                      */
     double die_a_host_h; /* hosts, with all their ranks                                          */
     double relaunch_s;   /* from the end of a launch to the next                                 */
+    double absent;       /* this share of ranks, but not rank 0, is not there in a later launch  */
     double lease_s, silence_s, epoch_s;
 } sim_params;
 #define SIM_DEFAULTS                  \

@@ -60,6 +60,7 @@ static const key keys[] = {
     OF(REAL, slow_by),      OF(REAL, hang),      OF(REAL, io_error),     OF(REAL, bad),
     OF(REAL, cut_a_rank_h), OF(REAL, cut_s),     OF(REAL, die_a_rank_h), OF(REAL, die_a_host_h),
     OF(REAL, relaunch_s),   OF(REAL, lease_s),   OF(REAL, silence_s),    OF(REAL, epoch_s),
+    OF(REAL, absent),
 };
 
 /* false: no key of the simulation */

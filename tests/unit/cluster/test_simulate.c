@@ -65,6 +65,23 @@ static void test_whatever_happens_the_end_is_the_same(void **state) {
     }
 }
 
+/* a host dies, and the launch with it; in the next ones every third rank never says a word: given up, the end is the same */
+static void test_ranks_lost_at_relaunch(void **state) {
+    (void)state;
+    sim_params p = calm(40, 2);
+    p.silence_s = 10;
+    sim_report want = simulate(&p, 30);
+    p.die_a_host_h = 3;
+    sim_report all = simulate(&p, 30);
+    p.absent = 0.3;
+    sim_report few = simulate(&p, 30);
+    assert_true(all.launches > 1 && few.launches > 1);
+    assert_true(all.digest == want.digest && few.digest == want.digest && few.failed == want.failed);
+    print_message("%lld launches, %lld ranks lost; every third gone: %lld, %lld\n", (long long)all.launches,
+                  (long long)all.ranks_lost, (long long)few.launches, (long long)few.ranks_lost);
+    assert_true(few.ranks_lost >= 6 * (few.launches - 1)); /* of 39 about 12 each time */
+}
+
 /* nothing is the matter: nobody waits but at the end of stages, where idle slots may try the longest tasks, too */
 static void test_a_calm_cluster_is_busy(void **state) {
     (void)state;
@@ -87,6 +104,7 @@ static void test_nobody_waits_for_what_hangs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whatever_happens_the_end_is_the_same),
+        cmocka_unit_test(test_ranks_lost_at_relaunch),
         cmocka_unit_test(test_a_calm_cluster_is_busy),
         cmocka_unit_test(test_nobody_waits_for_what_hangs),
     };
