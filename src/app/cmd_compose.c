@@ -150,8 +150,8 @@ static bool set_store(options *o, clm_err *err) {
 }
 
 static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
+    *o = (options){.spec = CLM_COMPOSE_DEFAULTS};
     clm_compose_spec *s = &o->spec;
-    *s = CLM_COMPOSE_DEFAULTS;
     s->invert = what == INVERT;
     if (what == HALFWAY) s->root = 2;
     clm_arg table[] = {

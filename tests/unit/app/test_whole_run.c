@@ -84,6 +84,54 @@ static void same_bytes_for_any_ranks_and_threads(void **state) {
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) same_file(files[i], "alone", "three");
 }
 
+/* what rests on a run: its commands have loops of their own, halfway many sweeps over chunks that read one another */
+static void other_commands_are_the_same_too(void **state) {
+    static const struct {
+        int (*command)(int, char **);
+        const char *name, *option[4], *file;
+    } rows[] = {{clm_cmd_halfway,
+                 "halfway.ome.zarr",
+                 {"--sweeps", "4", "--chunk", "8"},
+                 "coordinateTransformations/dfield/s0/c/0/1/1/1"},
+                {clm_cmd_invert,
+                 "invert.ome.zarr",
+                 {"--tolerance-um", "0.01", "--chunk", "8"},
+                 "coordinateTransformations/dfield/s0/c/0/1/1/1"},
+                {clm_cmd_compose,
+                 "compose.ome.zarr",
+                 {"--cache-mib", "1", "--chunk", "8"},
+                 "coordinateTransformations/dfield/s0/c/0/1/1/1"}};
+    static const char *const ranks[2] = {"1", "3"}, *const threads[2] = {"1", "2"};
+    (void)state;
+    assert_int_equal(align("alone", "1", "2"), CLM_EXIT_DONE);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char names[2][CLM_PATH_MAX];
+        for (int k = 0; k < 2; k++) {
+            clm_err err = CLM_ERR_NONE;
+            char run[CLM_PATH_MAX], out[CLM_PATH_MAX];
+            assert_ok(clm_path_format(names[k], &err, "%s.%s", ranks[k], rows[i].name) &&
+                          clm_path_join(run, folder, "alone", &err) &&
+                          clm_path_join(out, folder, names[k], &err),
+                      err);
+            char *argv[] = {"command",
+                            run,
+                            out,
+                            "-q",
+                            "--local",
+                            (char *)ranks[k],
+                            "--threads",
+                            (char *)threads[k],
+                            (char *)rows[i].option[0],
+                            (char *)rows[i].option[1],
+                            (char *)rows[i].option[2],
+                            (char *)rows[i].option[3],
+                            NULL};
+            assert_int_equal(rows[i].command((int)(sizeof argv / sizeof argv[0]) - 1, argv), CLM_EXIT_DONE);
+        }
+        same_file(rows[i].file, names[0], names[1]);
+    }
+}
+
 static void the_known_warp_is_recovered(void **state) {
     clm_err err = CLM_ERR_NONE;
     char demo[CLM_PATH_MAX], out[CLM_PATH_MAX];
@@ -100,6 +148,7 @@ static void the_known_warp_is_recovered(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(same_bytes_for_any_ranks_and_threads),
+                                       cmocka_unit_test(other_commands_are_the_same_too),
                                        cmocka_unit_test(the_known_warp_is_recovered)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
 }
