@@ -213,8 +213,10 @@ static bool open_coarse(clm_run *run, bool finished, clm_err *err) {
     for (int side = 0; side < 2; side++) {
         clm_view *v = views[side];
         if (!coarse_path(run, side, path, err)) return false;
-        if (!finished && !run->coarse[side] && !clm_array_open_write(path, &run->coarse[side], err))
-            return false;
+        if (!finished && !run->coarse[side]) {
+            run->coarse_source[side] = *v; /* which a late task still reads when *v is another */
+            if (!clm_array_open_write(path, &run->coarse[side], err)) return false;
+        }
         if (!finished || run->coarse_image[side]) continue;
         clm_image_options o = CLM_IMAGE_DEFAULTS;
         o.has_spacing = o.has_origin = true;

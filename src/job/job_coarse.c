@@ -10,7 +10,6 @@ bool clm_job_coarse(const clm_run *run, const clm_work *w, const clm_task *task,
     clm_vol v;
     (void)figure;
     clm_grid_at(g, index, at);
-    return clm_view_read(w, side ? &run->coarse_moving : &run->coarse_fixed, clm_grid_core(g, index), &v,
-                         err) &&
+    return clm_view_read(w, &run->coarse_source[side], clm_grid_core(g, index), &v, err) &&
            clm_array_put_chunk(run->coarse[side], at, v.data, err);
 }

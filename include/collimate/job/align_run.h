@@ -64,7 +64,8 @@ typedef struct clm_run {
     clm_view coarse_fixed, coarse_moving; /* what the global stage works on */
     bool makes_coarse;                    /* they are made first, by a stage of their own */
     clm_grid coarse_blocks[2];
-    clm_array *coarse[2]; /* float32, among the spills */
+    clm_view coarse_source[2]; /* what they are made of */
+    clm_array *coarse[2];      /* float32, among the spills */
     clm_image *coarse_image[2];
     clm_grid spots_fixed, spots_moving;
     clm_view local_fixed, local_moving;
