@@ -55,13 +55,15 @@ static bool next_message(rank_run *r, int *from, clm_msg *m, bool *got, clm_err 
 static bool asked_to_stop(const rank_run *r) { return r->options->stop && atomic_load(r->options->stop); }
 
 /* Sleep a quarter of the time that nothing has happened, 50 us (what the kernel sleeps at least) to 3 ms, so that
- * a rank with long tasks costs 1 % of a core to keep in touch. A finished task wakes at once. */
+ * a rank with long tasks costs 1 % of a core to keep in touch; a 32nd while its own cores wait, too, mostly for the
+ * stage to end. A finished task wakes at once. */
 static void rest(rank_run *r, bool busy) {
     if (busy) {
         r->busy_s = r->clock.now_s;
         return;
     }
-    double nap_s = fmin(fmax((r->clock.now_s - r->busy_s) / 4, 50e-6), 3e-3);
+    double part = clm_worker_idles(r->worker) ? 32 : 4;
+    double nap_s = fmin(fmax((r->clock.now_s - r->busy_s) / part, 50e-6), 3e-3);
     clm_worker_wait(r->worker, r->comm->size == 1 ? alone_wait_s : nap_s);
 }
 

@@ -111,6 +111,8 @@ bool clm_worker_give(clm_worker *w, clm_msg *out) {
     return false;
 }
 
+bool clm_worker_idles(const clm_worker *w) { return w->slots > 0 && clm_exec_pending(w->exec) == 0; }
+
 void clm_worker_wait(clm_worker *w, double timeout_s) { clm_exec_wait(w->exec, timeout_s); }
 
 void clm_worker_wake(void *worker) { clm_exec_wake(((clm_worker *)worker)->exec); }

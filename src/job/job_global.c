@@ -7,6 +7,7 @@
 #include "feature_params.h"
 #include "jobs.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,25 +35,6 @@ static const clm_section *find_part(const clm_spill *spill, const side *s, const
     return clm_spill_find(spill, full);
 }
 
-static bool count_spots(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
-    s->points.n = 0;
-    for (int64_t b = 0; b < s->grid->n; b++) {
-        clm_mark m = clm_arena_mark(w->temp);
-        clm_spill spill;
-        bool failed;
-        bool ok = clm_job_get(run, stage, s->first + b, w->temp, &spill, &failed, err);
-        const clm_section *norm = ok ? find_part(&spill, s, "norm") : NULL;
-        if (norm) s->points.n += norm->shape[3];
-        const clm_section *code = norm && norm->shape[3] ? find_part(&spill, s, "code") : NULL;
-        if (code) s->patches.dim = (int32_t)code->shape[3];
-        clm_arena_rewind(w->temp, m);
-        if (!ok) return false;
-    }
-    s->patches.n = s->points.n;
-    s->patches.samples = clm_feature_patches(run, s->view).samples;
-    return true;
-}
-
 static void place_voxels(const side *s, int64_t block, const clm_section *voxels) {
     clm_box core = clm_grid_core(s->grid, block);
     const float *from = voxels->data;
@@ -72,11 +54,14 @@ static void place_spots(side *s, int64_t at, const clm_spill *spill, int64_t n) 
 }
 
 static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
-    if (!count_spots(run, w, stage, s, err)) return false;
+    const clm_patch_params patch = clm_feature_patches(run, s->view);
+    const int64_t most = s->grid->n * clm_job_spots_quota(run, s->grid);
+    s->patches.samples = patch.samples;
+    s->patches.dim = clm_patch_dim(&patch);
     if (!clm_vol_new(w->keep, s->view->shape, s->view->spacing, s->view->origin, &s->coarse, err) ||
-        !clm_points_new(w->keep, s->points.n, &s->points, err) ||
-        !(s->patches.code = clm_arena_take(w->keep, s->patches.n, (size_t)s->patches.dim, err)) ||
-        !(s->patches.norm = clm_take(w->keep, float, s->patches.n, err)))
+        !clm_points_new(w->keep, most, &s->points, err) ||
+        !(s->patches.code = clm_arena_take(w->keep, most, (size_t)s->patches.dim, err)) ||
+        !(s->patches.norm = clm_take(w->keep, float, most, err)))
         return false;
     int64_t at = 0;
     for (int64_t b = 0; b < s->grid->n; b++) {
@@ -87,10 +72,12 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
         const clm_section *norm = find_part(&spill, s, "norm");
         int64_t n = norm ? norm->shape[3] : 0;
         place_voxels(s, b, clm_spill_find(&spill, "voxels"));
+        assert(at + n <= most);
         if (n) place_spots(s, at, &spill, n);
         at += n;
         clm_arena_rewind(w->temp, m);
     }
+    s->points.n = s->patches.n = at;
     for (int64_t i = 0; s->dark && i < clm_vol_count(&s->coarse); i++) s->coarse.data[i] = -s->coarse.data[i];
     return true;
 }

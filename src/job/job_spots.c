@@ -18,10 +18,8 @@ static const clm_view *block_of(const clm_run *run, int64_t index, clm_box *core
     return fixed ? &run->coarse_fixed : &run->coarse_moving;
 }
 
-/* the block's share of the spots a volume may have, with room for uneven tissue */
-static int64_t quota(const clm_run *run, int64_t index) {
-    int64_t blocks = index < run->spots_fixed.n ? run->spots_fixed.n : run->spots_moving.n;
-    int64_t share = clm_div_up(run->config->global_max_spots, blocks);
+int64_t clm_job_spots_quota(const clm_run *run, const clm_grid *blocks) {
+    int64_t share = clm_div_up(run->config->global_max_spots, blocks->n);
     return share < 100 ? 100 : share;
 }
 
@@ -37,7 +35,8 @@ static bool find(const clm_run *run, const clm_work *w, const clm_task *task, co
         inner.lo[d] = core.lo[d] - padded.lo[d];
         inner.hi[d] = core.hi[d] - padded.lo[d];
     }
-    blob.max_spots = quota(run, task->index);
+    blob.max_spots =
+        clm_job_spots_quota(run, task->index < run->spots_fixed.n ? &run->spots_fixed : &run->spots_moving);
     return clm_job_blobs(w, v, inner, &blob, &whole, points, err) &&
            clm_patch_describe(w, &whole, points, &patch, same, patches, err);
 }

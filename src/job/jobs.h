@@ -23,6 +23,9 @@ clm_deform_params clm_job_deform_params(const clm_run *run, int pass);
 #define CLM_JOB_EVIDENCE "evidence"
 #define CLM_JOB_EVIDENCE_NUMBERS ((int64_t)(sizeof(clm_deform_evidence) / sizeof(double)))
 
+/** How many blobs of one sign a block of an image's spots stage has at most: its share, with room for uneven tissue. */
+int64_t clm_job_spots_quota(const clm_run *run, const clm_grid *blocks);
+
 /** Publish a task's sections where later stages find them. */
 CLM_MUST bool clm_job_put(const clm_run *run, const clm_task *task, const clm_section *sections, int n,
                           clm_err *err);

@@ -15,6 +15,8 @@ CLM_MUST bool clm_worker_open(const clm_comm *comm, const clm_cluster_options *o
 void clm_worker_take(clm_worker *w, const clm_msg *m);
 /** The next message for the master, or false. */
 bool clm_worker_give(clm_worker *w, clm_msg *out);
+/** Has it slots and nothing to do for them? */
+bool clm_worker_idles(const clm_worker *w);
 /** Sleep until there may be something to give, at most timeout_s. */
 void clm_worker_wait(clm_worker *w, double timeout_s);
 /** Wake its thread from clm_worker_wait; any thread (void * to serve as a callback). */
