@@ -42,39 +42,93 @@ CLM_CLONES int32_t clm_patch_dot(const int8_t *a, const int8_t *b, int32_t dim) 
 
 typedef struct ball {
     int32_t n;
-    double (*step)[3]; /* [n] offsets in voxels of the smoothed volume */
-    float *value;      /* [n] */
-    bool *inside;      /* [n] */
+    double *step[3];    /* [n] offsets in voxels of the smoothed volume                               */
+    double reach[3][2]; /* the least and the largest */
+    float *value;       /* [n]                                                                        */
+    bool *inside;       /* [n]                                                                        */
+    /* on the way to the values: */
+    int32_t *cell, *ends; /* [n] where the lower corner stands; bit d: there is none beyond it along axis d */
+    int32_t *out;         /* [n] not 0: outside                                                         */
+    float *part[3];       /* [n] of a voxel beyond the lower corner                                     */
+    float *corner[4];     /* [2 n] [z low, y low], [z low, y high], [z high, ...], each the pair along x */
 } ball;
+
+CLM_CLONES static void locate(const clm_vol *s, const double at[3], const ball *b) {
+    int32_t *restrict cell = b->cell, *restrict ends = b->ends, *restrict out = b->out;
+    for (int32_t i = 0; i < b->n; i++) cell[i] = ends[i] = out[i] = 0;
+    for (int d = 0; d < 3; d++) {
+        const double *restrict step = b->step[d];
+        float *restrict part = b->part[d];
+        const double from = at[d], last = (double)(s->shape[d] - 1);
+        const int32_t stride = d == 2 ? 1 : (int32_t)s->stride[d], most = (int32_t)s->shape[d] - 1;
+        if (from + b->reach[d][0] >= 0 && from + b->reach[d][1] < last) { /* as mostly: all within */
+            for (int32_t i = 0; i < b->n; i++) {
+                double x = from + step[i];
+                int32_t lo = (int32_t)x;
+                part[i] = (float)(x - (double)lo);
+                cell[i] += lo * stride;
+            }
+            continue;
+        }
+        for (int32_t i = 0; i < b->n; i++) {
+            double x = from + step[i];
+            out[i] |= !(x >= -0.5 && x <= last + 0.5);
+            x = x < 0 ? 0 : x;
+            x = x > last ? last : x;
+            int32_t lo = (int32_t)x;
+            part[i] = (float)(x - (double)lo);
+            cell[i] += lo * stride;
+            ends[i] |= (lo >= most) << d;
+        }
+    }
+}
+
+/** By copies of eight bytes where a pair is one. */
+static void fetch(const clm_vol *s, const ball *b) {
+    const int64_t z = s->stride[0], y = s->stride[1];
+    for (int32_t i = 0; i < b->n; i++) {
+        const float *v = s->data + b->cell[i];
+        const int32_t end = b->ends[i];
+        const int64_t up = end & 1 ? 0 : z, on = end & 2 ? 0 : y, place[4] = {0, on, up, up + on};
+        for (int k = 0; k < 4; k++) {
+            float *c = b->corner[k] + 2 * i;
+            if (end & 4)
+                c[0] = c[1] = v[place[k]];
+            else
+                memcpy(c, v + place[k], 2 * sizeof *c);
+        }
+    }
+}
+
+CLM_CLONES static void interpolate(const ball *b) {
+    const float *restrict c0 = b->corner[0], *restrict c1 = b->corner[1], *restrict c2 = b->corner[2],
+                          *restrict c3 = b->corner[3];
+    const float *restrict z = b->part[0], *restrict y = b->part[1], *restrict x = b->part[2];
+    float *restrict value = b->value;
+    for (int32_t i = 0; i < b->n; i++) {
+        float r0 = c0[2 * i] + x[i] * (c0[2 * i + 1] - c0[2 * i]);
+        float r1 = c1[2 * i] + x[i] * (c1[2 * i + 1] - c1[2 * i]);
+        float r2 = c2[2 * i] + x[i] * (c2[2 * i + 1] - c2[2 * i]);
+        float r3 = c3[2 * i] + x[i] * (c3[2 * i + 1] - c3[2 * i]);
+        float low = r0 + y[i] * (r1 - r0), high = r2 + y[i] * (r3 - r2);
+        value[i] = low + z[i] * (high - low);
+    }
+}
 
 /** Trilinear samples of the ball around `at` (voxels of s); returns how many lie in the volume. */
 static int32_t sample(const clm_vol *s, const double at[3], const ball *b) {
     int32_t count = 0;
-    for (int32_t i = 0; i < b->n; i++) {
-        int64_t lo[3], next[3] = {s->stride[0], s->stride[1], 1};
-        float f[3];
-        bool in = true;
-        for (int d = 0; d < 3; d++) {
-            double x = at[d] + b->step[i][d], last = (double)(s->shape[d] - 1);
-            in = in && x >= -0.5 && x <= last + 0.5;
-            x = x < 0 ? 0 : x > last ? last : x;
-            lo[d] = (int64_t)x;
-            f[d] = (float)(x - (double)lo[d]);
-            if (lo[d] >= s->shape[d] - 1) next[d] = 0;
-        }
-        b->inside[i] = in;
-        if (!in) continue;
-        const float *c = clm_vol_row(s, lo[0], lo[1]) + lo[2];
-        float row[4];
-        for (int k = 0; k < 4; k++) {
-            const float *q = c + (k & 2 ? next[0] : 0) + (k & 1 ? next[1] : 0);
-            row[k] = q[0] + f[2] * (q[next[2]] - q[0]);
-        }
-        float low = row[0] + f[1] * (row[1] - row[0]), high = row[2] + f[1] * (row[3] - row[2]);
-        b->value[i] = low + f[0] * (high - low);
-        count++;
-    }
+    locate(s, at, b);
+    fetch(s, b);
+    interpolate(b);
+    for (int32_t i = 0; i < b->n; i++) count += b->inside[i] = !b->out[i];
     return count;
+}
+
+static float larger(float a, float b) { return a > b ? a : b; }
+
+CLM_CLONES static void round_all(int32_t n, const float *restrict value, float most, int8_t *restrict code) {
+    for (int32_t i = 0; i < n; i++) code[i] = (int8_t)(int32_t)rintf(value[i] / most * 127.0f);
 }
 
 float clm_patch_encode(int32_t n, float *value, const bool *inside, int8_t *code, int32_t dim) {
@@ -91,16 +145,14 @@ float clm_patch_encode(int32_t n, float *value, const bool *inside, int8_t *code
             value[i] = 0;
             continue;
         }
-        size = fmaxf(size, fabsf(value[i]));
+        size = larger(fabsf(value[i]), size);
         value[i] = (float)((double)value[i] - mean);
-        most = fmaxf(most, fabsf(value[i]));
+        most = larger(fabsf(value[i]), most);
     }
     if (!(most > 1e-5f * size)) return 0; /* flat to rounding */
+    round_all(n, value, most, code);
     int64_t square = 0;
-    for (int32_t i = 0; i < n; i++) {
-        code[i] = (int8_t)lrintf(value[i] / most * 127.0f);
-        square += code[i] * code[i];
-    }
+    for (int32_t i = 0; i < n; i++) square += code[i] * code[i];
     return (float)(1.0 / sqrt((double)square));
 }
 
@@ -115,7 +167,7 @@ static bool describe_all(const clm_vol *s, const clm_points *points, const clm_p
             memset(code, 0, (size_t)out->dim);
             out->norm[i] = 0;
         } else {
-            out->norm[i] = clm_patch_encode(b->n, b->value, b->inside, code, out->dim);
+            out->norm[i] = clm_patch_encode(b->n, b->value, count < b->n ? b->inside : NULL, code, out->dim);
         }
     }
     return true;
@@ -126,19 +178,23 @@ static bool ball_new(clm_arena *a, const clm_patch_params *p, const double linea
                      const double spacing[3], ball *b, clm_err *err) {
     int8_t(*at)[3] = clm_arena_take(a, CLM_PATCH_BALL_MAX, sizeof *at, err);
     if (!at) return false;
-    b->n = clm_patch_ball(p->samples, at);
-    b->step = clm_arena_take(a, b->n, sizeof *b->step, err);
-    if (!b->step) return false;
-    b->value = clm_take_zero(a, float, b->n, err);
-    if (!b->value) return false;
-    b->inside = clm_take_zero(a, bool, b->n, err);
-    if (!b->inside) return false;
-    for (int32_t i = 0; i < b->n; i++)
-        for (int d = 0; d < 3; d++)
-            b->step[i][d] = distance_um(p) *
+    *b = (ball){.n = clm_patch_ball(p->samples, at)};
+    for (int d = 0; d < 3; d++) {
+        if (!(b->step[d] = clm_take(a, double, b->n, err)) || !(b->part[d] = clm_take(a, float, b->n, err)))
+            return false;
+        for (int32_t i = 0; i < b->n; i++) {
+            b->step[d][i] = distance_um(p) *
                             (linear[d][0] * at[i][0] + linear[d][1] * at[i][1] + linear[d][2] * at[i][2]) /
                             spacing[d];
-    return true;
+            b->reach[d][0] = fmin(b->reach[d][0], b->step[d][i]);
+            b->reach[d][1] = fmax(b->reach[d][1], b->step[d][i]);
+        }
+    }
+    for (int k = 0; k < 4; k++)
+        if (!(b->corner[k] = clm_take(a, float, 2 * (int64_t)b->n, err))) return false;
+    return (b->value = clm_take_zero(a, float, b->n, err)) &&
+           (b->inside = clm_take_zero(a, bool, b->n, err)) && (b->cell = clm_take(a, int32_t, b->n, err)) &&
+           (b->ends = clm_take(a, int32_t, b->n, err)) && (b->out = clm_take(a, int32_t, b->n, err));
 }
 
 static bool check(const clm_vol *v, const clm_patch_params *p, clm_err *err) {
