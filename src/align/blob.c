@@ -1,5 +1,6 @@
 #include "collimate/align/blob.h"
 #include "collimate/align/spots.h"
+#include "collimate/base/simd.h"
 #include "collimate/core/buckets.h"
 #include "collimate/image/filter.h"
 
@@ -11,6 +12,7 @@
 #define SPREAD_SAMPLES 65536
 #define ROUNDING 4e-6 /* of the largest intensity: smaller responses are float32 noise */
 #define CHUNK 512
+#define RUN 512 /* voxels of a row at a time */
 
 /** Sizes and the working grid, from the parameters and the spacing alone, so that all blocks agree. */
 typedef struct ladder {
@@ -104,27 +106,24 @@ static bool check(const clm_blob_params *p, const clm_vol *v, clm_err *err) {
     return true;
 }
 
-/** The k-th smallest of n floats (they are reordered). */
-static float select_kth(float *x, int64_t n, int64_t k) {
-    int64_t lo = 0, hi = n - 1;
-    while (lo < hi) {
-        float pivot = x[lo + (hi - lo) / 2];
-        int64_t i = lo, j = hi;
-        while (i <= j) {
-            while (x[i] < pivot) i++;
-            while (pivot < x[j]) j--;
-            if (i > j) break;
-            float t = x[i];
-            x[i++] = x[j], x[j--] = t;
+/** The k-th smallest of n floats above 0, whose bits are in order: digit by digit, each from how often it occurs among
+ *  those that agree so far. Nothing for a processor to guess wrong. */
+static float select_kth(const float *x, int64_t n, int64_t k) {
+    uint32_t found = 0, known = 0;
+    for (int shift = 22; shift >= 0; shift -= 11) {
+        int64_t count[1 << 11] = {0}, digit = 0;
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t bits;
+            memcpy(&bits, x + i, sizeof bits);
+            if (((bits ^ found) & known) == 0) count[bits >> shift & 2047]++;
         }
-        if (k <= j)
-            hi = j;
-        else if (k >= i)
-            lo = i;
-        else
-            break;
+        while (k >= count[digit]) k -= count[digit++];
+        found |= (uint32_t)digit << shift;
+        known |= (uint32_t)2047 << shift;
     }
-    return x[k];
+    float out;
+    memcpy(&out, &found, sizeof out);
+    return out;
 }
 
 /** 1.4826 times the median of |response| where there is any: the standard deviation, were it normal. Blank
@@ -143,6 +142,23 @@ static bool measure(const search *s, const clm_vol *level, double *spread, clm_e
     return true;
 }
 
+/** The largest magnitude, NaN being none: bits of floats without a sign are in order, and integers are compared side by
+ *  side. */
+CLM_CLONES static float largest(const float *v, int64_t n) {
+    const int32_t infinite = 0x7f800000;
+    int32_t most = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, v + i, sizeof bits);
+        bits &= INT32_MAX;
+        bits = bits > infinite ? 0 : bits;
+        most = bits > most ? bits : most;
+    }
+    float out;
+    memcpy(&out, &most, sizeof out);
+    return out;
+}
+
 /** Levels j of the response, one after the other, into s->level[j % 3]; `visit` sees level j once j + 1 is
  *  there. The Gaussian that is no longer needed becomes the response, so four volumes do. */
 static bool each_level(search *s, bool (*visit)(search *s, int j, clm_err *err), clm_err *err) {
@@ -154,10 +170,8 @@ static bool each_level(search *s, bool (*visit)(search *s, int j, clm_err *err),
     if (!clm_gauss_shrink(&sub, s->v, sigma, l->step, &gauss, err)) return false;
     for (int i = 0; i < 3; i++)
         if (!clm_vol_new(s->w->temp, gauss.shape, gauss.spacing, gauss.origin, &spare[i], err)) return false;
-    float most = 0;
     int64_t n = clm_vol_count(&gauss);
-    for (int64_t i = 0; i < n; i++) most = fabsf(gauss.data[i]) > most ? fabsf(gauss.data[i]) : most;
-    s->floor = (float)ROUNDING * most;
+    s->floor = (float)ROUNDING * largest(gauss.data, n);
     for (int j = 0; j < l->n; j++) {
         clm_vol next = j < 3 ? spare[j] : s->level[j % 3]; /* takes the place of level j - 3 */
         for (int d = 0; d < 3; d++) sigma[d] = grow_um(l, j + 1) / l->spacing[d];
@@ -259,6 +273,12 @@ static double clearest(const clm_vol *level, const int64_t lo[3], const int64_t 
 }
 
 /** Peaks of size j among its neighbours in space and size, over the core and what can outdo its peaks. */
+/** Which of n values are above `least` and no neighbour along x is larger? */
+CLM_CLONES static void find_along_x(const float *row, int64_t n, float least, uint8_t *restrict found) {
+    for (int64_t i = 0; i < n; i++)
+        found[i] = (uint8_t)((row[i] > least) & !(row[i] <= row[i - 1]) & !(row[i] < row[i + 1]));
+}
+
 static bool find_peaks(search *s, int j, clm_err *err) {
     const clm_vol *mid = &s->level[j % 3];
     const clm_vol *below = j > 0 ? &s->level[(j + 2) % 3] : NULL;
@@ -276,14 +296,18 @@ static bool find_peaks(search *s, int j, clm_err *err) {
     for (int64_t z = lo[0]; z < hi[0]; z++)
         for (int64_t y = lo[1]; y < hi[1]; y++) {
             const float *row = clm_vol_row(mid, z, y);
-            for (int64_t x = lo[2]; x < hi[2]; x++) {
-                float c = row[x];
-                if (!(c > least) || c <= row[x - 1] || c < row[x + 1]) continue;
-                int64_t i = row + x - mid->data;
-                if (!is_top(row + x, mid->stride, c, true, false)) continue;
-                if (below && !is_top(below->data + i, mid->stride, c, false, true)) continue;
-                if (above && !is_top(above->data + i, mid->stride, c, false, false)) continue;
-                if (!keep_peak(s, j, z, y, x, err)) return false;
+            uint8_t found[RUN];
+            for (int64_t x = lo[2], n; x < hi[2]; x += n) {
+                n = hi[2] - x < RUN ? hi[2] - x : RUN;
+                find_along_x(row + x, n, least, found);
+                for (const uint8_t *f = found; (f = memchr(f, 1, (size_t)(found + n - f))) != NULL; f++) {
+                    const float *at = row + x + (f - found);
+                    int64_t i = at - mid->data;
+                    if (!is_top(at, mid->stride, *at, true, false)) continue;
+                    if (below && !is_top(below->data + i, mid->stride, *at, false, true)) continue;
+                    if (above && !is_top(above->data + i, mid->stride, *at, false, false)) continue;
+                    if (!keep_peak(s, j, z, y, at - row, err)) return false;
+                }
             }
         }
     if (s->n == 0) s->best = fmax(s->best, clearest(mid, lo, hi) / fmax(s->spread[j], (double)s->floor));
