@@ -20,16 +20,31 @@ typedef struct scratch {
     double *correlation;   /* [nx]: NaN where a window does not count              */
 } scratch;
 
-CLM_CLONES static void enter(const float *restrict f, const float *restrict m, int64_t n, double sign,
+CLM_CLONES static void enter(const float *restrict f, const float *restrict m, int64_t n,
                              double *restrict c) {
     double *restrict c1 = c + n, *restrict c2 = c + 2 * n, *restrict c3 = c + 3 * n;
     double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n;
     for (int64_t i = 0; i < n; i++) {
         bool on = f[i] * 0.0f + m[i] * 0.0f == 0.0f;
-        double p = on ? (double)f[i] : 0.0, q = on ? (double)m[i] : 0.0, s = sign * p, t = sign * q;
-        c[i] += on ? sign : 0.0;
-        c1[i] += s, c2[i] += t;
-        c3[i] += s * p, c4[i] += t * q, c5[i] += s * q;
+        double p = on ? (double)f[i] : 0.0, q = on ? (double)m[i] : 0.0;
+        c[i] += on ? 1.0 : 0.0;
+        c1[i] += p, c2[i] += q;
+        c3[i] += p * p, c4[i] += q * q, c5[i] += p * q;
+    }
+}
+
+/** f and m enter, f0 and m0 leave: at once, since the sums do not fit into the first cache. */
+CLM_CLONES static void replace(const float *restrict f, const float *restrict m, const float *restrict f0,
+                               const float *restrict m0, int64_t n, double *restrict c) {
+    double *restrict c1 = c + n, *restrict c2 = c + 2 * n, *restrict c3 = c + 3 * n;
+    double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n;
+    for (int64_t i = 0; i < n; i++) {
+        bool on = f[i] * 0.0f + m[i] * 0.0f == 0.0f, off = f0[i] * 0.0f + m0[i] * 0.0f == 0.0f;
+        double p = on ? (double)f[i] : 0.0, q = on ? (double)m[i] : 0.0;
+        double p0 = off ? (double)f0[i] : 0.0, q0 = off ? (double)m0[i] : 0.0;
+        c[i] = c[i] + (on ? 1.0 : 0.0) - (off ? 1.0 : 0.0);
+        c1[i] = c1[i] + p - p0, c2[i] = c2[i] + q - q0;
+        c3[i] = c3[i] + p * p - p0 * p0, c4[i] = c4[i] + q * q - q0 * q0, c5[i] = c5[i] + p * q - p0 * q0;
     }
 }
 
@@ -131,9 +146,11 @@ static void slab(const request *q, const scratch *t, int64_t y0, int64_t y1, clm
         for (int64_t j = 0; j < rows; j++) {
             int64_t y = y0 - r + j;
             double *column = t->column + j * per;
-            enter(clm_vol_row(f, z, y), clm_vol_row(m, z, y), nx, 1.0, column);
-            if (leaves >= first)
-                enter(clm_vol_row(f, leaves, y), clm_vol_row(m, leaves, y), nx, -1.0, column);
+            if (leaves < first)
+                enter(clm_vol_row(f, z, y), clm_vol_row(m, z, y), nx, column);
+            else
+                replace(clm_vol_row(f, z, y), clm_vol_row(m, z, y), clm_vol_row(f, leaves, y),
+                        clm_vol_row(m, leaves, y), nx, column);
         }
         if (z - r < q->at.lo[0]) continue;
         memset(t->row, 0, (size_t)per * sizeof *t->row);
