@@ -1,10 +1,13 @@
-"""store_peers.py STORE_RATIOS FOLDER [SIDE [THREADS]]: the same files read and written by collimate, tensorstore and
+"""store_peers.py STORE_RATIOS FOLDER [SIDE [THREADS [KIND]]]: the same files read and written by collimate, tensorstore and
 zarr-python: a cube of SIDE voxels (512; 448 at least), one of a chunk's size that straddles 8 chunks, bars that straddle
-7 along x and along z, and the whole written again. Each is held to THREADS (1). Least CPU and wall seconds of five, of
-the small boxes of 25; in brackets the peer's over ours. CPU seconds compare the work, wall seconds depend on what else
-the machine does. tensorstore writes with and without fsync. collimate's peak memory is beyond the voxels. Needs both in
-this Python (scripts/interop's venv)."""
+7 along x and along z, and the whole written again. Each is held to THREADS (1), and to as many processors: tensorstore's
+one thread is one that encodes and one that writes. Least CPU and wall seconds of five, of the small boxes of 25; in
+brackets the peer's over ours. CPU seconds compare the work, wall seconds depend on what else the machine does. All
+write in turn, each time into a new folder on a disk at rest, since ext4 makes files slowly where others were removed in
+the last minutes; "synced" is tensorstore with fsync of each file and collimate with one syncfs at the end. collimate's
+peak memory is beyond the voxels. Needs both in this Python (scripts/interop's venv)."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -18,8 +21,10 @@ import zarr
 program, folder = sys.argv[1], pathlib.Path(sys.argv[2])
 side = int(sys.argv[3]) if len(sys.argv) > 3 else 512
 threads = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+kinds = sys.argv[5:] or ["zarr3", "n5"]
 CHUNK = 64
 
+os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 zarr.config.set({"threading.max_workers": threads, "async.concurrency": threads})
 
 
@@ -34,14 +39,14 @@ def voxels():
     return (200 + (z // 16 * 7 + y // 8 * 5 + x // 4 * 3) % 900 + rng.poisson(30, (side, side, side))).astype("u2")
 
 
-def least(run, before=lambda: None, times=5):
-    cpu = wall = 1e9
-    for _ in range(times):
-        given = before()
-        c, w = time.process_time(), time.perf_counter()
-        run() if given is None else run(given)
-        cpu, wall = min(cpu, time.process_time() - c), min(wall, time.perf_counter() - w)
-    return cpu, wall
+def seconds(run):
+    c, w = time.process_time(), time.perf_counter()
+    run()
+    return time.process_time() - c, time.perf_counter() - w
+
+
+def least(rounds):
+    return tuple(map(min, zip(*rounds)))
 
 
 def line(kind, what, ours, rows):
@@ -51,9 +56,12 @@ def line(kind, what, ours, rows):
         flush=True)
 
 
-def ours(*arguments):
-    out = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, check=True)
-    return map(float, out.stdout.split())
+def start(*arguments, **more):
+    return subprocess.Popen([program, *map(str, arguments)], stdout=subprocess.PIPE, text=True, **more)
+
+
+def read(path, lo, n):
+    return map(float, start("read", path, ",".join(map(str, lo)), ",".join(map(str, n)), threads).communicate()[0].split())
 
 
 KINDS = {
@@ -64,24 +72,48 @@ KINDS = {
     "n5": {"driver": "n5", "metadata": {"blockSize": [CHUNK] * 3, "compression": {"type": "gzip"}}}}
 
 
-def create(kind, path, shape, **more):
-    shutil.rmtree(path, ignore_errors=True)
+def create(kind, path, shape, sync=False):
     spec = {**KINDS[kind], "kvstore": {"driver": "file", "path": str(path)}}
-    return ts.open(spec, create=True, dtype="uint16", shape=shape, context=context(**more)).result()
+    return ts.open(spec, create=True, dtype="uint16", shape=shape, context=context(file_io_sync=sync)).result()
 
 
 def create_zarr(path, a):
-    shutil.rmtree(path, ignore_errors=True)
     return zarr.create_array(path, shape=a.shape, chunks=(CHUNK,) * 3, dtype=a.dtype, compressors=zarr.codecs.BloscCodec(
         cname="zstd", clevel=1, shuffle="bitshuffle", typesize=2))
 
 
+def write(kind, path, a):
+    out = folder / f"out.{kind}"
+    ours = start("write", path, threads, stdin=subprocess.PIPE)
+    took = {}
+    for k in range(5):
+        os.sync()
+        print(out / f"collimate.{k}", file=ours.stdin, flush=True)
+        *s, peak = map(float, ours.stdout.readline().split())
+        took.setdefault("collimate", []).append(s[:2])
+        took.setdefault("collimate synced", []).append(s[2:])
+        for name, sync in (("tensorstore", False), ("tensorstore synced", True)):
+            t = create(kind, out / f"{name}.{k}", a.shape, sync)
+            os.sync()
+            took.setdefault(name, []).append(seconds(lambda: t.write(a.T if kind == "n5" else a).result()))
+        if kind == "zarr3":
+            z = create_zarr(out / f"zarr-python.{k}", a)
+            os.sync()
+            took.setdefault("zarr-python", []).append(seconds(lambda: z.__setitem__(slice(None), a)))
+    ours.stdin.close()
+    ours.wait()
+    rows = {name: least(rounds) for name, rounds in took.items()}
+    synced = {name.split()[0]: rows.pop(name) for name in list(rows) if name.endswith("synced")}
+    for what, row in (("write", rows), ("synced", synced)):
+        line(kind, what, (*row.pop("collimate"), peak), row)
+
+
 def main():
     a = voxels()
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
+    folder.mkdir(parents=True)
+    for kind in kinds:
         path = folder / f"peers.{kind}"
-        t = create(kind, path, a.shape, file_io_sync=False)
+        t = create(kind, path, a.shape)
         t.write(a.T if kind == "n5" else a).result()
         half, bar = CHUNK // 2, 6 * CHUNK
         for what, lo, n in (("whole", (0, 0, 0), (side,) * 3), ("8 chunks", (half,) * 3, (CHUNK,) * 3),
@@ -90,21 +122,13 @@ def main():
             box = tuple(slice(b, b + k) for b, k in zip(lo, n))
             theirs = box[::-1] if kind == "n5" else box
             times = 5 if what == "whole" else 25
-            rows = {"tensorstore": least(lambda: t[theirs].read().result(), times=times)}
+            rows = {"tensorstore": least(seconds(lambda: t[theirs].read().result()) for _ in range(times))}
             if kind == "zarr3":
                 z = zarr.open(path, mode="r")
-                rows["zarr-python"] = least(lambda: z[box], times=times)
-            line(kind, what, ours("read", path, "{},{},{}".format(*lo), "{},{},{}".format(*n), threads), rows)
-        out = folder / f"out.{kind}"
-        rows = {}
-        for name, sync in (("tensorstore", False), ("tensorstore fsync", True)):
-            rows[name] = least(lambda t: t.write(a.T if kind == "n5" else a).result(),
-                               lambda: create(kind, out, a.shape, file_io_sync=sync))
-        if kind == "zarr3":
-            rows["zarr-python"] = least(lambda z: z.__setitem__(slice(None), a), lambda: create_zarr(out, a))
-        line(kind, "write", ours("write", path, out, threads), rows)
-        shutil.rmtree(out)
-        shutil.rmtree(path)
+                rows["zarr-python"] = least(seconds(lambda: z[box]) for _ in range(times))
+            line(kind, what, read(path, lo, n), rows)
+        write(kind, path, a)
+    shutil.rmtree(folder)
 
 
 main()

@@ -5,7 +5,8 @@
  * wall seconds for threads, the least of nine.
  * store_ratios read ARRAY z,y,x SIZES THREADS: least CPU and wall seconds of some readings of a box (SIZES as z,y,x), and
  * the process's peak memory beyond what it is read into, MB.
- * store_ratios write ARRAY FOLDER THREADS: the same of writing the array's voxels again, in its format and chunks. */
+ * store_ratios write ARRAY THREADS: writes the array's voxels again, in its format and chunks, into each new folder that
+ * its input names, a line each; CPU and wall seconds of that, the same with syncfs, and the peak memory, a line each. */
 #include "collimate/base/clock.h"
 #include "collimate/base/file.h"
 #include "collimate/base/json.h"
@@ -275,8 +276,8 @@ static bool write_all(clm_array *a, const uint16_t *voxels, int64_t chunk_voxels
 static bool write_array(char **argv, clm_err *err) {
     clm_array *a = NULL, *b = NULL;
     int64_t threads, grid[CLM_DIMS_MAX], lo[3], hi[3], at[3], chunk = 1;
-    double cpu = 1e9, wall = 1e9;
-    if (!number(argv[4], &threads, err) || !clm_array_open(argv[2], &a, err)) return false;
+    char folder[CLM_PATH_MAX];
+    if (!number(argv[3], &threads, err) || !clm_array_open(argv[2], &a, err)) return false;
     const clm_array_info *i = clm_array_info_of(a);
     clm_array_spec spec = {.ndim = 3, .dtype = CLM_U16};
     if (strcmp(i->format, "n5") == 0) spec.format = CLM_FORMAT_N5;
@@ -289,16 +290,22 @@ static bool write_array(char **argv, clm_err *err) {
         clm_array_chunk_box(a, at, lo, hi);
         ok = clm_array_read(a, lo, hi, voxels + k * chunk, err);
     }
-    for (int k = 0; ok && k < 5; k++) {
-        ok = clm_folder_remove(argv[3], err) && clm_array_create(argv[3], &spec, &b, err);
-        double c = cpu_s(), w = clm_clock_s();
+    while (ok && fgets(folder, sizeof folder, stdin)) {
+        folder[strcspn(folder, "\n")] = 0;
+        double s[2][2] = {{0}}, c, w;
+        ok = clm_array_create(folder, &spec, &b, err);
+        c = cpu_s(), w = clm_clock_s();
         ok = ok && write_all(b, voxels, chunk, (int)threads, err);
-        cpu = least(cpu, cpu_s() - c);
-        wall = least(wall, clm_clock_s() - w);
+        s[0][0] = cpu_s() - c, s[0][1] = clm_clock_s() - w;
+        ok = ok && clm_file_sync_tree(folder, err);
+        s[1][0] = cpu_s() - c, s[1][1] = clm_clock_s() - w;
         clm_array_close(b);
         b = NULL;
+        if (ok)
+            printf("%.4f %.4f %.4f %.4f %.1f\n", s[0][0], s[0][1], s[1][0], s[1][1],
+                   peak_mb() - (double)(n * chunk * 2) / 1048576);
+        (void)fflush(stdout);
     }
-    if (ok) printf("%.4f %.4f %.1f\n", cpu, wall, peak_mb() - (double)(n * chunk * 2) / 1048576);
     clm_array_close(a);
     clm_heap_free(voxels);
     return ok;
@@ -333,7 +340,7 @@ int main(int argc, char **argv) {
     clm_heap_setup();
     bool ok = argc == 2                                    ? ratios(argv[1], &err)
               : argc == 6 && strcmp(argv[1], "read") == 0  ? read_box(argv, &err)
-              : argc == 5 && strcmp(argv[1], "write") == 0 ? write_array(argv, &err)
+              : argc == 4 && strcmp(argv[1], "write") == 0 ? write_array(argv, &err)
                                                            : clm_fail(&err, CLM_E_ARG, "see its first lines");
     if (!ok) (void)fprintf(stderr, "store_ratios: %s\n", err.text);
     return ok ? 0 : 1;
