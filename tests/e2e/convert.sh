@@ -36,7 +36,7 @@ contains stdout 'shape +1 x 5 x 7'
 # axes, resolution, units, factors of the group, s0 s1 ... below it) and n5-java look for, to the letter
 attributes() { tr -d ' \n' <"$1/attributes.json"; }
 level() { echo "{\"pixelResolution\":{\"unit\":\"um\",\"dimensions\":[0.8,0.8,1]},\"downsamplingFactors\":[$1],\"dimensions\":[$2],\
-\"blockSize\":[$3],\"dataType\":\"uint16\",\"compression\":{\"type\":\"gzip\",\"level\":6,\"useZlib\":false}}"; }
+\"blockSize\":[$3],\"dataType\":\"uint16\",\"compression\":{\"type\":\"gzip\",\"level\":4,\"useZlib\":false}}"; }
 [ "$(attributes a.n5)" = '{"n5":"2.0.0","axes":["x","y","z"],"units":["um","um","um"],"resolution":[0.8,0.8,1],'\
 '"downsamplingFactors":[[1,1,1],[2,2,2],[4,4,4]]}' ] || fail "a.n5: $(attributes a.n5)"
 [ "$(attributes a.n5/s0)" = "$(level 1,1,1 224,192,128 128,128,128)" ] || fail "a.n5/s0: $(attributes a.n5/s0)"

@@ -34,7 +34,7 @@ typedef struct clm_array_spec {
     int64_t shard[CLM_DIMS_MAX]; /* zarr3: 0 none; else a multiple of chunk: one file a shard   */
     clm_dtype dtype;
     const char *codec;              /* NULL: blosc (N5: gzip); else none, gzip, zlib, zstd, blosc  */
-    int level;                      /* 0: the codec's default (blosc 1, zstd 3, gzip 6)            */
+    int level;                      /* 0: the codec's default (blosc 1, zstd 3, gzip 4)            */
     double fill;                    /* N5: must be 0                                               */
     const char *axes[CLM_DIMS_MAX]; /* zarr3: dimension names; all NULL: none                      */
     const clm_json *attributes;     /* NULL or an object: user attributes                          */
