@@ -41,6 +41,13 @@ for mask in 077 022 002; do
 done
 [ -n "$(find private002 -type d -perm -g+w)" ] || fail "the group was to have its share"
 
+# ---- nothing is written but below --out ----
+mkdir home tmp
+elsewhere() { find . -path ./only -prune -o ! -name stdout ! -name stderr ! -path . -printf '%p %s %T@\n' | sort; }
+was=$(elsewhere)
+expect 0 '' env HOME="$PWD/home" TMPDIR="$PWD/tmp" "$COLLIMATE" "${job[@]}" --local 1 --out only # MPI has a folder of its own in TMPDIR
+[ "$(elsewhere)" = "$was" ] || fail "written: $(elsewhere | comm -13 <(echo "$was") -)"
+
 # ---- a link in the place of a file of ours is replaced or refused, never followed ----
 echo precious >victim
 cp victim before

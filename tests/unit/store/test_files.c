@@ -401,6 +401,9 @@ static void hdf5_leads_to_no_file_elsewhere(void **state) {
         clm_array_close(a);
         a = NULL;
     }
+    unsigned plugins = 1; /* nor to a library to be loaded */
+    assert_true(H5PLget_loading_state(&plugins) >= 0);
+    assert_int_equal(plugins, 0);
 }
 
 /* BigDataViewer: levels, factors in the file, voxel size in the XML, voxels above 32767 kept as negative. */
