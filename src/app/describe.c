@@ -68,14 +68,16 @@ static bool add_group(clm_json *v, const char *path, clm_err *err) {
 }
 
 /* but was not opened as one */
-static bool is_meant_as_image(const char *path) {
+static bool meant_as_image(const char *path, bool *is, clm_err *err) {
     clm_json *attrs = NULL;
-    clm_err ignored = CLM_ERR_NONE;
-    bool is = clm_node_attrs(path, &attrs, &ignored) &&
-              (clm_json_get(attrs, "multiscales") || clm_json_get(clm_json_get(attrs, "ome"), "multiscales"));
+    if (!clm_node_attrs(path, &attrs, err)) return false;
+    *is = clm_json_get(attrs, "multiscales") || clm_json_get(clm_json_get(attrs, "ome"), "multiscales");
     clm_json_free(attrs);
-    return is;
+    return true;
 }
+
+/* not to have been able to look is not to have seen something else */
+static bool is_trouble(const clm_err *e) { return e->code == CLM_E_IO || e->code == CLM_E_NOMEM; }
 
 static bool describe(clm_json *v, const char *path, clm_err *err) {
     clm_image *im = NULL;
@@ -88,6 +90,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_transform_close(&t);
         return true;
     }
+    if (is_trouble(&other)) return *err = other, false;
     clm_image_options any = CLM_IMAGE_DEFAULTS; /* channels are to be told, not to be chosen */
     any.channel = any.time = 0;
     if (clm_image_open(path, &any, &im, &why)) {
@@ -95,6 +98,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_image_close(im);
         return true;
     }
+    if (is_trouble(&why)) return *err = why, false;
     if (clm_array_open(path, &a, &other)) {
         clm_json_add_text(v, "kind", "array");
         add_array(v, clm_array_info_of(a), true);
@@ -102,13 +106,16 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_array_close(a);
         return true;
     }
+    if (is_trouble(&other)) return *err = other, false;
     if (clm_path_kind_of(path) == CLM_PATH_NONE || clm_text_ends(path, ".xml")) {
         *err = clm_text_ends(path, ".xml") || strstr(path, ".xml/") ? why : other;
         return false;
     }
     clm_node_kind kind = clm_path_kind_of(path) == CLM_PATH_FOLDER ? clm_node_kind_of(path) : CLM_NODE_NONE;
     bool group = kind == CLM_NODE_ZARR3_GROUP || kind == CLM_NODE_ZARR2_GROUP || kind == CLM_NODE_N5_GROUP;
-    if (group && is_meant_as_image(path)) clm_json_add_text(v, "note", why.text);
+    bool meant = false;
+    if (group && !meant_as_image(path, &meant, err)) return false;
+    if (meant) clm_json_add_text(v, "note", why.text);
     if (group) return add_group(v, path, err);
     *err = other;
     return false;
