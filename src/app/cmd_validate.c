@@ -51,7 +51,10 @@ int clm_cmd_validate(int argc, char **argv) {
     clm_buf found = {0};
     options.threads = clm_each_threads((int)threads);
     bool ok = clm_validate(args.rest[0], &options, &found, &err);
-    int code = verdict(json, ok, ok ? (const char *)found.data : err.text, &err);
+    /* not to have been able to look is no verdict */
+    int code = !ok && (err.code == CLM_E_IO || err.code == CLM_E_NOMEM)
+                   ? clm_command_fails("validate", &err)
+                   : verdict(json, ok, ok ? (const char *)found.data : err.text, &err);
     clm_buf_free(&found);
     return code;
 }
