@@ -103,7 +103,7 @@ target_sources(test_simulate PRIVATE tests/support/simulate.c)
 clm_mpi(run 1 2 3)
 if(TARGET test_mpi_run)
   add_test(NAME mpi.kill COMMAND ${PROJECT_SOURCE_DIR}/tests/mpi/kill.sh $<TARGET_FILE:test_mpi_run> 5)
-  set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi PROCESSORS 3 RESOURCE_LOCK mpi)
+  set_tests_properties(mpi.kill PROPERTIES TIMEOUT 120 LABELS mpi RESOURCE_LOCK mpi) # mostly waits
 endif()
 
 clm_unit(base csv)
@@ -164,23 +164,25 @@ clm_e2e(isolate)
 clm_e2e(security)
 if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
   add_test(NAME faults COMMAND ${PROJECT_SOURCE_DIR}/scripts/faults --some 1)
-  set_tests_properties(faults PROPERTIES TIMEOUT 900 LABELS faults PROCESSORS 2
+  add_test(NAME faults.info COMMAND ${PROJECT_SOURCE_DIR}/scripts/faults --job info) # few enough for all
+  set_tests_properties(faults faults.info PROPERTIES TIMEOUT 900 LABELS faults COST 1000
     ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
 endif()
 clm_e2e(torture 4)
 clm_e2e(supervise)
 clm_e2e(huge)
-clm_e2e(hosts 4) # skips where namespaces cannot be made
-clm_e2e(slurm 4) # skips without SLURM and root
+# These mostly wait, for silence and for pauses, so others run beside them; the longest begin first.
+clm_e2e(hosts 1) # skips where namespaces cannot be made
+clm_e2e(slurm 1) # skips without SLURM and root
 if(TEST e2e.slurm)
-  set_tests_properties(e2e.hosts PROPERTIES TIMEOUT 600 LABELS "e2e;slow")
-  set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 1200 LABELS "e2e;slow")
+  set_tests_properties(e2e.hosts PROPERTIES TIMEOUT 600 LABELS "e2e;slow" COST 1000)
+  set_tests_properties(e2e.slurm PROPERTIES TIMEOUT 1200 LABELS "e2e;slow" COST 3000)
 endif()
 
 # Live peers in a venv of their own; skipped where they cannot be had.
 if(TARGET collimate AND NOT CLM_SANITIZE)
   add_test(NAME interop COMMAND ${PROJECT_SOURCE_DIR}/scripts/interop)
-  set_tests_properties(interop PROPERTIES TIMEOUT 900 LABELS interop PROCESSORS 2 SKIP_RETURN_CODE 77
+  set_tests_properties(interop PROPERTIES TIMEOUT 900 LABELS interop COST 2000 SKIP_RETURN_CODE 77
     ENVIRONMENT "COLLIMATE=$<TARGET_FILE:collimate>")
 endif()
 clm_e2e(apply)

@@ -20,7 +20,7 @@ expect 0 '' "$COLLIMATE" align "${job[@]}" --out want
 submit() { # NAME SBATCH-OPTION... : sets id; the run folder is NAME, the output NAME.log
     local out=$1
     shift
-    id=$(on_head sbatch --parsable -o "$out.log" "$@" "$tests/../slurm/align.sbatch" "${job[@]}" --out "$out") ||
+    id=$(on_head sbatch --parsable -o "$out.log" "$@" "$tests/../slurm/align.sbatch" "${job[@]}" --out "$here/$out") ||
         fail "sbatch refuses"
 }
 state() { on_head scontrol -o show job "$1" | grep -oE 'JobState=[A-Z_]+' | cut -d= -f2; }
@@ -43,48 +43,54 @@ complete() { # NAME
 }
 
 # several nodes, by mpirun and by srun; a job that waits for the first
-submit by_mpirun -N 3 --ntasks-per-node=1
-first=$id
-after=$(on_head sbatch --parsable -o after.log -d "afterok:$id" -N 1 --wrap 'echo ran after') || fail "no dependent job"
-wait_for 120 "the run by mpirun" is "$first" COMPLETED
-complete by_mpirun
-COLLIMATE_LAUNCHER="srun --mpi=pmix" submit by_srun -N 3 --ntasks-per-node=1
-wait_for 120 "the run by srun" is "$id" COMPLETED
-complete by_srun
-wait_for 60 "the dependent job" is "$after" COMPLETED
-contains after.log 'ran after'
+several_nodes() {
+    local first after
+    submit by_mpirun -N 3 --ntasks-per-node=1
+    first=$id
+    after=$(on_head sbatch --parsable -o after.log -d "afterok:$id" -N 1 --wrap 'echo ran after') || fail "no dependent job"
+    wait_for 120 "the run by mpirun" is "$first" COMPLETED
+    complete by_mpirun
+    COLLIMATE_LAUNCHER="srun --mpi=pmix" submit by_srun -N 3 --ntasks-per-node=1
+    wait_for 120 "the run by srun" is "$id" COMPLETED
+    complete by_srun
+    wait_for 60 "the dependent job" is "$after" COMPLETED
+    contains after.log 'ran after'
+}
 
 # the warning before the time limit: all stop soon, the job is requeued and goes on
-submit warned -N 2 --ntasks-per-node=1
-wait_for 60 "work" at_work warned
-on_head scancel --signal=USR1 --batch "$id"
-wait_for 180 "the run after the warning" is "$id" COMPLETED
-contains warned.log 'goes on'
-[ "$(on_head scontrol -o show job "$id" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "was not requeued"
-complete warned
+warned() {
+    submit warned -N 2 --ntasks-per-node=1
+    wait_for 60 "work" at_work warned
+    on_head scancel --signal=USR1 --batch "$id"
+    wait_for 180 "the run after the warning" is "$id" COMPLETED
+    contains warned.log 'goes on'
+    [ "$(on_head scontrol -o show job "$id" | grep -oE 'Restarts=[0-9]+')" = Restarts=1 ] || fail "was not requeued"
+    complete warned
+}
 
 # cancelled: nothing of it lives on; submitted again it goes on
-submit cancelled -N 2 --ntasks-per-node=1
-wait_for 60 "work" at_work cancelled
-on_head scancel "$id"
-wait_for 60 "the end of the cancelled job" is "$id" CANCELLED
-idle() { [ -z "$(pgrep -f -- "--out cancelled")" ]; }
-wait_for 30 "the end of its ranks" idle
-[ ! -e cancelled/done ] || fail "too quick to be cancelled"
-submit cancelled -N 2 --ntasks-per-node=1
-wait_for 120 "the run after it was cancelled" is "$id" COMPLETED
-complete cancelled
+cancelled() {
+    submit cancelled -N 2 --ntasks-per-node=1
+    wait_for 60 "work" at_work cancelled
+    on_head scancel "$id"
+    wait_for 60 "the end of the cancelled job" is "$id" CANCELLED
+    idle() { [ -z "$(pgrep -f -- "--out $here/cancelled")" ]; }
+    wait_for 30 "the end of its ranks" idle
+    [ ! -e cancelled/done ] || fail "too quick to be cancelled"
+    submit cancelled -N 2 --ntasks-per-node=1
+    wait_for 120 "the run after it was cancelled" is "$id" COMPLETED
+    complete cancelled
+}
 
 # a rank dies, in any way: the launcher ends the others, or they end themselves; the next launch goes on, in the same
 # allocation
 rank_of() { # OUT RANK: its process
     local pid
-    for pid in $(pgrep -f -- "--out $1\$"); do
+    for pid in $(pgrep -f -- "--out $here/$1\$"); do
         tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD_RANK|PMIX_RANK)=$2" &&
             [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
     done
 }
-job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
 dies() { # SIGNAL RANK NODES LAUNCHER
     local name=dies_$1_$2_of_$3_${4%% *} victim
     COLLIMATE_LAUNCHER=$4 submit "$name" -N "$3" --ntasks-per-node=1
@@ -96,23 +102,12 @@ dies() { # SIGNAL RANK NODES LAUNCHER
     contains "$name.log" 'launch 1 ended with exit code .*; again'
     complete "$name"
 }
-for launcher in "mpirun --bind-to none" "srun --mpi=pmix"; do
-    dies KILL 1 3 "$launcher" # the two that are left have one another
-    for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do
-        dies "${death%/*}" "${death#*/}" 2 "$launcher"
-    done
-done
-
-# a node loses power: the job is requeued and goes on on others
-submit crashed -N 2 --ntasks-per-node=1
-wait_for 60 "work" at_work crashed
-node=$(on_head squeue -h -j "$id" -o %N)
-[ "$node" = 'n[1-2]' ] || [ "$node" = 'n[2-3]' ] || [ "$node" = 'n[1,3]' ] || fail "runs on $node"
-victim=n$(grep -oE '[0-9]' <<<"$node" | tail -n 1)
-"$cluster" crash "$here/slurm" "$victim"
-[ ! -e crashed/done ] || fail "too quick to be hit"
-wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
-complete crashed
+all_die() { # LAUNCHER
+    local death
+    job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
+    dies KILL 1 3 "$1" # the two that are left have one another
+    for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do dies "${death%/*}" "${death#*/}" 2 "$1"; done
+}
 
 # more nodes than there are: refused at once, or never begun, with the reason
 refused() { # REGEX SBATCH-OPTION...
@@ -127,18 +122,56 @@ refused() { # REGEX SBATCH-OPTION...
     [ ! -e never ] || fail "begun: $*"
 }
 contains_reason() { on_head squeue -h -j "$1" -o %r | tee -a reasons | grep -qE "$2"; }
-refused 'Node count|NodeLimit|PartitionConfig' -N 9
-refused '[Mm]emory|configuration is not available|Resources' --mem-per-cpu=1T
+too_much() {
+    refused 'Node count|NodeLimit|PartitionConfig' -N 9
+    refused '[Mm]emory|configuration is not available|Resources' --mem-per-cpu=1T
+}
+
 # less memory than the ranks would take: told before anything begins, with what to ask for
-submit tight -N 1 --ntasks-per-node=1 --mem-per-cpu=150M
-wait_for 60 "the end of a job without memory" is "$id" FAILED
-contains tight.log 'a rank takes up to [0-9]* MiB .*SLURM gives it 150: ask for sbatch --mem-per-cpu=[0-9]*M'
-[ ! -e tight ] || fail "begun without memory"
+tight() {
+    submit tight -N 1 --ntasks-per-node=1 --mem-per-cpu=150M
+    wait_for 60 "the end of a job without memory" is "$id" FAILED
+    contains tight.log 'a rank takes up to [0-9]* MiB .*SLURM gives it 150: ask for sbatch --mem-per-cpu=[0-9]*M'
+    [ ! -e tight ] || fail "begun without memory"
+}
+
 # a time limit that leaves no time for a block: told, not tried for ever
-printf '#!/bin/sh\ntrap "exit 5" USR1\nsleep 60 &\nwait\n' >slow && chmod +x slow
-COLLIMATE_LAUNCHER=$here/slow submit hurried -N 1 --ntasks-per-node=1
-hurried() { [ "$(state "$id")" = RUNNING ] && [ -n "$(pgrep -f "$here/slow")" ]; }
-wait_for 60 "the start" hurried
-on_head scancel --signal=USR1 --batch "$id"
-wait_for 60 "the end" is "$id" FAILED
-contains hurried.log 'not one block ended.*--time='
+hurried() {
+    printf '#!/bin/sh\ntrap "exit 5" USR1\nsleep 60 &\nwait\n' >slow && chmod +x slow
+    COLLIMATE_LAUNCHER=$here/slow submit hurried -N 1 --ntasks-per-node=1
+    begun() { [ "$(state "$id")" = RUNNING ] && [ -n "$(pgrep -f "$here/slow")" ]; }
+    wait_for 60 "the start" begun
+    on_head scancel --signal=USR1 --batch "$id"
+    wait_for 60 "the end" is "$id" FAILED
+    contains hurried.log 'not one block ended.*--time='
+}
+
+# Most of the time is waiting, so they run side by side: four on a node, which has room for as many
+stories=()
+side_by_side() { # COMMAND...
+    (for story in "$@"; do $story; done) >"$1.story" 2>&1 &
+    stories+=("$!/$1")
+}
+mpirun_dies() { all_die "mpirun --bind-to none"; }
+srun_dies() { all_die "srun --mpi=pmix"; }
+side_by_side srun_dies
+side_by_side mpirun_dies
+side_by_side several_nodes too_much tight
+side_by_side warned cancelled hurried
+for story in "${stories[@]}"; do
+    code=0
+    wait "${story%%/*}" || code=$?
+    cat "${story#*/}.story"
+    [ $code = 0 ] || { kill "${stories[@]%%/*}" 2>/dev/null; fail "${story#*/}: see above"; }
+done
+
+# a node loses power: the job is requeued and goes on on others
+submit crashed -N 2 --ntasks-per-node=1
+wait_for 60 "work" at_work crashed
+node=$(on_head squeue -h -j "$id" -o %N)
+[ "$node" = 'n[1-2]' ] || [ "$node" = 'n[2-3]' ] || [ "$node" = 'n[1,3]' ] || fail "runs on $node"
+victim=n$(grep -oE '[0-9]' <<<"$node" | tail -n 1)
+"$cluster" crash "$here/slurm" "$victim"
+[ ! -e crashed/done ] || fail "too quick to be hit"
+wait_for 240 "the run after $victim was lost" is "$id" COMPLETED
+complete crashed
