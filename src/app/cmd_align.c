@@ -57,13 +57,12 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     bool ok = clm_config_new(&a->config, err) &&
               clm_json_parse(shared->data, shared->n, "job of rank 0", &v, err) &&
               clm_config_put(a->config, v, "job", err);
-    if (ok) a->config->memory_cache_mib /= out->share;
     ok = ok && clm_run_open(a->config, &a->run, err);
     clm_json_free(v);
     if (!ok) return false;
     a->run->draw = draw;
     out->isolate = a->config->isolate;
-    out->cache_mib = a->config->memory_cache_mib;
+    out->cache_mib = clm_run_cache_bytes(a->run) / 1048576.0;
     out->plan = &a->run->plan;
     out->folder = a->run->folder;
     out->threads = a->config->threads;

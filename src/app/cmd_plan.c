@@ -43,6 +43,7 @@ static void print_text(const clm_run *run) {
         (void)printf("  %-10s %10lld  %-18s %12s\n", s->name, (long long)s->n, grid, clm_text_bytes(bytes).s);
         most = fmax(most, bytes);
     }
+    const double cache = clm_run_cache_bytes(run);
     double in = voxels_of(run->fixed) * (double)clm_dtype_size(clm_image_info_of(run->fixed)->dtype) +
                 voxels_of(run->moving) * (double)clm_dtype_size(clm_image_info_of(run->moving)->dtype);
     if (run->aligned.n_levels)
@@ -54,8 +55,8 @@ static void print_text(const clm_run *run) {
     double cpu = 1e-9 * NS_PER_VOXEL * (double)v->shape[0] * (double)v->shape[1] * (double)v->shape[2];
     (void)printf("\n  images %s raw, read about four times; output at most %s raw\n", clm_text_bytes(in).s,
                  clm_text_bytes(bytes_out).s);
-    (void)printf("  memory a rank: threads x %s, plus %s of cached chunks\n", clm_text_bytes(most).s,
-                 clm_text_bytes(run->config->memory_cache_mib * 1048576.0).s);
+    (void)printf("  memory a rank: threads x %s, %s of it cached chunks\n", clm_text_bytes(most + cache).s,
+                 clm_text_bytes(cache).s);
     (void)printf("  time: about %s of CPU; divide by the cores\n", clm_text_seconds(cpu).s);
     if (most > task)
         (void)printf(
@@ -75,9 +76,9 @@ static bool print_json(const clm_run *run, clm_err *err) {
         clm_json_add_ints(e, "grid_zyx", run->stage[k].shape, 3);
         clm_json_add_number(e, "task_bytes", clm_run_task_bytes(run, k));
     }
-    /* of a rank: so much a thread, where no task may take more than its budget, and the chunks it keeps */
+    /* of a rank: so much a thread, where no task may take more than its budget; and what of it is cached chunks */
     clm_json_add_number(v, "thread_bytes", clm_run_thread_bytes(run));
-    clm_json_add_number(v, "cache_bytes", run->config->memory_cache_mib * 1048576.0);
+    clm_json_add_number(v, "cache_bytes", clm_run_cache_bytes(run));
     bool ok = clm_json_print(v, true, &b, err);
     if (ok) (void)fputs((const char *)b.data, stdout);
     clm_json_free(v);

@@ -91,11 +91,11 @@ static void on_spent(void *ctx, int stage, int64_t index) {
 
 /* No more threads than the memory that this rank may take is for; results do not depend on it. */
 static void fit_memory(rank *r) {
-    const double own = 32 * 1048576.0; /* of a process, beside arenas and cache */
+    const double own = 32 * 1048576.0; /* of a process, beside arenas and chunks */
     double room = clm_room_bytes("") / r->comm->host_size;
-    double fit = floor((room - own - r->l.cache_mib * 1048576.0) / (r->l.task_bytes + own));
+    double fit = floor((room - own) / (r->l.task_bytes + own));
     if (!(r->l.task_bytes > 0) || fit >= r->slots) return;
-    clm_log(CLM_LOG_INFO, "%s of memory for this rank, tasks of %s: %s", clm_text_bytes(room).s,
+    clm_log(CLM_LOG_INFO, "%s of memory for this rank, threads of %s: %s", clm_text_bytes(room).s,
             clm_text_bytes(r->l.task_bytes).s,
             r->l.threads > 0 ? "threads says more than that is for"
             : fit >= 1       ? "fewer threads"

@@ -24,7 +24,8 @@
 struct clm_arena {
     unsigned char *base;
     size_t budget, used, peak, dark;
-    clm_arena *other; /* of a pair, else NULL */
+    size_t high, touched; /* most in use here since the last reset; its pages below this may be in memory */
+    clm_arena *other;     /* of a pair, else NULL */
 };
 
 /* What is not taken is poisoned up to `dark`, which runs AHEAD of what was ever used: the shadow of a whole budget
@@ -92,6 +93,7 @@ void *clm_arena_take(clm_arena *a, int64_t n, size_t size, clm_err *err) {
     unsigned char *p = a->base + a->used;
     a->used += round + REDZONE;
     in_use += round + REDZONE;
+    if (a->used > a->high) a->high = a->used;
     if (in_use > a->peak) a->peak = in_use;
     if (a->other && in_use > a->other->peak) a->other->peak = in_use;
     darken(a);
@@ -120,7 +122,12 @@ size_t clm_arena_peak(const clm_arena *a) { return a->peak; }
 
 void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
     clm_arena_rewind(a, (clm_mark){0});
-    size_t keep = (keep_bytes + 4095u) & ~(size_t)4095u;
-    if (keep < a->peak) madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
-    a->peak = 0;
+    size_t keep = a->high < keep_bytes ? a->high : keep_bytes;
+    keep = (keep + 4095u) & ~(size_t)4095u;
+    if (a->high > a->touched) a->touched = a->high;
+    if (keep < a->touched) {
+        (void)madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
+        a->touched = keep;
+    }
+    a->peak = a->high = 0;
 }

@@ -100,9 +100,10 @@ void *clm_slab_take(clm_slabs *s, size_t bytes, clm_err *err) {
             clm_heap_free(b);
             b = NULL;
         }
-        if (b) {
-            b->next = s->first;
-            s->first = b;
+        if (b) { /* behind the others: what they have free is taken first */
+            slab **end = &s->first;
+            while (*end) end = &(*end)->next;
+            *end = b;
             p = take_from(b, n);
         }
     }

@@ -308,12 +308,12 @@ bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err) {
               clm_path_join(run->aligned.path, run->folder, CLM_RUN_ALIGNED, err) &&
               clm_path_join(run->foreground[0].path, run->folder, CLM_RUN_FIXED_FOREGROUND, err) &&
               clm_path_join(run->foreground[1].path, run->folder, CLM_RUN_MOVING_FOREGROUND, err) &&
-              clm_cache_open((size_t)(config->memory_cache_mib * 1048576.0), &run->cache, err) &&
-              open_image(config, true, run->cache, &run->fixed, err) &&
+              clm_cache_open(0, &run->cache, err) && open_image(config, true, run->cache, &run->fixed, err) &&
               open_image(config, false, run->cache, &run->moving, err) && open_masks(config, run, err);
     if (ok) {
         lay_geometry(run);
         lay_stages(run);
+        clm_cache_keep(run->cache, (size_t)clm_run_cache_bytes(run));
         ok = plan_hash(run, err);
     }
     if (!ok) {

@@ -11,6 +11,8 @@
 #include <math.h>
 #include <string.h>
 
+#define CACHE_MOST 268435456.0 /* bytes of chunks that a thread keeps unless told to keep more */
+
 static double most(double a, double b) { return a > b ? a : b; }
 
 static double count(const int64_t n[3]) { return (double)n[0] * (double)n[1] * (double)n[2]; }
@@ -215,11 +217,17 @@ static double apply_bytes(const clm_run *run) {
     return n * size + 24.0 * nodes + (stored ? moving * size : 4.0 * (moving + result));
 }
 
+/* what one finer chunk becomes */
 static double pyramid_bytes(const clm_run *run, int level) {
     const clm_output *o = &run->aligned;
-    double cell = 1.0, n = box_count(clm_grid_core(&o->level[level], largest(&o->level[level])));
-    double size = (double)clm_dtype_size(o->dtype);
-    for (int d = 0; d < 3; d++) cell *= (double)(o->factor[level][d] / o->factor[level - 1][d]);
+    clm_box chunk = clm_grid_core(&o->level[level], largest(&o->level[level]));
+    double cell = 1.0, n = 1.0, size = (double)clm_dtype_size(o->dtype);
+    for (int d = 0; d < 3; d++) {
+        int64_t times = o->factor[level][d] / o->factor[level - 1][d];
+        double part = (double)(o->level[level - 1].block[d] / times);
+        n *= fmin(part, (double)(chunk.hi[d] - chunk.lo[d]));
+        cell *= (double)times;
+    }
     return n * (cell + 1.0) * (size + 4.0);
 }
 
@@ -275,8 +283,28 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     }
 }
 
+/* decoded, the chunks that a box of the view meets at most */
+static double chunks_over(const clm_view *v, clm_box box) {
+    const clm_array_info *a = clm_array_info_of(clm_image_array_of(v->image, v->level));
+    double bytes = (double)clm_dtype_size(a->dtype);
+    for (int d = 0; d < a->ndim; d++) {
+        int axis = d - (a->ndim - 3); /* below 0: of channels and times */
+        int64_t n = axis < 0 ? 1 : (box.hi[axis] - box.lo[axis]) * v->factor[axis];
+        bytes *= fmin((double)((clm_div_up(n - 1, a->inner[d]) + 1) * a->inner[d]), (double)a->shape[d]);
+    }
+    return bytes;
+}
+
+double clm_run_cache_bytes(const clm_run *run) {
+    const clm_pass *p = &run->pass[run->n_passes - 1];
+    if (run->config->memory_cache_mib > 0.0) return run->config->memory_cache_mib * 1048576.0;
+    clm_box box = clm_grid_padded(&p->lattice.blocks, largest(&p->lattice.blocks));
+    clm_box need = moving_box(run, &p->fixed, box, &p->moving, clm_job_deform_margin(run, run->n_passes - 1));
+    return fmin(chunks_over(&p->fixed, box) + chunks_over(&p->moving, need), CACHE_MOST);
+}
+
 double clm_run_thread_bytes(const clm_run *run) {
     double most = 0.0;
     for (int k = 0; k < run->plan.n_stages; k++) most = fmax(most, clm_run_task_bytes(run, k));
-    return fmin(most, run->config->memory_task_mib * 1048576.0);
+    return fmin(most, run->config->memory_task_mib * 1048576.0) + clm_run_cache_bytes(run);
 }

@@ -266,11 +266,11 @@ bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *c, c
         if (!clm_cache_open((size_t)(c->cache_mib * 1048576.0), &c->cache, err)) return false;
         clm_image_use_cache(c->image, c->cache);
     }
-    /* coarsening holds the finer voxels stored and as float32, and the coarse ones */
+    /* coarsening holds a finer chunk stored and as float32, and what it becomes */
     double voxels = c->is_volume ? (double)block[0] * (double)block[1] * (double)block[2]
                                  : clm_output_piece_voxels(&c->output);
     c->task_mib =
-        64 + 2 * voxels * (c->is_volume ? 1 : 9) * (double)(clm_dtype_size(c->stored) + 4) / 1048576.0;
+        64 + 2 * voxels * (c->is_volume ? 1 : 2) * (double)(clm_dtype_size(c->stored) + 4) / 1048576.0;
     return clm_convert_folder(out, c->folder, err) && set_hash(c, err);
 }
 

@@ -184,7 +184,10 @@ static bool load_affine(clm_run *run, clm_err *err) {
 /* as solved and as settled, as far as that is before the stage */
 static bool load_lattice(clm_run *run, int stage, clm_err *err) {
     static const clm_job_kind kinds[2] = {CLM_JOB_LATTICE, CLM_JOB_SETTLE};
-    if (!run->store && !clm_arena_open((size_t)512 << 20, &run->store, err)) return false;
+    /* of each: 12 numbers a block, the centres, and what a file says of itself */
+    const int64_t *n = run->local_blocks.shape;
+    int64_t bytes = (12 * run->local_blocks.n + n[0] + n[1] + n[2]) * (int64_t)sizeof(double) + 65536;
+    if (!run->store && !clm_arena_open((size_t)(2 * bytes), &run->store, err)) return false;
     for (int k = 0; k < 2; k++) {
         int from = clm_run_stage_of(run, kinds[k], 0);
         clm_spill spill;

@@ -198,38 +198,60 @@ typedef struct coarsening {
     const clm_output *out;
     const clm_work *w;
     int level;
+    int64_t factor[3]; /* from the level before */
     int64_t channel, time;
 } coarsening;
 
-static bool coarsen_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
-    const coarsening *c = ctx;
+/* the coarse voxels [part) of the box, into their place */
+static bool coarsen_part(const coarsening *c, clm_box part, clm_box box, unsigned char *voxels,
+                         clm_err *err) {
     const clm_output *out = c->out;
-    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], shape[3], factor[3], n = 1;
+    int64_t lo[CLM_DIMS_MAX], hi[CLM_DIMS_MAX], shape[3], n = 1;
     int first = leading(out);
     clm_mark keep = clm_arena_mark(c->w->keep);
-    void *coarse;
+    void *coarse = NULL;
     set_leading(out, c->time, c->channel, lo);
     set_leading(out, c->time + 1, c->channel + 1, hi);
     for (int d = 0; d < 3; d++) {
-        factor[d] = out->factor[c->level][d] / out->factor[c->level - 1][d];
-        lo[first + d] = box.lo[d] * factor[d];
-        hi[first + d] = box.hi[d] * factor[d];
+        lo[first + d] = (box.lo[d] + part.lo[d]) * c->factor[d];
+        hi[first + d] = (box.lo[d] + part.hi[d]) * c->factor[d];
         shape[d] = hi[first + d] - lo[first + d];
         n *= shape[d];
     }
-    size_t size = clm_dtype_size(out->dtype);
+    size_t size = clm_dtype_size(out->dtype), row = (size_t)(part.hi[2] - part.lo[2]) * size;
     void *fine = clm_arena_take(c->w->keep, n, size, err);
     bool ok = fine && clm_array_read(out->array[c->level - 1], lo, hi, fine, err) &&
-              reduce(out, c->w, shape, factor, fine, &coarse, err);
-    if (ok) memcpy(voxels, coarse, (size_t)clm_box_count(box) * size);
+              reduce(out, c->w, shape, c->factor, fine, &coarse, err);
+    const unsigned char *from = coarse;
+    for (int64_t z = part.lo[0]; ok && z < part.hi[0]; z++)
+        for (int64_t y = part.lo[1]; y < part.hi[1]; y++, from += row) {
+            int64_t at = (z * (box.hi[1] - box.lo[1]) + y) * (box.hi[2] - box.lo[2]) + part.lo[2];
+            memcpy(voxels + (size_t)at * size, from, row);
+        }
     clm_arena_rewind(c->w->keep, keep);
     return ok;
+}
+
+/* One finer chunk after the other, so that one is in memory and each is decoded once. */
+static bool coarsen_box(void *ctx, clm_box box, void *voxels, clm_err *err) {
+    const coarsening *c = ctx;
+    int64_t extent[3], edge[3];
+    for (int d = 0; d < 3; d++) {
+        int64_t fine = c->out->inner[0] ? c->out->inner[d] : c->out->level[c->level - 1].block[d];
+        extent[d] = box.hi[d] - box.lo[d];
+        edge[d] = fine > c->factor[d] ? fine / c->factor[d] : 1;
+    }
+    clm_grid parts = clm_grid_chunks(extent, edge);
+    for (int64_t i = 0; i < parts.n; i++)
+        if (!coarsen_part(c, clm_grid_core(&parts, i), box, voxels, err)) return false;
+    return true;
 }
 
 bool clm_output_coarsen(const clm_output *out, const clm_work *w, int level, int64_t task, clm_err *err) {
     int64_t chunk;
     coarsening c = {.out = out, .w = w, .level = level};
     clm_output_task(out, level, task, &chunk, &c.channel, &c.time);
+    for (int d = 0; d < 3; d++) c.factor[d] = out->factor[level][d] / out->factor[level - 1][d];
     return clm_output_put_from(out, level, task, coarsen_box, &c, err);
 }
 

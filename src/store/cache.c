@@ -51,6 +51,8 @@ bool clm_cache_open(size_t budget_bytes, clm_cache **out, clm_err *err) {
     return true;
 }
 
+void clm_cache_keep(clm_cache *c, size_t budget_bytes) { c->budget = budget_bytes; }
+
 static size_t slot_of(const clm_cache *c, uint64_t array, uint64_t index) {
     uint64_t h = (array * 0x9e3779b97f4a7c15u) ^ (index * 0xbf58476d1ce4e5b9u);
     return (size_t)((h ^ h >> 29) & (c->buckets - 1));

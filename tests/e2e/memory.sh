@@ -29,7 +29,7 @@ results_same() { # FOLDER
     for result in affine.json metrics.json transform.ome.zarr aligned.ome.zarr; do same_tree "want/$result" "$1/$result"; done
 }
 bytes=$("$COLLIMATE" plan "${job[@]:1}" --out none --json | sed -nE 's/^ *"thread_bytes": *([0-9]+).*/\1/p')
-one=$((32 + 8 + 32 + bytes / 1048576)) # MiB for one thread
+one=$((32 + 32 + bytes / 1048576)) # MiB for one thread
 if [ "$(nproc)" -gt 1 ]; then
     expect 0 'MiB of memory for this rank, .*: fewer threads' within $((one + 20)) "$COLLIMATE" "${job[@]}" --out fewer
     contains stderr 'on 1 rank'

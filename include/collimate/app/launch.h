@@ -17,13 +17,13 @@ typedef struct clm_launched {
     const char *folder; /* of the journal */
     int64_t threads;    /* 0: this rank's share of the cores */
     double task_mib;    /* most memory of one task */
-    double task_bytes;  /* what one is planned to take at most; 0: not known */
+    double task_bytes;  /* what one and the thread's cache are planned to take at most; 0: not known */
     double lease_s;
     double silence_s; /* 0: as usual; then epoch_s is, too */
     double epoch_s;
     bool dedicated;   /* rank 0 of several computes nothing */
     bool isolate;     /* tasks in child processes, where that is possible */
-    double cache_mib; /* most that the run's cache takes */
+    double cache_mib; /* most that the cache of an open run takes */
     int share;        /* set before open: so many processes have a run open where there could be one */
 } clm_launched;
 

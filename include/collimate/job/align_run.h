@@ -121,7 +121,10 @@ int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
 /** Arena memory (bytes) that the largest task of a stage needs: within 10 % once the affine is known; before,
  *  as if the images lay on each other with parallel axes. Spots count as many as may be. */
 double clm_run_task_bytes(const clm_run *run, int stage);
-/** Of its largest task, or memory.task_mib where that is less: what a thread takes. */
+/** What a thread takes: of its largest task, or memory.task_mib where that is less, and of the chunks it keeps. */
 double clm_run_thread_bytes(const clm_run *run);
+/** Decoded chunks that a thread keeps: memory.cache_mib, or as many as a block of the last pass, halo and moving
+ *  margin included, meets in both images: its neighbour then decodes only what it has more. */
+double clm_run_cache_bytes(const clm_run *run);
 
 #endif

@@ -54,8 +54,8 @@ CLM_MUST bool clm_output_put_from(const clm_output *out, int level, int64_t task
                                   void *ctx, clm_err *err);
 /** Most voxels that a source is asked for at once. */
 double clm_output_piece_voxels(const clm_output *out);
-/** A task of level >= 1: made from the level before.
- *  Memory   keep: the finer voxels of a piece in the output's type and, for images, as float32 */
+/** A task of level >= 1: made from the level before, one of its chunks after the other.
+ *  Memory   keep: a finer chunk in the output's type and, for images, as float32, and what it becomes */
 CLM_MUST bool clm_output_coarsen(const clm_output *out, const clm_work *w, int level, int64_t task,
                                  clm_err *err);
 /** The metadata that make it an image. */

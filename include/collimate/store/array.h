@@ -90,7 +90,8 @@ int64_t clm_array_chunk_grid(const clm_array *a, int64_t grid[CLM_DIMS_MAX]);
 /** A budget of DECODED chunks, least recently used out first, shared by arrays and threads. A chunk is
  *  decoded once even when several threads want it at the same moment. */
 CLM_MUST bool clm_cache_open(size_t budget_bytes, clm_cache **out, clm_err *err);
-void clm_cache_close(clm_cache *c); /* after the arrays that use it; NULL is fine */
+void clm_cache_keep(clm_cache *c, size_t budget_bytes); /* another budget; before the first read */
+void clm_cache_close(clm_cache *c);                     /* after the arrays that use it; NULL is fine */
 /** Let reads of `a` go through c; call before the first read. */
 void clm_array_use_cache(clm_array *a, clm_cache *c);
 typedef struct clm_cache_figures {

@@ -2,6 +2,7 @@
 #include "support/near.h"
 
 #include <string.h>
+#include <sys/mman.h>
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 #endif
@@ -161,6 +162,32 @@ static void what_is_not_taken_is_poisoned(void **state) {
 }
 #endif
 
+static bool in_memory(void *page) {
+    unsigned char there = 0;
+    assert_int_equal(mincore(page, 1, &there), 0);
+    return there & 1;
+}
+
+/* a task that comes again has its pages; one of the past does not hold any */
+static void reset_keeps_what_was_used_last(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    clm_arena *a = open_kib(256);
+    char *p = NULL;
+    for (int round = 0; round < 2; round++) {
+        p = clm_take_zero(a, char, 200 * KIB, &err);
+        assert_non_null(p);
+        clm_arena_reset(a, 128 * KIB);
+        assert_true(in_memory(p + 100 * KIB));
+        assert_false(in_memory(p + 160 * KIB)); /* above the most that is kept */
+    }
+    assert_non_null(clm_take_zero(a, char, 10 * KIB, &err));
+    clm_arena_reset(a, 128 * KIB);
+    assert_true(in_memory(p));
+    assert_false(in_memory(p + 100 * KIB));
+    clm_arena_close(a);
+}
+
 static void closing_nothing_is_fine(void **state) {
     (void)state;
     clm_arena_close(NULL);
@@ -178,6 +205,7 @@ int main(void) {
 #if defined(__SANITIZE_ADDRESS__)
         cmocka_unit_test(what_is_not_taken_is_poisoned),
 #endif
+        cmocka_unit_test(reset_keeps_what_was_used_last),
         cmocka_unit_test(closing_nothing_is_fine)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

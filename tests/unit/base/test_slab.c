@@ -60,10 +60,31 @@ static void freed_room_is_used_again(void **state) {
 #endif
 }
 
+/* a slab that was begun is filled before the newest one, so that what is held is what is needed */
+static void older_slabs_are_filled_first(void **state) {
+    (void)state;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    clm_err err = CLM_ERR_NONE;
+    clm_slabs *s;
+    const size_t n = (size_t)8 << 20;
+    unsigned char *p[5];
+    assert_ok(clm_slabs_open(&s, &err), err);
+    for (int k = 0; k < 5; k++)
+        assert_non_null(p[k] = clm_slab_take(s, n, &err)); /* the last in a second slab */
+    unsigned char *was = p[2];
+    clm_slab_give(s, p[2], n);
+    p[2] = clm_slab_take(s, n, &err);
+    assert_ptr_equal(p[2], was);
+    for (int k = 0; k < 5; k++) clm_slab_give(s, p[k], n);
+    clm_slabs_close(s);
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(blocks_keep_what_is_theirs),
         cmocka_unit_test(freed_room_is_used_again),
+        cmocka_unit_test(older_slabs_are_filled_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
