@@ -31,8 +31,8 @@ clm_layer(image BELOW core base
 clm_layer(align BELOW image core base
   SOURCES blob.c centre.c deform.c deform_cells.c deform_evidence.c deform_floor.c deform_lncc.c deform_mend.c
     deform_pass.c deform_sample.c deform_solve.c deform_splat.c deform_window.c global.c landmarks.c
-    landmarks_solve.c lattice.c lattice_block.c lattice_field.c lattice_solve.c match.c panels.c patch.c pose.c
-    ransac.c refine.c refine_sums.c spots.c turn.c
+    landmarks_solve.c lattice.c lattice_block.c lattice_field.c lattice_levels.c lattice_solve.c match.c panels.c
+    patch.c pose.c ransac.c refine.c refine_sums.c spots.c turn.c
   LIBS m)
 
 clm_layer(transform BELOW plan image store core base

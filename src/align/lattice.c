@@ -351,10 +351,11 @@ static void tell(const judge *j, const clm_quad *x, clm_lattice *out, clm_lattic
     }
 }
 
-int64_t clm_lattice_bytes(int64_t n) {
+int64_t clm_lattice_bytes(const int64_t shape[3]) {
+    const int64_t n = shape[0] * shape[1] * shape[2];
     size_t temp = 3 * sizeof(double) + 1 + sizeof(opinion) + sizeof(clm_moments) + sizeof(double);
     return n * (int64_t)(sizeof(((clm_lattice *)NULL)->m[0]) + temp + 7 * sizeof(clm_quad)) +
-           CLM_LATTICE_SCRATCH * (int64_t)sizeof(double);
+           clm_lattice_levels_bytes(shape) + CLM_LATTICE_SCRATCH * (int64_t)sizeof(double);
 }
 
 bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid, const clm_lattice_block *blocks,

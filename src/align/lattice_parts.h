@@ -36,6 +36,30 @@ double clm_lattice_residual(const clm_moments *b, const clm_quad *x);
 /** Cholesky of a symmetric positive definite A [n][n] in place, then B [n][cols] becomes A^-1 B. False when not
  *  positive definite. In a fixed order of operations on every machine. */
 bool clm_lattice_dense(int64_t n, double *a, int64_t cols, double *b);
+void clm_lattice_multiply(const clm_quad *a, const clm_quad *x, clm_quad *out); /* out = a x */
+/** K [n], the diagonal of the system, and its inverses. False when singular. */
+bool clm_lattice_factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inverse);
+/** out = A x, of all blocks. */
+void clm_lattice_apply(const clm_lattice_system *s, const clm_quad *K, const clm_quad *x, clm_quad *out);
+
+/** One of the lattices that help to solve the finest: each of about every second block of the one before. */
+typedef struct clm_lattice_level {
+    clm_lattice_grid grid;
+    const clm_lattice_system *system; /* own, but of the finest */
+    clm_lattice_system own;
+    int64_t n;
+    clm_quad *K, *inverse, *r, *x, *t; /* [n]: a right-hand side, its answer, scratch */
+} clm_lattice_level;
+typedef struct clm_lattice_levels {
+    int n;
+    clm_lattice_level level[64];
+} clm_lattice_levels;
+/** Given level[0], the others in w->temp, clm_lattice_levels_bytes in all. l stays where it is. CLM_E_NUMERIC, CLM_E_NOMEM */
+CLM_MUST bool clm_lattice_levels_open(const clm_work *w, clm_lattice_levels *l, clm_err *err);
+int64_t clm_lattice_levels_bytes(const int64_t shape[3]);
+/** level[0].x becomes about A^-1 of level[0].r, by a symmetric positive definite map of it: one V-cycle. */
+void clm_lattice_levels_solve(const clm_lattice_levels *l);
+
 /** x [n] minimising the energy of the whole lattice, by conjugate gradients. */
 CLM_MUST bool clm_lattice_solve(const clm_work *w, const clm_lattice_system *s, clm_quad *x,
                                 int32_t *iterations, clm_err *err);

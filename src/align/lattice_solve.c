@@ -3,6 +3,7 @@
 #include <math.h>
 #include <string.h>
 
+#define MOST_STEPS 2000
 #define TOLERANCE 1e-10 /* of the preconditioned residual, against that of x = 0 */
 
 void clm_lattice_face(const double var[3], int d, double gap, int sign_a, int sign_b, clm_quad *out) {
@@ -91,20 +92,20 @@ static void subtract_face(const clm_lattice_system *s, int d, double gap, int si
     }
 }
 
-static void multiply(const clm_quad *a, const clm_quad *x, clm_quad *out) {
+void clm_lattice_multiply(const clm_quad *a, const clm_quad *x, clm_quad *out) {
     for (int i = 0; i < 4; i++)
         for (int c = 0; c < 4; c++)
             out->v[i][c] = (a->v[i][0] * x->v[0][c] + a->v[i][1] * x->v[1][c]) +
                            (a->v[i][2] * x->v[2][c] + a->v[i][3] * x->v[3][c]);
 }
 
-static void apply(const clm_lattice_system *s, const clm_quad *K, const clm_quad *x, clm_quad *out) {
+void clm_lattice_apply(const clm_lattice_system *s, const clm_quad *K, const clm_quad *x, clm_quad *out) {
     const int64_t *n = s->grid->shape, step[3] = {n[1] * n[2], n[2], 1};
     int64_t at[3], b = 0;
     for (at[0] = 0; at[0] < n[0]; at[0]++)
         for (at[1] = 0; at[1] < n[1]; at[1]++)
             for (at[2] = 0; at[2] < n[2]; at[2]++, b++) {
-                multiply(&K[b], &x[b], &out[b]);
+                clm_lattice_multiply(&K[b], &x[b], &out[b]);
                 for (int d = 0; d < 3; d++) {
                     const double *c = s->grid->centre[d] + at[d];
                     if (at[d] > 0) subtract_face(s, d, c[0] - c[-1], -1, &x[b - step[d]], &out[b]);
@@ -120,8 +121,7 @@ static void dots(const clm_quad *a, const clm_quad *b, int64_t n, double out[3])
             for (int c = 0; c < 3; c++) out[c] += a[i].v[k][c] * b[i].v[k][c];
 }
 
-/** K [n] and its inverses. */
-static bool factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inverse) {
+bool clm_lattice_factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inverse) {
     const int64_t *n = s->grid->shape;
     int64_t at[3], b = 0;
     for (at[0] = 0; at[0] < n[0]; at[0]++)
@@ -137,47 +137,44 @@ static bool factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inverse) 
     return true;
 }
 
-typedef struct vectors {
-    clm_quad *K, *inverse, *r, *z, *d, *Ad;
-} vectors;
-
 /** Three right-hand sides side by side, each with its own steps; a column that has converged rests. */
-static bool iterate(const clm_lattice_system *s, int64_t n, const vectors *v, clm_quad *x,
-                    int32_t *iterations) {
+static bool iterate(const clm_lattice_levels *levels, clm_quad *d, clm_quad *x, int32_t *iterations) {
+    const clm_lattice_level *l = &levels->level[0];
+    const clm_lattice_system *s = l->system;
+    const int64_t n = l->n;
+    clm_quad *r = l->r, *z = l->x, *Ad = l->t;
     double rz[3], first[3], dAd[3], next[3];
-    int32_t most = (int32_t)(n < 10000 ? 200 + 4 * n : 40200);
     for (int64_t b = 0; b < n; b++) {
         memset(&x[b], 0, sizeof x[b]);
-        memset(&v->r[b], 0, sizeof v->r[b]);
-        if (s->weight[b] > 0) add_scaled(s->weight[b], &s->data[b].pu, &v->r[b]);
-        multiply(&v->inverse[b], &v->r[b], &v->z[b]);
-        v->d[b] = v->z[b];
+        memset(&r[b], 0, sizeof r[b]);
+        if (s->weight[b] > 0) add_scaled(s->weight[b], &s->data[b].pu, &r[b]);
     }
-    dots(v->r, v->z, n, first);
+    clm_lattice_levels_solve(levels);
+    memcpy(d, z, (size_t)n * sizeof *d);
+    dots(r, z, n, first);
     memcpy(rz, first, sizeof rz);
-    for (*iterations = 0; *iterations < most; ++*iterations) {
+    for (*iterations = 0; *iterations < MOST_STEPS; ++*iterations) {
         double alpha[4] = {0}, beta[4] = {0};
         bool done = true;
-        apply(s, v->K, v->d, v->Ad);
-        dots(v->d, v->Ad, n, dAd);
+        clm_lattice_apply(s, l->K, d, Ad);
+        dots(d, Ad, n, dAd);
         for (int c = 0; c < 3; c++) {
             bool on = rz[c] > TOLERANCE * TOLERANCE * first[c] && dAd[c] > 0;
             if (on) alpha[c] = rz[c] / dAd[c], done = false;
         }
         if (done) return true;
-        for (int64_t b = 0; b < n; b++) {
+        for (int64_t b = 0; b < n; b++)
             for (int k = 0; k < 4; k++)
                 for (int c = 0; c < 4; c++) {
-                    x[b].v[k][c] += alpha[c] * v->d[b].v[k][c];
-                    v->r[b].v[k][c] -= alpha[c] * v->Ad[b].v[k][c];
+                    x[b].v[k][c] += alpha[c] * d[b].v[k][c];
+                    r[b].v[k][c] -= alpha[c] * Ad[b].v[k][c];
                 }
-            multiply(&v->inverse[b], &v->r[b], &v->z[b]);
-        }
-        dots(v->r, v->z, n, next);
+        clm_lattice_levels_solve(levels);
+        dots(r, z, n, next);
         for (int c = 0; c < 3; c++) beta[c] = alpha[c] != 0 ? next[c] / rz[c] : 0, rz[c] = next[c];
         for (int64_t b = 0; b < n; b++)
             for (int k = 0; k < 4; k++)
-                for (int c = 0; c < 4; c++) v->d[b].v[k][c] = v->z[b].v[k][c] + beta[c] * v->d[b].v[k][c];
+                for (int c = 0; c < 4; c++) d[b].v[k][c] = z[b].v[k][c] + beta[c] * d[b].v[k][c];
     }
     return false;
 }
@@ -188,12 +185,24 @@ bool clm_lattice_solve(const clm_work *w, const clm_lattice_system *s, clm_quad 
     clm_mark mark = clm_arena_mark(w->temp);
     clm_quad *block = clm_take(w->temp, clm_quad, 6 * n, err);
     if (!block) return false;
-    vectors v = {block, block + n, block + 2 * n, block + 3 * n, block + 4 * n, block + 5 * n};
-    bool ok = factor(s, v.K, v.inverse) && iterate(s, n, &v, x, iterations);
+    clm_lattice_levels levels = {.n = 1};
+    levels.level[0] = (clm_lattice_level){.grid = *s->grid,
+                                          .system = s,
+                                          .n = n,
+                                          .K = block,
+                                          .inverse = block + n,
+                                          .r = block + 2 * n,
+                                          .x = block + 3 * n,
+                                          .t = block + 4 * n};
+    *iterations = 0;
+    bool ok = clm_lattice_factor(s, block, block + n) ||
+              clm_fail(err, CLM_E_NUMERIC, "the affines of %lld blocks are not determined", (long long)n);
+    ok = ok && clm_lattice_levels_open(w, &levels, err);
+    if (ok && !iterate(&levels, block + 5 * n, x, iterations))
+        ok = clm_fail(err, CLM_E_NUMERIC, "the affines of %lld blocks did not settle in %d iterations",
+                      (long long)n, (int)*iterations);
     clm_arena_rewind(w->temp, mark);
-    return ok ? true
-              : clm_fail(err, CLM_E_NUMERIC, "the affines of %lld blocks did not settle in %d iterations",
-                         (long long)n, (int)*iterations);
+    return ok;
 }
 
 /** The system of the blocks [lo, hi) alone, without the matches of `left_out`, dense; size 4 a block. */

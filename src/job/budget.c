@@ -128,8 +128,9 @@ static double local_bytes(const clm_run *run) {
     return held + most(most(reading(f, box), reading(m, need)), looking);
 }
 
-static double lattice_bytes(int64_t n) {
-    return (double)clm_lattice_bytes(n) +
+static double lattice_bytes(const clm_grid *g) {
+    const int64_t n = g->n;
+    return (double)clm_lattice_bytes(g->shape) +
            (double)n * (double)(sizeof(clm_lattice_block) + sizeof(clm_lattice_verdict));
 }
 
@@ -265,7 +266,7 @@ double clm_run_task_bytes(const clm_run *run, int stage) {
     case CLM_JOB_SPOTS: return spots_bytes(run);
     case CLM_JOB_GLOBAL: return global_bytes(run);
     case CLM_JOB_LOCAL: return local_bytes(run);
-    case CLM_JOB_LATTICE: return (double)lattice_bytes(run->local_blocks.n);
+    case CLM_JOB_LATTICE: return lattice_bytes(&run->local_blocks);
     case CLM_JOB_CHECK: return check_bytes(run);
     case CLM_JOB_SETTLE: return check_bytes(run) + (double)run->local_blocks.n * 114.0;
     case CLM_JOB_DEFORM: return deform_bytes(run, stage);

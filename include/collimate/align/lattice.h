@@ -94,15 +94,16 @@ typedef struct clm_lattice_report {
  *  Errors   CLM_E_ARG     parameters or grid out of range, not finite matches
  *           CLM_E_NUMERIC A singular; the solve did not converge
  *           CLM_E_NOMEM
- *  Memory   keep: 96 bytes a block; temp: 1.1 KiB a block
+ *  Memory   keep: 96 bytes a block; temp: 1.9 KiB a block
+ *  Time     in proportion to the blocks, however large the regions without matches are (lattice_levels.c)
  */
 CLM_MUST bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid,
                               const clm_lattice_block *blocks, const clm_affine *A,
                               const clm_lattice_params *p, clm_lattice *out, clm_lattice_verdict *verdict,
                               clm_lattice_report *report, clm_err *err);
 
-/** That memory, for n blocks. */
-int64_t clm_lattice_bytes(int64_t n);
+/** That memory, for a lattice of so many blocks along each axis. */
+int64_t clm_lattice_bytes(const int64_t shape[3]);
 
 /** T of block b: fixed -> moving. */
 clm_affine clm_lattice_affine(const clm_lattice *l, const clm_affine *A, int64_t b);
