@@ -122,9 +122,11 @@ size_t clm_arena_peak(const clm_arena *a) { return a->peak; }
 
 void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
     clm_arena_rewind(a, (clm_mark){0});
-    size_t keep = a->high < keep_bytes ? a->high : keep_bytes;
-    keep = (keep + 4095u) & ~(size_t)4095u;
     if (a->high > a->touched) a->touched = a->high;
+    size_t keep =
+        2 * a->high < a->touched ? a->high : a->touched; /* tasks differ: pages fetched anew cost time */
+    if (keep > keep_bytes) keep = keep_bytes;
+    keep = (keep + 4095u) & ~(size_t)4095u;
     if (keep < a->touched) {
         (void)madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
         a->touched = keep;

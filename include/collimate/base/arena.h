@@ -27,8 +27,8 @@ clm_mark clm_arena_mark(const clm_arena *a);
 void clm_arena_rewind(clm_arena *a, clm_mark m);
 /** Most bytes in use since open or the last clm_arena_reset; of a pair, in both together. */
 size_t clm_arena_peak(const clm_arena *a);
-/** Rewind to empty, forget the peak, and return to the system the pages that were not used since the last reset, and
- *  those above `keep_bytes`: work that comes again has its memory, work of the past does not hold any. */
+/** Rewind to empty, forget the peak, and return pages above `keep_bytes` to the system; when less than half of what is
+ *  held was used since the last reset, all that was not: work that comes again has its memory, work of the past holds none. */
 void clm_arena_reset(clm_arena *a, size_t keep_bytes);
 
 /** Typed take: `float *p = clm_take(a, float, n, err); if (!p) return false;` */
