@@ -301,7 +301,7 @@ double clm_run_cache_bytes(const clm_run *run) {
     if (run->config->memory_cache_mib > 0.0) return run->config->memory_cache_mib * 1048576.0;
     clm_box box = clm_grid_padded(&p->lattice.blocks, largest(&p->lattice.blocks));
     clm_box need = moving_box(run, &p->fixed, box, &p->moving, clm_job_deform_margin(run, run->n_passes - 1));
-    return fmin(chunks_over(&p->fixed, box) + chunks_over(&p->moving, need), CACHE_MOST);
+    return fmin(2.0 * (chunks_over(&p->fixed, box) + chunks_over(&p->moving, need)), CACHE_MOST);
 }
 
 double clm_run_thread_bytes(const clm_run *run) {

@@ -123,8 +123,9 @@ int clm_run_stage_of(const clm_run *run, clm_job_kind kind, int part);
 double clm_run_task_bytes(const clm_run *run, int stage);
 /** What a thread takes: of its largest task, or memory.task_mib where that is less, and of the chunks it keeps. */
 double clm_run_thread_bytes(const clm_run *run);
-/** Decoded chunks that a thread keeps: memory.cache_mib, or as many as a block of the last pass, halo and moving
- *  margin included, meets in both images: its neighbour then decodes only what it has more. */
+/** Decoded chunks that a thread keeps: memory.cache_mib, or twice as many as a block of the last pass, halo and moving
+ *  margin included, meets in both images: neighbours then decode only what they have more, in whatever order a block
+ *  reads. */
 double clm_run_cache_bytes(const clm_run *run);
 
 #endif

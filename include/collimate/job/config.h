@@ -36,7 +36,7 @@ typedef struct clm_list {
     K(REAL, double, memory_task_mib, "memory.task_mib", "4096", 8, 1048576, "",                              \
       "most memory of one task; a task that needs more fails as a reported block")                           \
     K(REAL, double, memory_cache_mib, "memory.cache_mib", "0", 0, 1048576, "",                               \
-      "decoded input chunks kept by each thread; 0: what a block of the finest pass reads of both images, "  \
+      "decoded input chunks kept by each thread; 0: twice what a block of the finest pass reads of both, "   \
       "256 at most")                                                                                         \
     K(TEXT, char *, fixed_mask, "fixed_mask", "\"\"", 0, 0, "",                                              \
       "array that says where the fixed image is to be aligned: above 0; any resolution")                     \
