@@ -31,6 +31,18 @@ done
 expect 0 '' "$supervise" got "$COLLIMATE" "${job[@]}" --out got
 expect 2 'another job' "$supervise" got "$COLLIMATE" "${job[@]}" --set deform.stiffness=3 --out got
 
+# a launcher that does not notice that all it started has ended
+cat >deaf <<END
+#!/bin/bash
+echo launched >>deaf.launches
+[ \$(wc -l <deaf.launches) -eq 1 ] || exec "$COLLIMATE" "\$@"
+sleep 0 &
+exec sleep 1000
+END
+chmod +x deaf
+expect 0 'launch 1 ended with exit code 143; again' timeout 100 "$supervise" deaf.out ./deaf "${job[@]}" --out deaf.out
+same_tree want/transform.ome.zarr deaf.out/transform.ome.zarr
+
 # nothing gets done: three launches, no more
 cat >hopeless <<END
 #!/bin/sh
