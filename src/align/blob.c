@@ -272,13 +272,13 @@ static double clearest(const clm_vol *level, const int64_t lo[3], const int64_t 
     return (double)most;
 }
 
-/** Peaks of size j among its neighbours in space and size, over the core and what can outdo its peaks. */
 /** Which of n values are above `least` and no neighbour along x is larger? */
 CLM_CLONES static void find_along_x(const float *row, int64_t n, float least, uint8_t *restrict found) {
     for (int64_t i = 0; i < n; i++)
         found[i] = (uint8_t)((row[i] > least) & !(row[i] <= row[i - 1]) & !(row[i] < row[i + 1]));
 }
 
+/** Peaks of size j among its neighbours in space and size, over the core and what can outdo its peaks. */
 static bool find_peaks(search *s, int j, clm_err *err) {
     const clm_vol *mid = &s->level[j % 3];
     const clm_vol *below = j > 0 ? &s->level[(j + 2) % 3] : NULL;

@@ -52,7 +52,7 @@ int clm_cmd_validate(int argc, char **argv) {
     options.threads = clm_each_threads((int)threads);
     bool ok = clm_validate(args.rest[0], &options, &found, &err);
     /* not to have been able to look is no verdict */
-    int code = !ok && (err.code == CLM_E_IO || err.code == CLM_E_NOMEM)
+    int code = !ok && clm_err_is_refusal(&err)
                    ? clm_command_fails("validate", &err)
                    : verdict(json, ok, ok ? (const char *)found.data : err.text, &err);
     clm_buf_free(&found);

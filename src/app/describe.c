@@ -76,9 +76,6 @@ static bool meant_as_image(const char *path, bool *is, clm_err *err) {
     return true;
 }
 
-/* not to have been able to look is not to have seen something else */
-static bool is_trouble(const clm_err *e) { return e->code == CLM_E_IO || e->code == CLM_E_NOMEM; }
-
 static bool describe(clm_json *v, const char *path, clm_err *err) {
     clm_image *im = NULL;
     clm_array *a = NULL;
@@ -90,7 +87,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_transform_close(&t);
         return true;
     }
-    if (is_trouble(&other)) return *err = other, false;
+    if (clm_err_is_refusal(&other)) return *err = other, false;
     clm_image_options any = CLM_IMAGE_DEFAULTS; /* channels are to be told, not to be chosen */
     any.channel = any.time = 0;
     if (clm_image_open(path, &any, &im, &why)) {
@@ -98,7 +95,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_image_close(im);
         return true;
     }
-    if (is_trouble(&why)) return *err = why, false;
+    if (clm_err_is_refusal(&why)) return *err = why, false;
     if (clm_array_open(path, &a, &other)) {
         clm_json_add_text(v, "kind", "array");
         add_array(v, clm_array_info_of(a), true);
@@ -106,7 +103,7 @@ static bool describe(clm_json *v, const char *path, clm_err *err) {
         clm_array_close(a);
         return true;
     }
-    if (is_trouble(&other)) return *err = other, false;
+    if (clm_err_is_refusal(&other)) return *err = other, false;
     if (clm_path_kind_of(path) == CLM_PATH_NONE || clm_text_ends(path, ".xml")) {
         *err = clm_text_ends(path, ".xml") || strstr(path, ".xml/") ? why : other;
         return false;

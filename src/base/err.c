@@ -63,3 +63,5 @@ const char *clm_code_name(clm_code code) {
         "missing", "no_data",  "numeric",   "peer", "cancelled", "over_budget"};
     return code >= 0 && code < CLM_CODE_COUNT ? names[code] : "unknown";
 }
+
+bool clm_err_is_refusal(const clm_err *err) { return err->code == CLM_E_IO || err->code == CLM_E_NOMEM; }

@@ -1,6 +1,6 @@
 /* The graph behind graph.h, between graph_load.c, which fills it from metadata, and graph.c, which walks it. */
-#ifndef CLM_STORE_GRAPH_PARTS_H
-#define CLM_STORE_GRAPH_PARTS_H
+#ifndef CLM_TRANSFORM_GRAPH_PARTS_H
+#define CLM_TRANSFORM_GRAPH_PARTS_H
 
 #include "collimate/transform/graph.h"
 

@@ -1,7 +1,7 @@
 /* Parsing of transformations, between tform.c and tform_leaf.c. Every parser takes the axes before and after as far as
  * they are known and sets those of the transformation; the dispatcher compares them. */
-#ifndef CLM_STORE_TFORM_PARTS_H
-#define CLM_STORE_TFORM_PARTS_H
+#ifndef CLM_TRANSFORM_TFORM_PARTS_H
+#define CLM_TRANSFORM_TFORM_PARTS_H
 
 #include "collimate/transform/tform.h"
 

@@ -51,6 +51,8 @@ bool clm_err_set(clm_err *err, clm_code code, int sys, const char *file, int lin
     __attribute__((format(printf, 6, 7)));
 bool clm_err_set_os(clm_err *err, clm_code code, const char *file, int line, const char *fmt, ...)
     __attribute__((format(printf, 5, 6)));
+/** Did the system refuse, a read or memory? Then nothing was learnt of what was looked at. */
+bool clm_err_is_refusal(const clm_err *err);
 /** Put context in front of the text ("CONTEXT: text"); keeps the code; is false. */
 bool clm_err_in(clm_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 #define clm_err_in(...) clm_false((clm_err_in)(__VA_ARGS__))
