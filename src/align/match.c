@@ -57,7 +57,8 @@ static bool correlate_all(const clm_work *w, contest *c, clm_err *err) {
         memcpy(b, c->m->code, (size_t)(nm * dim));
     else
         widen(c->m->code, nm * dim, (int16_t *)b);
-    for (int64_t i = 0; bytes && i < nm * dim; i++) over[i / dim] += CLM_PANEL_OFFSET * b[i];
+    for (int64_t j = 0; bytes && j < nm; j++)
+        for (int32_t k = 0; k < dim; k++) over[j] += CLM_PANEL_OFFSET * b[j * dim + k];
     for (int64_t i0 = 0; i0 < nf; i0 += BAND) {
         int64_t rows = nf - i0 < BAND ? nf - i0 : BAND;
         memset(a, 0, (size_t)(BAND * row));
