@@ -6,7 +6,7 @@
 
 static const char help[] =
     "Usage: collimate info PATH [DATASET] [--json]\n\n"
-    "What is this array or pyramid: format, shape, chunks, type, codec, spacing, origin, unit, levels. Axes are\n"
+    "What is this array or pyramid: format, shape, chunks, shards, type, codec, spacing, origin, unit, levels. Axes are\n"
     "z y x (slowest first) whatever the format stores; spacing and origin are micrometres.\n\n"
     "Examples:\n"
     "  collimate info volume.n5/lowres\n"

@@ -7,15 +7,19 @@
 
 #include <string.h>
 
+static void add_chunks(clm_json *v, const clm_array_info *i) {
+    if (memcmp(i->chunk, i->inner, (size_t)i->ndim * sizeof i->chunk[0]) != 0)
+        clm_json_add_ints(v, "shard", i->chunk, i->ndim);
+    clm_json_add_ints(v, "chunk", i->inner, i->ndim);
+}
+
 static void add_array(clm_json *v, const clm_array_info *i, bool shape) {
     clm_json_add_text(v, "format", i->format);
     clm_json_add_text(v, "dtype", clm_dtype_name(i->dtype));
     clm_json_add_text(v, "codec", i->codec);
     if (!shape) return;
     clm_json_add_ints(v, "shape", i->shape, i->ndim);
-    clm_json_add_ints(v, "chunk", i->chunk, i->ndim);
-    if (memcmp(i->chunk, i->inner, (size_t)i->ndim * sizeof i->chunk[0]) != 0)
-        clm_json_add_ints(v, "inner", i->inner, i->ndim);
+    add_chunks(v, i);
 }
 
 static void add_image(clm_json *v, const clm_image *im) {
@@ -32,7 +36,7 @@ static void add_image(clm_json *v, const clm_image *im) {
         clm_json *l = clm_json_add_object(levels, NULL);
         clm_json_add_text(l, "path", i->level[k].path);
         clm_json_add_ints(l, "shape", i->level[k].shape, 3);
-        clm_json_add_ints(l, "chunk", a->chunk, a->ndim);
+        add_chunks(l, a);
         clm_json_add_numbers(l, "spacing_um", i->level[k].spacing_um, 3);
         clm_json_add_numbers(l, "origin_um", i->level[k].origin_um, 3);
     }
@@ -144,7 +148,7 @@ static bool put_value(const clm_json *v, const char *gap, clm_buf *b, clm_err *e
 }
 
 static bool is_numbers(const char *key) {
-    return strcmp(key, "shape") == 0 || strcmp(key, "chunk") == 0 || strcmp(key, "inner") == 0;
+    return strcmp(key, "shape") == 0 || strcmp(key, "chunk") == 0 || strcmp(key, "shard") == 0;
 }
 
 static bool put_lines(const clm_json *object, int indent, clm_buf *b, clm_err *err) {

@@ -23,6 +23,9 @@ for out in a.n5 b.nrrd c.ome.zarr d.nii.gz e.zarr f.nii; do
     [ -e ".$out.convert" ] && fail "$out: the journal is left behind"
     chain=$out
 done
+expect 0 '' "$COLLIMATE" info c.ome.zarr
+contains stdout '  shard .*64 x 64 x 64'
+contains stdout '  chunk .*32 x 32 x 32'
 # float32 headers of NIfTI hold spacing to seven digits
 [ "$(told c.ome.zarr)" = "$(told b.nrrd)" ] || fail "place: $(told c.ome.zarr) $(told b.nrrd)"
 [ "$(told a.n5 | grep spacing)" = "$(echo "$place" | grep spacing)" ] || fail "place: $(told a.n5), not $place"
