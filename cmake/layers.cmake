@@ -6,7 +6,7 @@ clm_layer(base
 
 clm_layer(core BELOW base
   SOURCES affine.c affine_root.c buckets.c dtype.c field.c linalg.c points.c vol.c
-  LIBS PkgConfig::OPENBLAS m)
+  LIBS m)
 
 clm_layer(codec BELOW core base
   SOURCES codec.c codec_blosc.c codec_deflate.c codec_filter.c codec_json.c codec_lz4.c codec_lzf.c codec_xz.c

@@ -2,7 +2,6 @@
 #include "collimate/base/heap.h"
 #include "collimate/base/log.h"
 #include "collimate/base/text.h"
-#include "collimate/core/linalg.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -60,7 +59,6 @@ static void print_help(FILE *to) {
 static int run(int argc, char **argv) {
     clm_log_setup(CLM_LOG_INFO, -1);
     clm_heap_setup();
-    clm_linalg_setup();
     if (argc < 2) {
         print_help(stderr);
         return CLM_EXIT_USAGE;

@@ -1,9 +1,6 @@
 #include "collimate/core/linalg.h"
 
-#include <cblas.h>
 #include <math.h>
-
-void clm_linalg_setup(void) { openblas_set_num_threads(1); }
 
 /* Cholesky, A = L L', row by row in place. Ours rather than LAPACK's because its sums run in one order on
  * every machine, and because a pivot that is all rounding error counts as singular. */
@@ -92,9 +89,4 @@ bool clm_solve_small(int n, const double *matrix, double *b) {
     }
     for (int j = 0; j < n; j++) b[j] /= column[j];
     return true;
-}
-
-void clm_dot_rows(int64_t m, int64_t n, int64_t k, const float *a, const float *b, float *c) {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (int)m, (int)n, (int)k, 1.0f, a, (int)k, b, (int)k,
-                0.0f, c, (int)n);
 }

@@ -18,7 +18,7 @@ set -u -o pipefail
 
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 COLLIMATE=${COLLIMATE:-$tests/../build/collimate}
-export OPENBLAS_NUM_THREADS=1 LC_ALL=C
+export LC_ALL=C
 here=$(mktemp -d "${TMPDIR:-/tmp}/collimate-e2e-XXXXXX") || exit 1
 cd "$here" || exit 1
 
