@@ -30,9 +30,6 @@ void clm_lines_close(clm_lines *l) {
 /* keep what is not given yet, and read on behind it */
 static bool refill(clm_lines *l, clm_err *err) {
     size_t left = l->b.n - l->at;
-    if (left > CLM_LINE_MAX)
-        return clm_fail(err, CLM_E_FORMAT, "%s:%lld: a line of more than %zu bytes", l->name,
-                        (long long)l->line + 1, CLM_LINE_MAX);
     if (left) memmove(l->b.data, l->b.data + l->at, left);
     l->base += (int64_t)l->at;
     l->at = 0;
@@ -54,12 +51,15 @@ bool clm_lines_next(clm_lines *l, const char **text, size_t *n, clm_err *err) {
     for (size_t seen = 0;;) {
         size_t have = l->b.n - l->at;
         if (have > seen) end = memchr(l->b.data + l->at + seen, '\n', have - seen);
-        if (end || l->over) break;
+        if (end || l->over || have > CLM_LINE_MAX) break;
         seen = have;
         if (!refill(l, err)) return false;
     }
     const char *from = (const char *)l->b.data + l->at;
     size_t length = end ? (size_t)(end - from) : l->b.n - l->at;
+    if (length > CLM_LINE_MAX)
+        return clm_fail(err, CLM_E_FORMAT, "%s:%lld: a line of more than %zu bytes", l->name,
+                        (long long)l->line + 1, CLM_LINE_MAX);
     if (!end && length == 0) return true;
     l->line++;
     l->at += length + (end != NULL);

@@ -125,7 +125,7 @@ bool clm_buf_printf(clm_buf *b, clm_err *err, const char *fmt, ...) {
     va_copy(again, ap);
     int n = vsnprintf(NULL, 0, fmt, ap);
     va_end(ap);
-    bool ok = n >= 0;
+    bool ok = n >= 0 || clm_fail(err, CLM_E_ARG, "text that cannot be formatted: %s", fmt);
     if (ok && b->n + (size_t)n + 1 > b->cap)
         ok = clm_buf_reserve(b, (b->n + (size_t)n + 1) * 3 / 2 + 64, err);
     if (ok) {

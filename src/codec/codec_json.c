@@ -259,7 +259,7 @@ static bool put_whole(const clm_json *v, const char *digits, clm_dtype type, uns
     bool negative = x < 0;
     if (digits[0] && !strpbrk(digits, ".eE")) {
         uint64_t magnitude = 0;
-        for (const char *p = digits + negative; *p; p++)
+        for (const char *p = digits + (digits[0] == '-'); *p; p++)
             if (__builtin_mul_overflow(magnitude, 10u, &magnitude) ||
                 __builtin_add_overflow(magnitude, (uint64_t)(*p - '0'), &magnitude))
                 return false;

@@ -26,6 +26,9 @@ static bool lay_grid(clm_buckets *c, int64_t n, clm_err *err) {
             c->lo[d] = fmin(c->lo[d], c->pos[i][d]);
             hi[d] = fmax(hi[d], c->pos[i][d]);
         }
+    for (int d = 0; d < 3; d++)
+        if (!isfinite(hi[d] - c->lo[d]))
+            return clm_fail(err, CLM_E_ARG, "points lie from %g to %g um", c->lo[d], hi[d]);
     for (;; c->size_um *= 2) {
         double cells = 1;
         for (int d = 0; d < 3; d++) cells *= floor((hi[d] - c->lo[d]) / c->size_um) + 1;

@@ -98,10 +98,11 @@ bool clm_flat_open(const char *file, const clm_array_info *info, bool swap, int6
     if (ok && !data->data && !S_ISREG(st.st_mode)) ok = clm_fail(err, CLM_E_FORMAT, "not a regular file");
     if (ok && !data->data) have = (int64_t)st.st_size;
     n *= (int64_t)clm_dtype_size(i.dtype);
-    if (offset < 0) f->offset = offset = have - n;
-    if (ok && (offset < 0 || have < offset || have - offset < n))
+    have = offset > have ? 0 : offset > 0 ? have - offset : have;
+    if (ok && have < n)
         ok = clm_fail(err, CLM_E_FORMAT, "%lld bytes of voxels, the header promises %lld: cut short",
-                      (long long)(have - offset), (long long)n);
+                      (long long)have, (long long)n);
+    if (offset < 0) f->offset = have - n;
     clm_flat_chunks(&i);
     ok = ok && clm_array_new(file, &i, &ops, f, out, err);
     if (ok) {

@@ -350,7 +350,7 @@ bool clm_tiff_open(const char *file, clm_array **out, clm_err *err) {
             imagej(&s, text, f->t);
         ok = list_pages(f, &k, err);
     }
-    if (ok && s.z * s.c * s.t == 1 && s.images <= 1) s.z = f->pages;
+    if (ok && s.z == 1 && s.c == 1 && s.t == 1 && s.images <= 1) s.z = f->pages;
     ok = ok && make_array(file, &f, &k, &s, out, err);
     if (f) close_self(f);
     return ok;

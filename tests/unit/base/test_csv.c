@@ -161,10 +161,20 @@ static void what_is_no_table_is_refused(void **state) {
     assert_non_null(long_line);
     memset(long_line, 'x', 4u << 20);
     assert_ok(clm_file_publish(path, long_line, 4u << 20, false, &err), err);
-    free(long_line);
     assert_ok(clm_lines_open(path, &l, &err), err);
     assert_fails(CLM_E_FORMAT, clm_lines_next(&l, &text, &n, &err), err);
     clm_lines_close(&l);
+    for (size_t more = 0; more < 2; more++) { /* CLM_LINE_MAX bytes and one more, whether it ends or not */
+        for (int end = 0; end < 2; end++) {
+            long_line[CLM_LINE_MAX + more] = '\n';
+            assert_ok(clm_file_publish(path, long_line, CLM_LINE_MAX + more + (size_t)end, false, &err), err);
+            assert_ok(clm_lines_open(path, &l, &err), err);
+            assert_int_equal(clm_lines_next(&l, &text, &n, &err), more == 0);
+            clm_lines_close(&l);
+            long_line[CLM_LINE_MAX + more] = 'x';
+        }
+    }
+    free(long_line);
     assert_ok(clm_file_publish(path, "ok\na\0b\n", 7, false, &err), err);
     assert_ok(clm_lines_open(path, &l, &err), err);
     assert_ok(clm_lines_next(&l, &text, &n, &err), err);

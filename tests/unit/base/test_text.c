@@ -2,6 +2,7 @@
 #include "support/near.h"
 
 #include <string.h>
+#include <wchar.h>
 
 static void joined_paths_have_one_slash(void **state) {
     (void)state;
@@ -115,6 +116,8 @@ static void a_buffer_grows_as_text_comes(void **state) {
     assert_ok(clm_buf_printf(&b, &err, "%s", ""), err);
     assert_int_equal(b.n, want);
     assert_memory_equal(b.data, "0,1,2,3,", 8);
+    assert_fails(CLM_E_ARG, clm_buf_printf(&b, &err, "%lc", (wint_t)0x1fffff), err); /* no character */
+    assert_int_equal(b.n, want);
     clm_buf_free(&b);
     assert_null(b.data);
 }

@@ -2,6 +2,7 @@
 
 #include "collimate/base/rng.h"
 #include "collimate/codec/codec.h"
+#include "collimate/codec/codec_json.h"
 #include "collimate/codec/codec_family.h"
 
 #include <stdio.h>
@@ -298,6 +299,34 @@ static void checksums_are_the_writers(void **state) {
     }
 }
 
+/* The document's digits decide, not the double that JSON makes of them. */
+static void whole_fill_values_keep_every_bit(void **state) {
+    (void)state;
+    static const struct {
+        const char *digits;
+        clm_dtype type;
+        bool fits;
+        uint64_t bits;
+    } row[] = {{"-0", CLM_U16, true, 0},
+               {"18446744073709551615", CLM_U64, true, UINT64_MAX},
+               {"18446744073709551616", CLM_U64, false, 0},
+               {"-9223372036854775808", CLM_I64, true, (uint64_t)1 << 63},
+               {"-1", CLM_I16, true, 0xffff},
+               {"-1", CLM_U16, false, 0},
+               {"256", CLM_U8, false, 0}};
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        clm_err err = CLM_ERR_NONE;
+        clm_json *v = NULL;
+        unsigned char element[16];
+        uint64_t bits = 0;
+        assert_ok(clm_json_parse(row[i].digits, strlen(row[i].digits), "fill", &v, &err), err);
+        bool fits = clm_fill_parse(v, row[i].digits, row[i].type, true, element, &err);
+        memcpy(&bits, element, clm_dtype_size(row[i].type));
+        if (fits != row[i].fits || (fits && bits != row[i].bits)) fail_msg("%s", row[i].digits);
+        clm_json_free(v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
@@ -311,6 +340,7 @@ int main(void) {
         cmocka_unit_test(checksums_are_the_writers),
         cmocka_unit_test(bombs_are_refused_before_memory_is_taken),
         cmocka_unit_test(names_are_checked),
+        cmocka_unit_test(whole_fill_values_keep_every_bit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

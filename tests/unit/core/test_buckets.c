@@ -46,6 +46,8 @@ static void refusals(void **state) {
     const double pos[2][3] = {{0, 0, 0}, {0, NAN, 0}};
     assert_fails(CLM_E_ARG, clm_buckets_new(w.keep, 1, pos, 0, &c, &err), err);
     assert_fails(CLM_E_ARG, clm_buckets_new(w.keep, 2, pos, 1, &c, &err), err);
+    const double far[2][3] = {{0, -1e308, 0}, {0, 1e308, 0}}; /* no number says how far apart */
+    assert_fails(CLM_E_ARG, clm_buckets_new(w.keep, 2, far, 1, &c, &err), err);
     clm_test_work_drop(&w);
 }
 

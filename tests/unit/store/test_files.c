@@ -174,6 +174,13 @@ static void nrrd_encodings(void **state) {
     assert_int_equal(mkfifo(pipe, 0600), 0);
     err = CLM_ERR_NONE;
     assert_fails(CLM_E_FORMAT, clm_array_open(path, &a, &err), err); /* and no wait for a writer */
+    static const char lacking[] =
+        "NRRD0004\ntype: uchar\ndimension: 1\nsizes: 999\nbyte skip: -1\nencoding: raw\n\nabc";
+    char says[40];
+    write_bytes(path, "z.nrrd", lacking, sizeof lacking - 1);
+    assert_fails(CLM_E_FORMAT, clm_array_open(path, &a, &err), err);
+    (void)snprintf(says, sizeof says, "%zu bytes of voxels", sizeof lacking - 1); /* all that there is */
+    assert_non_null(strstr(err.text, says));
     const int64_t seven = 7;
     write_bytes(path, "w.nrrd", tail, sizeof tail - 1);
     assert_array(path, "int64", &seven, sizeof seven);
@@ -281,6 +288,14 @@ static void tiff_stack(void **state) {
         if (ok) assert_memory_equal(got, voxels, (size_t)(shape[0] * NY * NX) * 2);
         clm_image_close(im);
     }
+    static const char said[] = "ImageJ=1.53\nimages=3\nslices=3\nunit=um\nspacing=1.5\n",
+                      huge[] = "ImageJ=1\nslices=4611686018427387904\nchannels=4\n\n\n\n";
+    _Static_assert(sizeof said == sizeof huge, "one in place of the other");
+    unsigned char *at = memmem(b.data, b.n, said, sizeof said - 1);
+    assert_non_null(at);
+    memcpy(at, huge, sizeof huge);
+    assert_ok(clm_file_publish(path, b.data, b.n, false, &err), err);
+    assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err); /* their product is no number */
     clm_buf_free(&b);
 }
 
