@@ -72,8 +72,6 @@ bool clm_epoch_ended(clm_epoch *e, bool *ok, clm_err *err) {
     return true;
 }
 
-bool clm_epoch_busy(const clm_epoch *e) { return e->busy; }
-
 bool clm_epoch_empty(const clm_epoch *e) { return !e->busy && !e->held.n; }
 
 typedef struct relay {

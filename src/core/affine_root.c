@@ -41,8 +41,9 @@ static bool square_root(const clm_affine *m, clm_affine *out) {
     }
     clm_affine off = clm_affine_compose(&y, &y);
     off = sum(&off, -1.0, m);
+    bool is_root = size(&off) <= 1e-10 * size(m); /* m may be *out */
     *out = y;
-    return size(&off) <= 1e-10 * size(m);
+    return is_root;
 }
 
 /* log M = 2 artanh(Z), Z = (X - I)(X + I)^-1, of an X = M^(1/2^k) near I */

@@ -26,7 +26,6 @@ static int band_axis(const clm_array *a, size_t budget, int64_t *thick) {
         if (d < i->ndim - 1 && (size_t)t > budget / bytes) break;
         axis = d;
         *thick = t;
-        if (d == i->ndim - 1 && (size_t)i->shape[d] <= budget / bytes) *thick = t;
         bytes *= (size_t)i->shape[d];
         if (bytes > budget) break;
     }

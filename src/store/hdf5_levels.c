@@ -28,12 +28,11 @@ bool clm_hdf5_levels(int64_t file, const char *inside, int64_t time, int64_t cha
     while (*inside == '/') inside++;
     if (!inside[0] && exists(f, "DataSet/ResolutionLevel 0")) {
         for (int level = 0; level < CLM_LEVELS_MAX; level++) {
-            char path[128], other[128];
+            char path[128];
             (void)snprintf(path, sizeof path, "DataSet/ResolutionLevel %d/TimePoint %lld/Channel %lld/Data",
                            level, (long long)(time < 0 ? 0 : time), (long long)(channel < 0 ? 0 : channel));
             if (!exists(f, path)) break;
-            (void)snprintf(other, sizeof other, "DataSet/ResolutionLevel 0/TimePoint %d/Channel 1", 0);
-            if (channel < 0 && exists(f, other))
+            if (channel < 0 && exists(f, "DataSet/ResolutionLevel 0/TimePoint 0/Channel 1"))
                 return clm_fail(err, CLM_E_ARG, "Imaris: several channels; choose one");
             if (time < 0 && exists(f, "DataSet/ResolutionLevel 0/TimePoint 1"))
                 return clm_fail(err, CLM_E_ARG, "Imaris: several time points; choose one");

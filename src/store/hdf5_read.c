@@ -157,7 +157,6 @@ bool clm_hdf5_open_shaped(const char *path, int ndim, const int64_t shape[], clm
     memcpy(info.shape, shape, (size_t)ndim * sizeof *shape);
     if (!flat) {
         clm_array_close(list);
-        *err = CLM_ERR_NONE;
         return clm_fail(err, CLM_E_FORMAT, "%s: does not hold %s numbers", path,
                         clm_index_say(ndim, shape).s);
     }

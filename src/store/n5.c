@@ -91,10 +91,6 @@ static bool block_path(const clm_array *a, const int64_t index[], char out[CLM_P
     return clm_path_format(out, err, "%s%s", a->path, text);
 }
 
-static uint32_t be32(const unsigned char *p) {
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* Header: u16 mode, u16 ndim, u32 size[ndim] x first; big-endian. A block is at most blockSize, shorter
  * (truncated) or as long (padded) at the edges. */
 static bool read_header(const clm_array *a, const unsigned char *p, size_t n, int64_t extent[],
@@ -111,7 +107,7 @@ static bool read_header(const clm_array *a, const unsigned char *p, size_t n, in
     *header = 4 + 4 * (size_t)ndim;
     if (n < *header) return clm_fail(err, CLM_E_FORMAT, "block of %zu bytes, no room for a header", n);
     for (int d = 0; d < ndim; d++) {
-        extent[d] = be32(p + 4 + 4 * (size_t)(ndim - 1 - d));
+        extent[d] = clm_be32(p + 4 + 4 * (size_t)(ndim - 1 - d));
         if (extent[d] < 1 || extent[d] > a->info.chunk[d])
             return clm_fail(err, CLM_E_FORMAT, "block header says %s, blockSize is %s (z y x)",
                             clm_index_say(ndim, extent).s, clm_index_say(ndim, a->info.chunk).s);

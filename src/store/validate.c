@@ -15,7 +15,6 @@ typedef struct walk {
     int64_t arrays, groups, chunks;
     char what[64]; /* the outermost OME-Zarr thing */
     char note[160];
-    clm_buf *found;
 } walk;
 
 /* ---- arrays ---- */
@@ -263,7 +262,7 @@ static bool check_file(walk *w, const char *path, clm_err *err) {
 }
 
 bool clm_validate(const char *path, const clm_validate_options *options, clm_buf *found, clm_err *err) {
-    walk w = {.options = options, .found = found};
+    walk w = {.options = options};
     bool ok;
     if (path[0] == '{') {
         clm_buf text = {.data = (unsigned char *)(uintptr_t)path, .n = strlen(path)};

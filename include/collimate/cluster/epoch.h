@@ -26,8 +26,6 @@ int64_t clm_epoch_begin(clm_epoch *e, double now_s);
 CLM_MUST bool clm_epoch_append(clm_epoch *e, double now_s, clm_err *err);
 /** Has the append ended? Told once; then clm_epoch_replay may be called. */
 bool clm_epoch_ended(clm_epoch *e, bool *ok, clm_err *err);
-/** Begun, not ended. */
-bool clm_epoch_busy(const clm_epoch *e);
 bool clm_epoch_empty(const clm_epoch *e); /* nothing held, nothing under way */
 /** The outcomes of the epoch that has just ended, once more. */
 void clm_epoch_replay(const clm_epoch *e, void (*outcome)(void *ctx, const clm_outcome *o), void *ctx);
