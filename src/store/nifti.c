@@ -64,7 +64,11 @@ static void matrix_of(const header *h, double m[3][4], char *how, size_t how_n) 
     if (sform > 0) return;
     double q[3], r[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
     for (size_t i = 0; i < 3; i++) q[i] = real(h, 256 + 4 * i, 352 + 8 * i);
-    double b = q[0], c = q[1], d = q[2], a2 = 1 - b * b - c * c - d * d, a = a2 > 0 ? sqrt(a2) : 0;
+    /* of half turns float32 leaves the root of a rounding for the real part: none then, as nifti1_io.c has it */
+    double square = q[0] * q[0] + q[1] * q[1] + q[2] * q[2];
+    bool half_turn = 1 - square < 1e-7;
+    double length = half_turn ? sqrt(square) : 1, a = half_turn ? 0 : sqrt(1 - square);
+    double b = q[0] / length, c = q[1] / length, d = q[2] / length;
     if (qform > 0) {
         const double rot[3][3] = {{a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)},
                                   {2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)},

@@ -6,6 +6,7 @@
 #include "collimate/store/image.h"
 
 #include <hdf5.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +117,66 @@ static void nifti_axes(void **state) {
     write_file(path, "e.nii", h, sizeof h);
     assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
     assert_non_null(strstr(err.text, "cut short"));
+}
+
+/* v turned by the unit quaternion q: q v q* */
+static void turned(const double q[4], const double v[3], double out[3]) {
+    const double *u = q + 1;
+    double t[3], s[3]; /* t = 2 u x v; out = v + a t + u x t */
+    for (int i = 0; i < 3; i++)
+        t[i] = 2 * (u[(i + 1) % 3] * v[(i + 2) % 3] - u[(i + 2) % 3] * v[(i + 1) % 3]);
+    for (int i = 0; i < 3; i++) s[i] = u[(i + 1) % 3] * t[(i + 2) % 3] - u[(i + 2) % 3] * t[(i + 1) % 3];
+    for (int i = 0; i < 3; i++) out[i] = v[i] + q[0] * t[i] + s[i];
+}
+
+/* A quaternion says what the matrix of its rotation says, whichever way the third axis runs; also half turns about a
+ * diagonal, whose real part float32 leaves as the root of a rounding. */
+static void nifti_quaternions(void **state) {
+    (void)state;
+    const double r = 0.70710678118654752;
+    const double turn[][4] = {{1, 0, 0, 0},         {r, r, 0, 0},          {r, 0, -r, 0}, {r, 0, 0, r},
+                              {0.5, 0.5, 0.5, 0.5}, {0.5, -0.5, 0.5, 0.5}, {0, 1, 0, 0},  {0, 0, 0, 1},
+                              {0, r, r, 0},         {0, r, 0, -r}};
+    for (size_t k = 0; k < 2 * (sizeof turn / sizeof turn[0]); k++) {
+        const double *q = turn[k / 2], sign = k % 2 ? -1 : 1, pix[3] = {2, 3, 4};
+        char path[2][CLM_PATH_MAX];
+        unsigned char h[352];
+        float sform[12];
+        clm_err err = CLM_ERR_NONE;
+        for (int axis = 0; axis < 3; axis++) {
+            double step[3] = {0, 0, 0}, to[3];
+            step[axis] = pix[axis] * (axis == 2 ? sign : 1);
+            turned(q, step, to);
+            for (int w = 0; w < 3; w++) sform[4 * w + axis] = (float)lround(to[w]);
+        }
+        sform[3] = 5, sform[7] = -6, sform[11] = 7;
+        nifti_header(h, sform, 3);
+        write_file(path[0], "s.nii", h, sizeof h);
+        memset(h + 280, 0, 48);
+        put16(h + 254, 0), put16(h + 252, 1);
+        putf(h + 76, (float)sign);
+        for (int i = 0; i < 3; i++) {
+            putf(h + 80 + 4 * i, (float)pix[i]);
+            putf(h + 256 + 4 * i, (float)q[1 + i]);
+            putf(h + 268 + 4 * i, sform[4 * i + 3]);
+        }
+        write_file(path[1], "q.nii", h, sizeof h);
+        clm_image *im[2];
+        uint16_t got[2][NZ * NY * NX];
+        for (int i = 0; i < 2; i++) {
+            assert_ok(clm_image_open(path[i], NULL, &im[i], &err), err);
+            clm_box all = clm_box_of(clm_image_info_of(im[i])->level[0].shape);
+            assert_ok(clm_image_read_raw(im[i], 0, all, got[i], &err), err);
+        }
+        const clm_image_level *l[2] = {clm_image_info_of(im[0])->level, clm_image_info_of(im[1])->level};
+        for (int d = 0; d < 3; d++) {
+            assert_int_equal(l[0]->shape[d], l[1]->shape[d]);
+            assert_near(l[0]->spacing_um[d], l[1]->spacing_um[d], 1e-6);
+            assert_near(l[0]->origin_um[d], l[1]->origin_um[d], 1e-5);
+        }
+        assert_memory_equal(got[0], got[1], sizeof got[0]);
+        for (int i = 0; i < 2; i++) clm_image_close(im[i]);
+    }
 }
 
 static void write_bytes(char path[CLM_PATH_MAX], const char *name, const void *bytes, size_t n) {
@@ -513,6 +574,7 @@ int main(void) {
         cmocka_unit_test(nrrd_axes),
         cmocka_unit_test(nrrd_encodings),
         cmocka_unit_test(gzip_members),
+        cmocka_unit_test(nifti_quaternions),
         cmocka_unit_test(tiff_stack),
         cmocka_unit_test(hdf5_datasets),
         cmocka_unit_test(unknown_filters_are_named),
