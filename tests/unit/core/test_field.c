@@ -67,6 +67,31 @@ static void sampling_equals_brute_force_inside_and_beyond(void **state) {
     }
 }
 
+/* Inside a cell u is linear along each axis: any difference is the slope. Beyond the lattice there is none. */
+static void slopes_are_differences(void **state) {
+    (void)state;
+    clm_field f = random_field((int64_t[3]){4, 5, 6});
+    for (uint64_t k = 0; k < 60; k++) {
+        double x[3], u[3], same[3], du[3][3];
+        bool beyond[3];
+        for (int d = 0; d < 3; d++) {
+            double cell = floor((double)(f.shape[d] + 1) * clm_rng_uniform(7, k, (uint64_t)d)) - 1;
+            beyond[d] = cell < 0 || cell >= (double)(f.shape[d] - 1);
+            x[d] = f.origin[d] + f.spacing[d] * (cell + 0.3 + 0.4 * clm_rng_uniform(7, k, 3 + (uint64_t)d));
+        }
+        clm_field_slope_at(&f, x, u, du);
+        clm_field_at(&f, x, same);
+        for (int d = 0; d < 3; d++) {
+            double more[3] = {x[0], x[1], x[2]}, step = 0.25 * f.spacing[d], next[3];
+            more[d] += step;
+            clm_field_at(&f, more, next);
+            assert_near(u[d], same[d], 1e-12);
+            for (int c = 0; c < 3; c++)
+                assert_near(du[c][d], beyond[d] ? 0 : (next[c] - same[c]) / step, 1e-9);
+        }
+    }
+}
+
 static void nodes_give_their_own_value(void **state) {
     (void)state;
     clm_field f = random_field((int64_t[3]){3, 4, 5});
@@ -183,6 +208,7 @@ static void slopes_equal_differences_within_a_cell(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {WITH_WORK(slopes_equal_differences_within_a_cell),
                                        WITH_WORK(sampling_equals_brute_force_inside_and_beyond),
+                                       WITH_WORK(slopes_are_differences),
                                        WITH_WORK(nodes_give_their_own_value),
                                        WITH_WORK(far_away_the_border_goes_on),
                                        WITH_WORK(a_linear_field_resamples_exactly),

@@ -117,6 +117,12 @@ static void bounds_are_kept(void **state) {
     s = (clm_lncc){0};
     assert_ok(clm_lncc_add(&w, &f, &m, all, 9, 1e-3, &s, NULL, &err), err);
     assert_int_equal(s.n, 0); /* no window fits */
+    clm_arena *tight;         /* the memory that is promised suffices; 512 for rounding up */
+    assert_ok(clm_arena_open((size_t)clm_lncc_bytes(shape[2], 4) + 512, &tight, &err), err);
+    const clm_work small = {.keep = w.keep, .temp = tight};
+    assert_ok(clm_lncc_add(&small, &f, &m, all, 4, 1e-3, &s, NULL, &err), err);
+    assert_true(clm_lncc_bytes(shape[2], 4) <= (int64_t)clm_arena_peak(tight));
+    clm_arena_close(tight);
     out.hi[1]++;
     assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, out, 2, 1e-3, &s, NULL, &err), err);
     assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, all, -1, 1e-3, &s, NULL, &err), err);

@@ -123,6 +123,10 @@ static void information_has_its_known_values(void **state) {
     assert_ok(clm_mi_add(&s, &f, &m, &err), err);
     assert_int_equal(s.n, clm_vol_count(&f) - 1);
     assert_near(s.joint[0][63], 1024 / 64 * 1 + 1, 0); /* beyond the range: the outermost bin */
+    f.shape[0] = 1, f.shape[1] = 7, f.shape[2] = 300, f.stride[1] = 320; /* rows cut out of longer ones */
+    assert_ok(clm_mi_make(lo, hi, &s, &err), err);
+    assert_ok(clm_mi_add(&s, &f, &f, &err), err);
+    assert_int_equal(s.n, 7 * 300);
     clm_test_work_drop(&w);
 }
 

@@ -20,7 +20,9 @@ static void paint(int64_t *v, double shift) {
         for (int k = 0; k < 3; k++) {
             double r2 = 0;
             for (int d = 0; d < 3; d++) r2 += (at[d] - centre[k][d]) * (at[d] - centre[k][d]);
-            if (r2 < 12.0 + k) v[i] = label[k];
+            bool lump =
+                shift != 0 && k == 1 && at[0] < 3 && at[1] > 12 && at[2] > 12; /* of one volume only */
+            if (r2 < 12.0 + k || lump) v[i] = label[k];
         }
     }
 }

@@ -322,6 +322,7 @@ static void threads_share_a_cache(void **state) {
         }
         clm_cache_figures f = clm_cache_figures_of(cache);
         if (big) assert_int_equal(f.misses, 64); /* 4 x 4 x 4 chunks, all of which fit */
+        if (big) assert_true(f.bytes > 48 * 48 * 48 * sizeof(uint16_t) && f.peak_bytes >= f.bytes);
         assert_true(f.bytes <= (big ? (size_t)1 << 22 : 20000));
         clm_cache_close(cache);
     }
