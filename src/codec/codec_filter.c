@@ -96,7 +96,7 @@ static element load(clm_stored s, const unsigned char *p) {
     } else if (s.type == CLM_F64) {
         memcpy(&e.f, b, sizeof e.f);
     } else {
-        e.i = clm_le64(b); /* little-endian host: the bytes above `size` are zero */
+        e.i = clm_le64(b); /* the bytes above `size` are zero */
         bool negative = s.type >= CLM_I8 && s.type <= CLM_I64 && (b[size - 1] & 0x80u);
         if (negative && size < 8) e.i |= ~(uint64_t)0 << 8 * size;
         e.f = s.type >= CLM_I8 && s.type <= CLM_I64 ? (double)(int64_t)e.i : (double)e.i;

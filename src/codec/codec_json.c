@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HOST_BIG (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
-
 bool clm_stored_of_numpy(const char *text, clm_stored *out) {
     static const struct {
         const char *code;
@@ -191,8 +189,7 @@ static bool put_integer(bool negative, uint64_t magnitude, clm_dtype type, unsig
                                 : ((uint64_t)1 << bits) - 1;
     if (magnitude > top || (negative && !with_sign && magnitude)) return false;
     uint64_t x = negative ? ~magnitude + 1 : magnitude;
-    memcpy(element, &x, sizeof x); /* little-endian host: the low bytes come first */
-    if (HOST_BIG) memmove(element, element + 8 - bits / 8, bits / 8);
+    memcpy(element, &x, sizeof x); /* the low bytes come first */
     return true;
 }
 
@@ -233,7 +230,7 @@ static bool put_bits(const char *text, size_t size, unsigned char *p) {
         if (!at) return false;
         x = x << 4 | (uint64_t)(at - digits);
     }
-    memcpy(p, (unsigned char *)&x + (HOST_BIG ? 8 - size : 0), size);
+    memcpy(p, &x, size);
     return true;
 }
 
@@ -289,7 +286,7 @@ bool clm_fill_parse(const clm_json *v, const char *digits, clm_dtype type, bool 
             put_real(x, type, element);
     } else if (clm_dtype_is_integer(type)) {
         ok = put_whole(v, digits, type, element) || (!v3 && clm_json_is(v, &truth));
-        if (truth) element[HOST_BIG ? size - 1 : 0] = 1;
+        if (truth) element[0] = 1;
     } else {
         ok = put_float(v, type, size, v3, element);
     }
@@ -324,8 +321,7 @@ void clm_fill_add(clm_json *parent, const char *key, const unsigned char element
         clm_json_add_bool(parent, key, element[0] != 0);
     } else if (clm_dtype_is_integer(type)) {
         uint64_t u = 0;
-        memcpy((unsigned char *)&u + (HOST_BIG ? 8 - clm_dtype_size(type) : 0), element,
-               clm_dtype_size(type));
+        memcpy(&u, element, clm_dtype_size(type));
         size_t bits = clm_dtype_size(type) * 8;
         if (type >= CLM_I8 && bits < 64 && u >> (bits - 1)) u |= ~(uint64_t)0 << bits;
         x = type >= CLM_I8 ? (double)(int64_t)u : (double)u;

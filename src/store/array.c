@@ -184,7 +184,3 @@ bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_sourc
     return s && clm_buf_reserve(&s->given, (size_t)bytes, err) && source(ctx, lo, hi, s->given.data, err) &&
            was_put(a, index, put_whole(a, index, s->given.data, s, err), err);
 }
-
-bool clm_array_has_chunk(const clm_array *a, const int64_t index[]) {
-    return in_grid(a, index) && a->ops->has(a, index);
-}

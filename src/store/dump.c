@@ -48,8 +48,6 @@ bool clm_array_dump(const clm_array *a, int fd, size_t budget_bytes, int threads
             n *= (size_t)(hi[d] - lo[d]);
         }
         ok = clm_buf_reserve(&band, n, err) && clm_array_read_by(a, lo, hi, band.data, threads, err);
-        if (ok && clm_host_is_big() && a->unit > 1)
-            clm_swap_bytes(band.data, a->unit, (int64_t)(n / a->unit));
         ok = ok && write_all(fd, band.data, n, err);
         int d = info->ndim ? axis : -1; /* on to the next band */
         for (; d >= 0; d--) {

@@ -52,12 +52,6 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
     return read_range(f, into, bytes, f->offset + first * (int64_t)a->size, err);
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    (void)a;
-    (void)index;
-    return true;
-}
-
 static void close_self(void *self) {
     flat *f = self;
     if (f->fd >= 0) close(f->fd);
@@ -65,7 +59,7 @@ static void close_self(void *self) {
     clm_heap_free(f);
 }
 
-static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
+static const clm_array_ops ops = {.load = load, .close = close_self};
 
 /* One element thick along the slow axes, as thick as the slab allows along the next, whole behind it. */
 void clm_flat_chunks(clm_array_info *i) {

@@ -106,16 +106,6 @@ static bool find(const clm_array *a, const int64_t index[], hsize_t at[], hsize_
     return true;
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    const h5 *f = a->self;
-    hsize_t at[CLM_DIMS_MAX], bytes = 0;
-    if (!f->chunked) return true;
-    clm_hdf5_lock();
-    bool there = find(a, index, at, &bytes) && bytes > 0;
-    clm_hdf5_unlock();
-    return there;
-}
-
 /* The chunk as stored into s->file; *n 0: absent. skipped: filters it did not pass, a bit each. */
 static bool fetch(const clm_array *a, const int64_t index[], size_t most, clm_scratch *s, size_t *n,
                   uint32_t *skipped, clm_err *err) {
@@ -159,7 +149,7 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
                             inside && w->into_bytes == bytes ? w->into : NULL, &out->data, err);
 }
 
-static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
+static const clm_array_ops ops = {.load = load, .close = close_self};
 
 /* ---- types ---- */
 
@@ -180,7 +170,7 @@ static bool is_complex(hid_t t, clm_dtype *type, bool *swap) {
     for (int i = 0; i < 2; i++)
         if (part[i] > 0) (void)H5Tclose(part[i]);
     *type = size == 4 ? CLM_C64 : CLM_C128;
-    *swap = le == clm_host_is_big();
+    *swap = !le;
     return ok;
 }
 
@@ -205,7 +195,7 @@ static bool type_of(hid_t t, clm_dtype *type, hid_t *memory, bool *swap) {
         if (!le && H5Tequal(t, plain[i].be) <= 0) continue;
         *type = plain[i].type;
         *memory = plain[i].native;
-        *swap = le == clm_host_is_big() && clm_dtype_size(*type) > 1;
+        *swap = !le && clm_dtype_size(*type) > 1;
         return true;
     }
     if (is_complex(t, type, swap)) {
@@ -222,7 +212,7 @@ static bool type_of(hid_t t, clm_dtype *type, hid_t *memory, bool *swap) {
     (void)H5free_memory(first);
     *type = is_bool ? CLM_BOOL : CLM_F16;
     if (!is_bool && !half) return false;
-    *swap = half && (H5Tget_order(t) == H5T_ORDER_BE) != clm_host_is_big();
+    *swap = half && H5Tget_order(t) == H5T_ORDER_BE;
     *memory = H5Tcopy(t); /* read as stored, but for the byte order */
     if (half) (void)H5Tset_order(*memory, H5Tget_order(H5T_NATIVE_INT));
     return true;

@@ -135,15 +135,9 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
     return clm_array_read(list, lo, hi, into, err);
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    (void)a;
-    (void)index;
-    return true;
-}
-
 static void close_list(void *self) { clm_array_close(self); }
 
-static const clm_array_ops ops = {.load = load, .has = has, .close = close_list};
+static const clm_array_ops ops = {.load = load, .close = close_list};
 
 bool clm_hdf5_open_shaped(const char *path, int ndim, const int64_t shape[], clm_array **out, clm_err *err) {
     clm_array *list;

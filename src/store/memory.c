@@ -37,19 +37,13 @@ static bool put(clm_array *a, const int64_t index[], const void *data, clm_scrat
     return true;
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    (void)a;
-    (void)index;
-    return true;
-}
-
 static void close_self(void *self) {
     memory *m = self;
     if (m->own) clm_heap_free(m->data);
     clm_heap_free(m);
 }
 
-static const clm_array_ops ops = {.load = load, .put = put, .has = has, .close = close_self};
+static const clm_array_ops ops = {.load = load, .put = put, .close = close_self};
 
 bool clm_array_open_memory(const clm_array_spec *spec, void *data, clm_array **out, clm_err *err) {
     clm_array_info info = {.ndim = spec->ndim, .dtype = spec->dtype, .format = "memory", .codec = "none"};

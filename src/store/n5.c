@@ -125,7 +125,7 @@ static bool decode_block(const clm_array *a, const int64_t index[], const unsign
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
     bool fits =
         memcmp(clip, out->extent, (size_t)a->info.ndim * sizeof clip[0]) == 0 && w->into_bytes == bytes;
-    out->swap = !clm_host_is_big() && a->unit > 1;
+    out->swap = a->unit > 1;
     return clm_chain_decode(&self->chain, src + header, n - header, bytes, s, fits ? w->into : NULL,
                             &out->data, err);
 }
@@ -137,7 +137,7 @@ static bool encode_block(const clm_array *a, const int64_t index[], const void *
     (void)clm_chunk_clip(&a->info, a->info.chunk, index, clip);
     int64_t n = clm_strides(a->info.ndim, clip, stride);
     size_t bytes = (size_t)n * a->size, header = 4 + 4 * (size_t)a->info.ndim;
-    bool swap = !clm_host_is_big() && a->unit > 1;
+    bool swap = a->unit > 1;
     const unsigned char *p = data;
     if (swap || !self->chain.n) { /* behind room for the header */
         if (!clm_buf_reserve(&s->pad, header + bytes, err)) return false;
@@ -162,17 +162,8 @@ static bool encode_block(const clm_array *a, const int64_t index[], const void *
     return true;
 }
 
-static bool has_block(const clm_array *a, const int64_t index[]) {
-    char path[CLM_PATH_MAX];
-    clm_err ignored = CLM_ERR_NONE;
-    return block_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
-}
-
-static const clm_array_ops ops = {.has = has_block,
-                                  .close = clm_heap_free,
-                                  .where = block_path,
-                                  .decode = decode_block,
-                                  .encode = encode_block};
+static const clm_array_ops ops = {
+    .close = clm_heap_free, .where = block_path, .decode = decode_block, .encode = encode_block};
 
 bool clm_n5_of_text(const char *path, const clm_buf *text, clm_array **out, clm_err *err) {
     clm_json *v = NULL;

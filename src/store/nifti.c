@@ -154,7 +154,7 @@ static bool open_bytes(const char *file, const unsigned char *p, size_t n, clm_b
     unsigned char keep[540]; /* the buffer goes to the array */
     memcpy(keep, p, h.v2 ? 540 : 348);
     h.p = keep;
-    if (!clm_flat_open(file, &info, h.swap != clm_host_is_big(), (int64_t)at, data, out, err)) return false;
+    if (!clm_flat_open(file, &info, h.swap, (int64_t)at, data, out, err)) return false;
     if (set_place(*out, &h, err)) return true;
     clm_array_close(*out);
     return false;

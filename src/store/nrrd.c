@@ -330,8 +330,7 @@ static bool open_parsed(const char *file, nrrd *n, size_t header, clm_array **ou
         ok = unpack(n, file, offset, &info, &data, err);
         offset = 0;
     }
-    ok = ok && clm_flat_open(file, &info, n->encoding[0] != 'a' && n->big != clm_host_is_big(), offset, &data,
-                             out, err);
+    ok = ok && clm_flat_open(file, &info, n->encoding[0] != 'a' && n->big, offset, &data, out, err);
     clm_buf_free(&data);
     if (!ok || set_place(*out, n, err)) return ok;
     clm_array_close(*out);

@@ -21,7 +21,7 @@ static size_t element_bytes(const clm_pipe *p) { return clm_dtype_size(p->dtype)
 
 static bool swaps(const clm_pipe *p) {
     size_t size = element_bytes(p);
-    return size > 1 && p->big != clm_host_is_big();
+    return size > 1 && p->big;
 }
 
 /* Strides of the decoded axes in the transposed order the bytes have. */

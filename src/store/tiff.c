@@ -95,13 +95,7 @@ static bool load(const clm_array *a, const int64_t index[], clm_scratch *s, cons
     return ok;
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    (void)a;
-    (void)index;
-    return true;
-}
-
-static const clm_array_ops ops = {.load = load, .has = has, .close = close_self};
+static const clm_array_ops ops = {.load = load, .close = close_self};
 
 /* ---- what a page is ---- */
 

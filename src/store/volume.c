@@ -182,20 +182,12 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
                     clm_err *err) {
     char part[CLM_PATH_MAX];
     header h;
-    clm_buf swapped = {0};
     int64_t plane = plane_bytes(spec);
-    size_t piece = (size_t)((z1 - z0) * plane), n = piece * (size_t)volumes(spec),
-           unit = clm_dtype_size(spec->dtype);
+    size_t piece = (size_t)((z1 - z0) * plane);
     if (z0 < 0 || z1 > spec->frame.shape[0] || z0 >= z1)
         return clm_fail(err, CLM_E_ARG, "planes %lld to %lld", (long long)z0, (long long)z1);
     if (!part_path(path, part, err)) return false;
     if (is_finished(path, part)) return true;
-    if (clm_host_is_big() && unit > 1) {
-        if (!clm_buf_reserve(&swapped, n, err)) return false;
-        memcpy(swapped.data, voxels, n);
-        clm_swap_bytes(swapped.data, unit, (int64_t)(n / unit));
-        voxels = swapped.data;
-    }
     make_header(spec, &h);
     int fd = clm_fault("open") ? -1 : open(part, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     bool ok = fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "open");
@@ -204,15 +196,14 @@ bool clm_volume_put(const char *path, const clm_volume_spec *spec, int64_t z0, i
         ok = write_at(fd, (const unsigned char *)voxels + (size_t)c * piece, piece,
                       (int64_t)h.n + (c * spec->frame.shape[0] + z0) * plane, err);
     if (opened) ok = shut(fd, false, ok, err);
-    clm_buf_free(&swapped);
     return ok || clm_err_in(err, "%s", part);
 }
 
 /* The plain file into gzip members, which every gzip reader takes as one stream. */
 static bool compress(int from, clm_draft *to, clm_err *err) {
-    clm_codec c = {.kind = CLM_CODEC_GZIP, .level = 6};
+    clm_codec c;
     clm_buf in = {0}, out = {0};
-    bool ok = clm_buf_reserve(&in, MEMBER_BYTES, err);
+    bool ok = clm_codec_named("gzip", -1, CLM_U8, &c, err) && clm_buf_reserve(&in, MEMBER_BYTES, err);
     for (ssize_t got = 1; ok && got > 0;) {
         for (in.n = 0; in.n < MEMBER_BYTES; in.n += (size_t)got) {
             got = clm_fault("read") ? -1 : read(from, in.data + in.n, MEMBER_BYTES - in.n);

@@ -111,20 +111,10 @@ static bool put_shard(clm_array *a, const int64_t index[], clm_box_source source
     return chunk_path(a, index, path, err) && clm_shard_put(a, z->pipe, path, index, source, ctx, err);
 }
 
-static bool has(const clm_array *a, const int64_t index[]) {
-    char path[CLM_PATH_MAX];
-    clm_err ignored = CLM_ERR_NONE;
-    return chunk_path(a, index, path, &ignored) && clm_path_kind_of(path) == CLM_PATH_FILE;
-}
-
 static const clm_array_ops ops = {
-    .has = has, .close = close_self, .where = chunk_path, .decode = decode, .encode = encode};
-static const clm_array_ops shard_ops = {.load = load_piece,
-                                        .put_from = put_shard,
-                                        .has = has,
-                                        .close = close_self,
-                                        .where = piece_path,
-                                        .decode = decode};
+    .close = close_self, .where = chunk_path, .decode = decode, .encode = encode};
+static const clm_array_ops shard_ops = {
+    .load = load_piece, .put_from = put_shard, .close = close_self, .where = piece_path, .decode = decode};
 
 bool clm_zarr_new(const char *path, const clm_array_info *info, clm_zarr *z, clm_array **out, clm_err *err) {
     clm_array_info i = *info;

@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "files are read and written as on little-endian machines");
+
 /* clang-format off */
 typedef enum clm_dtype {
     CLM_U8, CLM_U16, CLM_U32, CLM_U64, CLM_I8, CLM_I16, CLM_I32, CLM_I64, CLM_F32, CLM_F64,

@@ -80,8 +80,6 @@ typedef bool (*clm_box_source)(void *ctx, const int64_t lo[], const int64_t hi[]
  *  Memory   of a shard one inner chunk (two at the edges) and what encoding it takes, whatever the shard */
 CLM_MUST bool clm_array_put_chunk_from(clm_array *a, const int64_t index[], clm_box_source source, void *ctx,
                                        clm_err *err);
-/** Is the chunk's file there? (A chunk of only fill is not, unless keep_empty.) */
-bool clm_array_has_chunk(const clm_array *a, const int64_t index[]);
 /** Elements of chunk `index` clipped to the shape: [lo, hi). */
 void clm_array_chunk_box(const clm_array *a, const int64_t index[], int64_t lo[], int64_t hi[]);
 /** Chunks along each dimension; returns their product. */

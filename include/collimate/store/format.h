@@ -37,7 +37,6 @@ typedef struct clm_array_ops {
     bool (*put)(clm_array *a, const int64_t index[], const void *data, clm_scratch *s, clm_err *err);
     /** The chunk in pieces; NULL: it has none. */
     bool (*put_from)(clm_array *a, const int64_t index[], clm_box_source source, void *ctx, clm_err *err);
-    bool (*has)(const clm_array *a, const int64_t index[]);
     void (*close)(void *self);
     /** The file in which piece `index` of the inner grid lies. NULL: not a file a chunk. */
     bool (*where)(const clm_array *a, const int64_t index[], char path[CLM_PATH_MAX], clm_err *err);
@@ -180,8 +179,6 @@ CLM_MUST bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t chunk, clm_c
 void clm_cache_give(clm_cache *c, const clm_cached *held);
 void clm_cache_forget(clm_cache *c, uint64_t array, uint64_t chunk);
 bool clm_cache_holds(clm_cache *c, uint64_t array, uint64_t chunk); /* or is about to */
-
-static inline bool clm_host_is_big(void) { return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__; }
 
 /** Most bytes one chunk may decode to. */
 #define CLM_CHUNK_BYTES_MAX ((int64_t)1 << 32)
