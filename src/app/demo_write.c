@@ -130,7 +130,9 @@ static bool make_volume(volume *v, const clm_demo_options *o, clm_err *err) {
     char line[200];
     double began = clm_clock_s();
     if (!make_all(&v->making, o->threads, err) ||
-        !clm_ome_write_pyramid(v->group, v->format, v->name, &v->level, 1, NULL, err))
+        !clm_ome_write_pyramid(
+            v->group, &(clm_pyramid_spec){.format = v->format, .name = v->name, .levels = &v->level, .n = 1},
+            err))
         return clm_err_in(err, "%s", v->name);
     (void)snprintf(line, sizeof line, "%-15s %lld x %lld x %lld voxels of %g x %g x %g um, %.1f s", v->name,
                    (long long)s->shape[0], (long long)s->shape[1], (long long)s->shape[2], s->spacing[0],

@@ -144,7 +144,11 @@ bool clm_evaluate_maps_finish(const clm_evaluate *e, clm_err *err) {
         if (!wanted(e, k)) continue;
         lay_map(e, k, &s, &level);
         if (!map_path(e, k, path, err) ||
-            !clm_ome_write_pyramid(path, CLM_FORMAT_ZARR3, clm_evaluate_map_name[k], &level, 1, NULL, err))
+            !clm_ome_write_pyramid(
+                path,
+                &(clm_pyramid_spec){
+                    .format = CLM_FORMAT_ZARR3, .name = clm_evaluate_map_name[k], .levels = &level, .n = 1},
+                err))
             return false;
     }
     return true;

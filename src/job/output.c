@@ -267,5 +267,5 @@ bool clm_output_finish(const clm_output *out, const char *name, const clm_json *
                                    .levels = levels,
                                    .n = out->n_levels,
                                    .attributes = attributes};
-    return clm_ome_write_pyramid_of(out->path, &spec, err);
+    return clm_ome_write_pyramid(out->path, &spec, err);
 }

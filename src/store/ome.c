@@ -68,23 +68,6 @@ void clm_ome_add_scale(clm_json *list, const char *type, const double x[], int n
     clm_json_add_numbers(t, type, x, n);
 }
 
-static void add_multiscales(clm_json *parent, const char *name, const clm_level_spec *levels, int n,
-                            bool v04) {
-    clm_json *m = clm_json_add_object(clm_json_add_list(parent, "multiscales"), NULL);
-    if (v04) clm_json_add_text(m, "version", "0.4");
-    clm_json_add_text(m, "name", name);
-    if (n > 1) clm_json_add_text(m, "type", "gaussian");
-    clm_ome_add_axes(m, false);
-    clm_json *datasets = clm_json_add_list(m, "datasets");
-    for (int i = 0; i < n; i++) {
-        clm_json *d = clm_json_add_object(datasets, NULL);
-        clm_json_add_text(d, "path", levels[i].path);
-        clm_json *list = clm_json_add_list(d, "coordinateTransformations");
-        clm_ome_add_scale(list, "scale", levels[i].spacing_um, 3);
-        clm_ome_add_scale(list, "translation", levels[i].origin_um, 3);
-    }
-}
-
 static void xyz_of(const double zyx[3], double out[3]) {
     for (int d = 0; d < 3; d++) out[d] = zyx[2 - d];
 }
@@ -110,28 +93,6 @@ static void add_n5_group(clm_json *v, const clm_level_spec *levels, int n) {
         factors_of(&levels[0], &levels[i], x);
         clm_json_add_numbers(table, NULL, x, 3);
     }
-}
-
-bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
-                           const clm_level_spec *levels, int n, const clm_json *attributes, clm_err *err) {
-    if (n < 1) return clm_fail(err, CLM_E_ARG, "%s: a pyramid without levels", path);
-    clm_json *v = attributes ? clm_json_copy(attributes, err) : clm_json_new_object(err);
-    if (!v) return false;
-    if (format == CLM_FORMAT_N5) {
-        size_t len = strlen(path);
-        while (len > 1 && path[len - 1] == '/') len--;
-        if (is_root(path, len)) clm_json_add_text(v, "n5", "2.0.0");
-        add_n5_group(v, levels, n);
-    } else if (format == CLM_FORMAT_ZARR2) {
-        add_multiscales(v, name, levels, n, true);
-    } else {
-        clm_json *ome = clm_json_add_object(v, "ome");
-        clm_json_add_text(ome, "version", "0.5");
-        add_multiscales(ome, name, levels, n, false);
-    }
-    bool ok = clm_store_make_parents(path, format, err) && clm_node_make_group(path, format, v, err);
-    clm_json_free(v);
-    return ok;
 }
 
 /* "t", "c" or both, before z y x */
@@ -160,26 +121,36 @@ static void add_datasets(clm_json *list, const clm_pyramid_spec *spec, int befor
     }
 }
 
-bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err) {
-    if (spec->format == CLM_FORMAT_N5) {
-        if (strcmp(spec->axes, "zyx") != 0)
-            return clm_fail(err, CLM_E_ARG, "%s: an N5 pyramid has axes z y x only", path);
-        return clm_ome_write_pyramid(path, spec->format, spec->name, spec->levels, spec->n, spec->attributes,
-                                     err);
-    }
-    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
-    if (!v) return false;
-    bool v05 = spec->format == CLM_FORMAT_ZARR3;
-    clm_json *ome = v05 ? clm_json_add_object(v, "ome") : v;
-    if (v05) clm_json_add_text(ome, "version", "0.5");
-    clm_json *m = clm_json_add_object(clm_json_add_list(ome, "multiscales"), NULL);
-    if (!v05) clm_json_add_text(m, "version", "0.4");
+static void add_multiscales(clm_json *parent, const clm_pyramid_spec *spec) {
+    clm_json *m = clm_json_add_object(clm_json_add_list(parent, "multiscales"), NULL);
+    if (spec->format == CLM_FORMAT_ZARR2) clm_json_add_text(m, "version", "0.4");
     clm_json_add_text(m, "name", spec->name);
-    if (spec->n > 1) clm_json_add_text(m, "type", spec->method);
+    if (spec->n > 1 && spec->method) clm_json_add_text(m, "type", spec->method);
     clm_json *axes = clm_json_add_list(m, "axes");
-    int before = add_axes_before(axes, spec->axes);
+    int before = add_axes_before(axes, spec->axes ? spec->axes : "zyx");
     add_space_axes(axes);
     add_datasets(clm_json_add_list(m, "datasets"), spec, before);
+}
+
+bool clm_ome_write_pyramid(const char *path, const clm_pyramid_spec *spec, clm_err *err) {
+    bool n5 = spec->format == CLM_FORMAT_N5;
+    if (spec->n < 1) return clm_fail(err, CLM_E_ARG, "%s: a pyramid without levels", path);
+    if (n5 && spec->axes && strcmp(spec->axes, "zyx") != 0)
+        return clm_fail(err, CLM_E_ARG, "%s: an N5 pyramid has axes z y x only", path);
+    clm_json *v = spec->attributes ? clm_json_copy(spec->attributes, err) : clm_json_new_object(err);
+    if (!v) return false;
+    if (n5) {
+        size_t len = strlen(path);
+        while (len > 1 && path[len - 1] == '/') len--;
+        if (is_root(path, len)) clm_json_add_text(v, "n5", "2.0.0");
+        add_n5_group(v, spec->levels, spec->n);
+    } else if (spec->format == CLM_FORMAT_ZARR2) {
+        add_multiscales(v, spec);
+    } else {
+        clm_json *ome = clm_json_add_object(v, "ome");
+        clm_json_add_text(ome, "version", "0.5");
+        add_multiscales(ome, spec);
+    }
     bool ok =
         clm_store_make_parents(path, spec->format, err) && clm_node_make_group(path, spec->format, v, err);
     clm_json_free(v);

@@ -286,7 +286,11 @@ static bool write_image(bench *b, clm_dtype type, clm_err *err) {
     }
     clm_array_close(a);
     clm_heap_free(chunk);
-    return ok && clm_ome_write_pyramid(b->moving, CLM_FORMAT_ZARR3, "bench", &level, 1, NULL, err);
+    return ok &&
+           clm_ome_write_pyramid(
+               b->moving,
+               &(clm_pyramid_spec){.format = CLM_FORMAT_ZARR3, .name = "bench", .levels = &level, .n = 1},
+               err);
 }
 
 /* a slight turn; the same and a field of 8 voxels' pitch that moves by 3 voxels */

@@ -14,24 +14,19 @@ typedef struct clm_level_spec {
  *  parent of `path`, where they have no metadata yet. clm_array_create does this itself. */
 CLM_MUST bool clm_store_make_parents(const char *path, clm_format format, clm_err *err);
 
-/** Multiscale metadata of the group at `path`; its arrays are created by the caller. Write it last: it
- *  says that the pyramid is complete. ZARR3: OME-Zarr 0.5; ZARR2: 0.4; N5: n5-viewer, Neuroglancer and (for
- *  an origin other than 0) COSEM keys, levels[0] being the unit of downsamplingFactors.
- *  attributes: NULL, or an object whose keys are kept beside. */
-CLM_MUST bool clm_ome_write_pyramid(const char *path, clm_format format, const char *name,
-                                    const clm_level_spec *levels, int n, const clm_json *attributes,
-                                    clm_err *err);
-/** The same for arrays with more axes than space; N5 has none such. */
 typedef struct clm_pyramid_spec {
     clm_format format;
     const char *name;
-    const char *axes;   /* "zyx", "czyx", "tzyx" or "tczyx" */
-    const char *method; /* how levels were made: "mean", "mode" */
+    const char *axes;   /* NULL: "zyx"; "czyx", "tzyx" or "tczyx"; N5 has those of space only */
+    const char *method; /* NULL, or how levels were made: "mean", "mode" */
     const clm_level_spec *levels;
     int n;
     const clm_json *attributes; /* NULL, or an object whose keys are kept beside */
 } clm_pyramid_spec;
-CLM_MUST bool clm_ome_write_pyramid_of(const char *path, const clm_pyramid_spec *spec, clm_err *err);
+/** Multiscale metadata of the group at `path`; its arrays are created by the caller. Write it last: it
+ *  says that the pyramid is complete. ZARR3: OME-Zarr 0.5; ZARR2: 0.4; N5: n5-viewer, Neuroglancer and (for
+ *  an origin other than 0) COSEM keys, levels[0] being the unit of downsamplingFactors. */
+CLM_MUST bool clm_ome_write_pyramid(const char *path, const clm_pyramid_spec *spec, clm_err *err);
 /** User attributes that an N5 dataset of a pyramid needs; for clm_array_spec.attributes. The caller frees.
  *  bigstream: pixelResolution as a plain list, which bigstream reads and Neuroglancer does not. */
 CLM_MUST clm_json *clm_n5_level_attributes(const clm_level_spec *base, const clm_level_spec *level,

@@ -60,7 +60,11 @@ static void write_image(const char *name, double phase, const double origin[3], 
     assert_ok(clm_array_create(path, &s, &a, &err), err);
     assert_ok(clm_array_put_chunk(a, (const int64_t[3]){0, 0, 0}, v, &err), err);
     clm_array_close(a);
-    assert_ok(clm_ome_write_pyramid(group, CLM_FORMAT_ZARR3, name, &level, 1, NULL, &err), err);
+    assert_ok(clm_ome_write_pyramid(
+                  group,
+                  &(clm_pyramid_spec){.format = CLM_FORMAT_ZARR3, .name = name, .levels = &level, .n = 1},
+                  &err),
+              err);
 }
 
 static void write_transform(void) {

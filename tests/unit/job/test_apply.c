@@ -55,7 +55,7 @@ static void make_ramps(void) {
     clm_array_close(a);
     const clm_level_spec l = {.path = "s0", .spacing_um = {2, 1.5, 1}, .origin_um = {3, -2, 10}};
     const clm_pyramid_spec p = {.name = "ramps", .axes = "tczyx", .method = "mean", .levels = &l, .n = 1};
-    assert_ok(clm_ome_write_pyramid_of(moving, &p, &err), err);
+    assert_ok(clm_ome_write_pyramid(moving, &p, &err), err);
 }
 
 static int open_all(void **state) {
@@ -236,7 +236,10 @@ static void labels_keep_every_bit(void **state) {
     assert_ok(clm_array_create(level, &spec, &a, &err), err);
     assert_ok(clm_array_put_chunk(a, (const int64_t[]){0, 0, 0}, v, &err), err);
     clm_array_close(a);
-    assert_ok(clm_ome_write_pyramid(in, CLM_FORMAT_ZARR3, "ids", &l, 1, NULL, &err), err);
+    assert_ok(
+        clm_ome_write_pyramid(
+            in, &(clm_pyramid_spec){.format = CLM_FORMAT_ZARR3, .name = "ids", .levels = &l, .n = 1}, &err),
+        err);
     path_of(out, "labels.zarr");
     clm_apply_spec s = spec_of(in, out);
     s.like = in;

@@ -94,7 +94,10 @@ static void make_image(const char *name, const clm_image_frame *g, value_fn *val
     assert_ok(clm_array_create(level, &spec, &a, &err), err);
     assert_ok(clm_array_put_chunk(a, (const int64_t[]){0, 0, 0}, v, &err), err);
     clm_array_close(a);
-    assert_ok(clm_ome_write_pyramid(path, CLM_FORMAT_ZARR3, name, &l, 1, NULL, &err), err);
+    assert_ok(
+        clm_ome_write_pyramid(
+            path, &(clm_pyramid_spec){.format = CLM_FORMAT_ZARR3, .name = name, .levels = &l, .n = 1}, &err),
+        err);
     clm_arena_reset(work.keep, 0);
 }
 

@@ -230,7 +230,10 @@ static void pyramids_come_back(void **state) {
             clm_array_close(a);
             clm_json_free(attrs);
         }
-        assert_ok(clm_ome_write_pyramid(path, formats[f], "p", levels, 2, NULL, &err), err);
+        assert_ok(
+            clm_ome_write_pyramid(
+                path, &(clm_pyramid_spec){.format = formats[f], .name = "p", .levels = levels, .n = 2}, &err),
+            err);
         check_level(names[f], 0, levels[0].spacing_um, levels[0].origin_um, dialect[f]);
         check_level(names[f], 1, levels[1].spacing_um, levels[1].origin_um, dialect[f]);
         clm_image *im = NULL;

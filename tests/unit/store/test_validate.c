@@ -187,7 +187,10 @@ static void hierarchies(void **state) {
             assert_ok(clm_array_put_chunk(a, (int64_t[]){0, 0, 0}, voxels, &err), err);
             clm_array_close(a);
         }
-        assert_ok(clm_ome_write_pyramid(root, formats[f], "x", levels, 2, NULL, &err), err);
+        assert_ok(
+            clm_ome_write_pyramid(
+                root, &(clm_pyramid_spec){.format = formats[f], .name = "x", .levels = levels, .n = 2}, &err),
+            err);
         assert_ok(validate(root, &found, &err), err);
         assert_non_null(strstr((char *)found.data, "2 arrays"));
         assert_ok(clm_path_join(path, root, torn[f], &err), err);
