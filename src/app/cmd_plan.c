@@ -53,7 +53,7 @@ static void print_text(const clm_run *run) {
         bytes_out += 16.0 * (double)(run->pass[k].lattice.shape[0] * run->pass[k].lattice.shape[1] *
                                      run->pass[k].lattice.shape[2]);
     double cpu = 1e-9 * NS_PER_VOXEL * (double)v->shape[0] * (double)v->shape[1] * (double)v->shape[2];
-    (void)printf("\n  images %s raw, read about four times; output at most %s raw\n", clm_text_bytes(in).s,
+    (void)printf("\n  images %s raw; output at most %s raw\n", clm_text_bytes(in).s,
                  clm_text_bytes(bytes_out).s);
     (void)printf("  memory a rank: threads x %s, %s of it cached chunks\n", clm_text_bytes(most + cache).s,
                  clm_text_bytes(cache).s);
