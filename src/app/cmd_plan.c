@@ -10,8 +10,8 @@ static const char help[] =
     "What `collimate align` with the same arguments would do: stages, blocks, memory, bytes. Runs nothing, writes\n"
     "nothing, and reads metadata only, so it answers at once for volumes of any size.\n\n";
 
-/* CPU nanoseconds a voxel of the alignment level, measured on two-photon volumes: see docs/performance.md */
-#define NS_PER_VOXEL 1000.0
+/* CPU nanoseconds a voxel of the alignment level: 410 to 570 of 256^3 to 768^3 voxels, docs/performance.md */
+#define NS_PER_VOXEL 500.0
 
 static double voxels_of(const clm_image *image) {
     const int64_t *s = clm_image_info_of(image)->level[0].shape;
