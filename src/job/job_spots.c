@@ -1,5 +1,5 @@
 /* Blobs and their surroundings in one block of the coarse fixed or moving image, and the block's coarse
- * voxels for the global task's refinement: the only time the whole of an image is read. */
+ * voxels for the global task's refinement. */
 #include "collimate/align/blob.h"
 #include "collimate/align/patch.h"
 #include "feature_params.h"

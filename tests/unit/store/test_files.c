@@ -1,183 +1,19 @@
-#include "support/near.h"
-#include "support/temp.h"
+#include "voxel_files.h"
 
-#include "collimate/base/file.h"
 #include "collimate/codec/codec.h"
-#include "collimate/store/image.h"
 
 #include <hdf5.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <tiffio.h>
 
-/* Images in one file: NIfTI, NRRD, TIFF, HDF5. Voxel (z,y,x) of the file holds 100 z + 10 y + x. */
-
-enum { NZ = 3, NY = 4, NX = 5 };
+/* Images in one file: NRRD, TIFF, HDF5, and NIfTI gzipped. */
 
 /* the bytes 0 1 0 2 by bzip2 */
 #define BZ2_OF_1_2                                                                     \
     "\102\132\150\071\061\101\131\046\123\131\060\241\265\155\000\000\000\100\000\160" \
     "\000\040\000\060\314\014\172\202\161\167\044\123\205\011\003\012\033\126\320"
-
-static char folder[CLM_PATH_MAX];
-static uint16_t voxels[NZ * NY * NX];
-
-static int set_up(void **state) {
-    (void)state;
-    clm_test_folder(folder);
-    for (int i = 0; i < NZ * NY * NX; i++)
-        voxels[i] = (uint16_t)(100 * (i / (NY * NX)) + 10 * (i / NX % NY) + i % NX);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    clm_test_folder_drop(folder);
-    return 0;
-}
-
-static void write_file(char path[CLM_PATH_MAX], const char *name, const void *head, size_t head_n) {
-    clm_err err = CLM_ERR_NONE;
-    clm_buf b = {0};
-    assert_ok(clm_path_join(path, folder, name, &err), err);
-    assert_ok(clm_buf_reserve(&b, head_n + sizeof voxels, &err), err);
-    memcpy(b.data, head, head_n);
-    memcpy(b.data + head_n, voxels, sizeof voxels);
-    assert_ok(clm_file_publish(path, b.data, head_n + sizeof voxels, false, &err), err);
-    clm_buf_free(&b);
-}
-
-/* The value at image voxel (z,y,x), and where it stands in the world. */
-static float value_at(const char *path, int64_t z, int64_t y, int64_t x, double where[3]) {
-    clm_err err = CLM_ERR_NONE;
-    clm_image *im = NULL;
-    float out = 0;
-    clm_vol v = {.data = &out, .shape = {1, 1, 1}, .stride = {1, 1}};
-    assert_ok(clm_image_open(path, NULL, &im, &err), err);
-    assert_ok(clm_image_read(im, 0, (clm_box){{z, y, x}, {z + 1, y + 1, x + 1}}, &v, &err), err);
-    memcpy(where, v.origin, 3 * sizeof where[0]);
-    uint16_t raw = 0;
-    assert_ok(clm_image_read_raw(im, 0, (clm_box){{z, y, x}, {z + 1, y + 1, x + 1}}, &raw, &err), err);
-    assert_near(out, raw, 0);
-    clm_image_close(im);
-    return out;
-}
-
-static void put16(unsigned char *p, int x) { p[0] = (unsigned char)x, p[1] = (unsigned char)(x >> 8); }
-static void putf(unsigned char *p, float x) { memcpy(p, &x, sizeof x); }
-
-static void nifti_header(unsigned char h[352], const float sform[12], int unit) {
-    memset(h, 0, 352);
-    put16(h, 348);
-    put16(h + 40, 3);
-    put16(h + 42, NX), put16(h + 44, NY), put16(h + 46, NZ), put16(h + 48, 1);
-    put16(h + 70, 512);
-    put16(h + 72, 16);
-    for (int i = 0; i < 4; i++) putf(h + 76 + 4 * i, 1);
-    putf(h + 108, 352);
-    h[123] = (unsigned char)unit;
-    put16(h + 254, 1);
-    for (int i = 0; i < 12; i++) putf(h + 280 + 4 * i, sform[i]);
-    memcpy(h + 344, "n+1", 4);
-}
-
-static void nifti_axes(void **state) {
-    (void)state;
-    char path[CLM_PATH_MAX];
-    unsigned char h[352];
-    double where[3];
-    clm_err err = CLM_ERR_NONE;
-    clm_image *im = NULL;
-    /* ITK's axes exactly: left, posterior, superior */
-    nifti_header(h, (const float[]){-2, 0, 0, -10, 0, -3, 0, -20, 0, 0, 4, 30}, 3);
-    write_file(path, "a.nii", h, sizeof h);
-    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
-    assert_near(where[0], 30 + 2 * 4, 1e-6);
-    assert_near(where[1], 20 + 1 * 3, 1e-6);
-    assert_near(where[2], 10 + 3 * 2, 1e-6);
-    /* x runs to the right: the image turns it round, each voxel keeps its place in the world */
-    nifti_header(h, (const float[]){2, 0, 0, -10, 0, -3, 0, -20, 0, 0, 4, 30}, 2);
-    write_file(path, "b.nii", h, sizeof h);
-    assert_near(value_at(path, 2, 1, 0, where), 214, 0);
-    assert_near(where[2], -(-10 + 4 * 2) * 1e3, 1e-6);
-    /* the file's slow axis runs along x: axes change places */
-    nifti_header(h, (const float[]){0, 0, -4, 0, -1, 0, 0, 0, 0, 1, 0, 0}, 3);
-    write_file(path, "c.nii", h, sizeof h);
-    assert_near(value_at(path, 1, 3, 2, where), 213, 0); /* image z = file y, y = file x, x = file z */
-    assert_near(where[2], 8, 1e-6);
-    nifti_header(h, (const float[]){1, 0.2f, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 3);
-    write_file(path, "d.nii", h, sizeof h);
-    assert_fails(CLM_E_UNSUPPORTED, clm_image_open(path, NULL, &im, &err), err);
-    assert_non_null(strstr(err.text, "oblique"));
-    nifti_header(h, (const float[]){1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0}, 3);
-    put16(h + 46, NZ + 1);
-    write_file(path, "e.nii", h, sizeof h);
-    assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err);
-    assert_non_null(strstr(err.text, "cut short"));
-}
-
-/* v turned by the unit quaternion q: q v q* */
-static void turned(const double q[4], const double v[3], double out[3]) {
-    const double *u = q + 1;
-    double t[3], s[3]; /* t = 2 u x v; out = v + a t + u x t */
-    for (int i = 0; i < 3; i++)
-        t[i] = 2 * (u[(i + 1) % 3] * v[(i + 2) % 3] - u[(i + 2) % 3] * v[(i + 1) % 3]);
-    for (int i = 0; i < 3; i++) s[i] = u[(i + 1) % 3] * t[(i + 2) % 3] - u[(i + 2) % 3] * t[(i + 1) % 3];
-    for (int i = 0; i < 3; i++) out[i] = v[i] + q[0] * t[i] + s[i];
-}
-
-/* A quaternion says what the matrix of its rotation says, whichever way the third axis runs; also half turns about a
- * diagonal, whose real part float32 leaves as the root of a rounding. */
-static void nifti_quaternions(void **state) {
-    (void)state;
-    const double r = 0.70710678118654752;
-    const double turn[][4] = {{1, 0, 0, 0},         {r, r, 0, 0},          {r, 0, -r, 0}, {r, 0, 0, r},
-                              {0.5, 0.5, 0.5, 0.5}, {0.5, -0.5, 0.5, 0.5}, {0, 1, 0, 0},  {0, 0, 0, 1},
-                              {0, r, r, 0},         {0, r, 0, -r}};
-    for (size_t k = 0; k < 2 * (sizeof turn / sizeof turn[0]); k++) {
-        const double *q = turn[k / 2], sign = k % 2 ? -1 : 1, pix[3] = {2, 3, 4};
-        char path[2][CLM_PATH_MAX];
-        unsigned char h[352];
-        float sform[12];
-        clm_err err = CLM_ERR_NONE;
-        for (int axis = 0; axis < 3; axis++) {
-            double step[3] = {0, 0, 0}, to[3];
-            step[axis] = pix[axis] * (axis == 2 ? sign : 1);
-            turned(q, step, to);
-            for (int w = 0; w < 3; w++) sform[4 * w + axis] = (float)lround(to[w]);
-        }
-        sform[3] = 5, sform[7] = -6, sform[11] = 7;
-        nifti_header(h, sform, 3);
-        write_file(path[0], "s.nii", h, sizeof h);
-        memset(h + 280, 0, 48);
-        put16(h + 254, 0), put16(h + 252, 1);
-        putf(h + 76, (float)sign);
-        for (int i = 0; i < 3; i++) {
-            putf(h + 80 + 4 * i, (float)pix[i]);
-            putf(h + 256 + 4 * i, (float)q[1 + i]);
-            putf(h + 268 + 4 * i, sform[4 * i + 3]);
-        }
-        write_file(path[1], "q.nii", h, sizeof h);
-        clm_image *im[2];
-        uint16_t got[2][NZ * NY * NX];
-        for (int i = 0; i < 2; i++) {
-            assert_ok(clm_image_open(path[i], NULL, &im[i], &err), err);
-            clm_box all = clm_box_of(clm_image_info_of(im[i])->level[0].shape);
-            assert_ok(clm_image_read_raw(im[i], 0, all, got[i], &err), err);
-        }
-        const clm_image_level *l[2] = {clm_image_info_of(im[0])->level, clm_image_info_of(im[1])->level};
-        for (int d = 0; d < 3; d++) {
-            assert_int_equal(l[0]->shape[d], l[1]->shape[d]);
-            assert_near(l[0]->spacing_um[d], l[1]->spacing_um[d], 1e-6);
-            assert_near(l[0]->origin_um[d], l[1]->origin_um[d], 1e-5);
-        }
-        assert_memory_equal(got[0], got[1], sizeof got[0]);
-        for (int i = 0; i < 2; i++) clm_image_close(im[i]);
-    }
-}
 
 static void write_bytes(char path[CLM_PATH_MAX], const char *name, const void *bytes, size_t n) {
     clm_err err = CLM_ERR_NONE;
@@ -358,6 +194,63 @@ static void tiff_stack(void **state) {
     assert_ok(clm_file_publish(path, b.data, b.n, false, &err), err);
     assert_fails(CLM_E_FORMAT, clm_image_open(path, NULL, &im, &err), err); /* their product is no number */
     clm_buf_free(&b);
+}
+
+/* What channel 1 of the image holds at (z,y,x). */
+static void second_channel_is(const char *path, int64_t z, int64_t y, int64_t x, uint16_t want) {
+    clm_err err = CLM_ERR_NONE;
+    clm_image *im = NULL;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    uint16_t got = 0;
+    assert_fails(CLM_E_ARG, clm_image_open(path, &o, &im, &err), err); /* one must be chosen */
+    o.channel = 1;
+    assert_ok(clm_image_open(path, &o, &im, &err), err);
+    assert_int_equal(clm_image_info_of(im)->channels, 2);
+    assert_ok(clm_image_read_raw(im, 0, (clm_box){{z, y, x}, {z + 1, y + 1, x + 1}}, &got, &err), err);
+    assert_int_equal(got, want);
+    clm_image_close(im);
+}
+
+/* Two channels, 1000 apart: as pages of a TIFF, tiled, channels first; and in NRRD, before the space axes. */
+static void channels_of_files(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_path_join(path, folder, "channels.tif", &err), err);
+    TIFF *t = TIFFOpen(path, "w");
+    for (int page = 0; page < 2 * NZ; page++) {
+        uint16_t tile[16 * 16] = {0};
+        (void)TIFFSetField(t, TIFFTAG_IMAGEWIDTH, NX);
+        (void)TIFFSetField(t, TIFFTAG_IMAGELENGTH, NY);
+        (void)TIFFSetField(t, TIFFTAG_BITSPERSAMPLE, 16);
+        (void)TIFFSetField(t, TIFFTAG_TILEWIDTH, 16);
+        (void)TIFFSetField(t, TIFFTAG_TILELENGTH, 16);
+        (void)TIFFSetField(t, TIFFTAG_PHOTOMETRIC, PHOTOMETRIC_MINISBLACK);
+        (void)TIFFSetField(t, TIFFTAG_XRESOLUTION, 1.0);
+        (void)TIFFSetField(t, TIFFTAG_YRESOLUTION, 1.0);
+        if (page == 0)
+            (void)TIFFSetField(t, TIFFTAG_IMAGEDESCRIPTION,
+                               "ImageJ=1.53\nimages=6\nslices=3\nchannels=2\nunit=um\nspacing=1\n");
+        for (int i = 0; i < NY * NX; i++)
+            tile[i / NX * 16 + i % NX] = (uint16_t)(voxels[page / 2 * NY * NX + i] + page % 2 * 1000);
+        (void)TIFFWriteTile(t, tile, 0, 0, 0, 0);
+        (void)TIFFWriteDirectory(t);
+    }
+    TIFFClose(t);
+    second_channel_is(path, 2, 1, 3, 1213);
+    second_channel_is(path, 1, 0, 2, 1102);
+    unsigned char file[400 + 2 * sizeof voxels];
+    int n = snprintf((char *)file, 400,
+                     "NRRD0004\ntype: uint16\ndimension: 4\nspace dimension: 3\nsizes: 2 %d %d %d\n"
+                     "space directions: none (1,0,0) (0,2,0) (0,0,3)\nendian: little\nencoding: raw\n\n",
+                     NX, NY, NZ);
+    for (size_t i = 0; i < 2 * NZ * NY * NX; i++) {
+        uint16_t v = (uint16_t)(voxels[i / 2] + i % 2 * 1000);
+        memcpy(file + n + 2 * i, &v, sizeof v);
+    }
+    write_bytes(path, "channels.nrrd", file, (size_t)n + 2 * sizeof voxels);
+    second_channel_is(path, 2, 1, 3, 1213);
+    second_channel_is(path, 1, 0, 2, 1102);
 }
 
 static void hdf5_datasets(void **state) {
@@ -570,12 +463,11 @@ static void other_files_are_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nifti_axes),
         cmocka_unit_test(nrrd_axes),
         cmocka_unit_test(nrrd_encodings),
         cmocka_unit_test(gzip_members),
-        cmocka_unit_test(nifti_quaternions),
         cmocka_unit_test(tiff_stack),
+        cmocka_unit_test(channels_of_files),
         cmocka_unit_test(hdf5_datasets),
         cmocka_unit_test(unknown_filters_are_named),
         cmocka_unit_test(hdf5_leads_to_no_file_elsewhere),

@@ -93,6 +93,7 @@ static void n5_dialects(void **state) {
     write_n5("d.n5/g/s0/attributes.json", "");
     write_n5("d.n5/g/s1/attributes.json", "");
     check_level("d.n5/g", 1, D3(0.6, 0.4, 0.2), D3(0.15, 0.1, 0.05), "Neuroglancer");
+    check_level("d.n5/g/s1", 0, D3(0.6, 0.4, 0.2), D3(0.15, 0.1, 0.05), "Neuroglancer");
     write_n5("e.n5/s0/attributes.json",
              "\"transform\":{\"axes\":[\"z\",\"y\",\"x\"],\"scale\":[8,4,4],\"translate\":[10,20,30],"
              "\"units\":[\"nm\",\"nm\",\"nm\"]},\"pixelResolution\":[9,9,9]");
@@ -102,6 +103,26 @@ static void n5_dialects(void **state) {
         "{\"multiScale\":true,\"resolution\":[1,2,3],\"offset\":[10,20,30],\"painteraData\":{\"type\":\"raw\"}}");
     write_n5("f.n5/g/s0/attributes.json", "");
     check_level("f.n5/g/s0", 0, D3(3, 2, 1), D3(30, 20, 10), "Paintera");
+}
+
+/* Every axis in its own unit, and the multiscale's transforms after the dataset's. */
+static void ome_axes_have_units(void **state) {
+    (void)state;
+    write_text("u.zarr/.zgroup", "{\"zarr_format\":2}");
+    write_text("u.zarr/.zattrs",
+               "{\"multiscales\":[{\"version\":\"0.4\",\"axes\":[{\"name\":\"c\",\"type\":\"channel\"},"
+               "{\"name\":\"z\",\"type\":\"space\",\"unit\":\"nanometer\"},"
+               "{\"name\":\"y\",\"type\":\"space\",\"unit\":\"micrometer\"},"
+               "{\"name\":\"x\",\"type\":\"space\",\"unit\":\"millimeter\"}],"
+               "\"datasets\":[{\"path\":\"0\",\"coordinateTransformations\":["
+               "{\"type\":\"scale\",\"scale\":[1,300,2,0.004]},"
+               "{\"type\":\"translation\",\"translation\":[0,1000,5,0.001]}]}],"
+               "\"coordinateTransformations\":[{\"type\":\"scale\",\"scale\":[1,2,1,1]}]}]}");
+    write_text(
+        "u.zarr/0/.zarray",
+        "{\"zarr_format\":2,\"shape\":[1,4,6,8],\"chunks\":[1,4,6,8],\"dtype\":\"|u1\",\"order\":\"C\","
+        "\"compressor\":null,\"filters\":null,\"fill_value\":0}");
+    check_level("u.zarr", 0, D3(0.6, 2, 4), D3(2, 5, 1), "0.4");
 }
 
 static clm_code open_fails(const char *below, const clm_image_options *o, const char *says) {
@@ -283,8 +304,11 @@ static void real_data(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(n5_dialects),         cmocka_unit_test(what_is_missing_is_named),
-        cmocka_unit_test(channels_are_chosen), cmocka_unit_test(pyramids_come_back),
+        cmocka_unit_test(n5_dialects),
+        cmocka_unit_test(ome_axes_have_units),
+        cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(channels_are_chosen),
+        cmocka_unit_test(pyramids_come_back),
         cmocka_unit_test(real_data),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
