@@ -114,6 +114,71 @@ static void itk_text(void **state) {
     }
 }
 
+/* v turned by `angle` about a unit axis (Rodrigues) */
+static void turn(const double axis[3], double angle, double v[3]) {
+    double along = (1 - cos(angle)) * (axis[0] * v[0] + axis[1] * v[1] + axis[2] * v[2]), out[3];
+    for (int i = 0; i < 3; i++)
+        out[i] = cos(angle) * v[i] + along * axis[i] +
+                 sin(angle) * (axis[(i + 1) % 3] * v[(i + 2) % 3] - axis[(i + 2) % 3] * v[(i + 1) % 3]);
+    memcpy(v, out, sizeof out);
+}
+
+/* Every kind that turns, by its definition in ITK's documentation, at a point x y z in mm. */
+static void itk_turns_are_those_of_their_axes(void **state) {
+    (void)state;
+    static const double unit[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+    const double axis[3] = {2.0 / 7, -3.0 / 7, 6.0 / 7}, angle = 1.1, at[3] = {0.7, -1.3, 2.9},
+                 k[9] = {1.2, 0.8, 1.5, 0.1, -0.2, 0.3, 0.04, 0.05, -0.06};
+    const double versor[3] = {sin(angle / 2) * axis[0], sin(angle / 2) * axis[1], sin(angle / 2) * axis[2]};
+    const struct {
+        const char *type;
+        int n, scales; /* parameters; where in them k begins, 0: nowhere */
+    } row[] = {{"Euler3DTransform", 6, 0},
+               {"VersorRigid3DTransform", 6, 0},
+               {"QuaternionRigidTransform", 7, 0},
+               {"Similarity3DTransform", 7, 6},
+               {"ScaleVersor3DTransform", 9, 6},
+               {"ScaleSkewVersor3DTransform", 15, 6},
+               {"ComposeScaleSkewVersor3DTransform", 12, 6}};
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        clm_itk t = {.n = row[i].n};
+        clm_affine a;
+        clm_err err = CLM_ERR_NONE;
+        double want[3] = {at[0], at[1], at[2]}, y[3];
+        (void)snprintf(t.type, sizeof t.type, "%s", row[i].type);
+        memcpy(t.parameters, versor, sizeof versor);
+        for (int p = row[i].scales; row[i].scales && p < row[i].n; p++)
+            t.parameters[p] = k[p - row[i].scales];
+        switch (i) {
+        case 0:
+            t.parameters[0] = 0.3, t.parameters[1] = -0.7, t.parameters[2] = 1.9;
+            turn(unit[1], -0.7, want), turn(unit[0], 0.3, want), turn(unit[2], 1.9, want);
+            break;
+        case 2: t.parameters[3] = cos(angle / 2); /* fall through */
+        case 1: turn(axis, angle, want); break;
+        case 3:
+            turn(axis, angle, want);
+            for (int d = 0; d < 3; d++) want[d] *= k[0];
+            break;
+        case 4:
+        case 5:
+            turn(axis, angle, want);
+            for (int d = 0; d < 3; d++) want[d] += (k[d] - 1) * at[d];
+            if (i == 4) break;
+            want[0] += k[3] * at[1] + k[4] * at[2], want[1] += k[5] * at[0] + k[6] * at[2];
+            want[2] += k[7] * at[0] + k[8] * at[1];
+            break;
+        default:
+            want[0] = k[0] * (at[0] + k[3] * at[1] + k[4] * at[2]), want[1] = k[1] * (at[1] + k[5] * at[2]);
+            want[2] = k[2] * at[2];
+            turn(axis, angle, want);
+        }
+        assert_ok(clm_itk_affine(&t, &a, &err), err);
+        clm_affine_apply(&a, (const double[]){1e3 * at[2], 1e3 * at[1], 1e3 * at[0]}, y);
+        for (int d = 0; d < 3; d++) assert_near(y[2 - d], 1e3 * want[d], 1e-9);
+    }
+}
+
 static void itk_files_return_what_was_written(void **state) {
     (void)state;
     clm_err err = CLM_ERR_NONE;
@@ -135,6 +200,30 @@ static void itk_files_return_what_was_written(void **state) {
     }
     clm_buf_free(&text);
     clm_buf_free(&matlab);
+}
+
+/* Sizes, spacings and the origin of the fixed image x y z in mm; a grid that is turned is not taken. */
+static void elastix_tells_the_fixed_grid(void **state) {
+    (void)state;
+    static const char text[] =
+        "(Transform \"TranslationTransform\")\n(TransformParameters 1 0 0)\n(Size 7 8 9)\n"
+        "(Spacing 0.5 0.25 2)\n(Origin 10 -20 30)\n(Index 0 0 0)\n(Direction 1 0 0 0 1 0 0 0 %d)\n";
+    for (int upright = 1; upright >= -1; upright -= 2) {
+        char whole[400];
+        clm_err err = CLM_ERR_NONE;
+        clm_map map;
+        (void)snprintf(whole, sizeof whole, text, upright);
+        put("grid.txt", whole, strlen(whole));
+        assert_ok(open_said("", "grid.txt", &map, &err), err);
+        const clm_image_frame *f = &map.fixed;
+        assert_int_equal(f->shape[0], upright > 0 ? 9 : 0);
+        for (int d = 0; upright > 0 && d < 3; d++) {
+            assert_int_equal(f->shape[d], 9 - d);
+            assert_near(f->spacing_um[d], ((const double[]){2000, 250, 500})[d], 1e-9);
+            assert_near(f->origin_um[d], ((const double[]){30e3, -20e3, 10e3})[d], 1e-9);
+        }
+        clm_map_close(&map);
+    }
 }
 
 static void elastix_with_an_initial_transform(void **state) {
@@ -281,6 +370,8 @@ static void janelia_fields(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(itk_text),
                                        cmocka_unit_test(itk_files_return_what_was_written),
+                                       cmocka_unit_test(itk_turns_are_those_of_their_axes),
+                                       cmocka_unit_test(elastix_tells_the_fixed_grid),
                                        cmocka_unit_test(elastix_with_an_initial_transform),
                                        cmocka_unit_test(matrices_in_another_order_and_unit),
                                        cmocka_unit_test(bigstream_fields),
