@@ -20,6 +20,7 @@ static const char help[] =
     "  collimate transform-points scene.zarr 'moving#physical' fixed/s0 '[[1, 2, 3], [4, 5, 6]]'\n";
 
 #define TEXT_BYTES_MAX ((size_t)1 << 30)
+#define READ_BYTES ((size_t)1 << 16)
 
 static bool read_points(const char *text, clm_json **out, clm_err *err) {
     clm_buf b = {0};
@@ -27,12 +28,13 @@ static bool read_points(const char *text, clm_json **out, clm_err *err) {
     bool ok = true;
     size_t n = 1;
     while (ok && n > 0) {
-        ok = clm_buf_reserve(&b, (size_t)1 << 16, err);
+        if (b.n + READ_BYTES > b.cap) ok = clm_buf_reserve(&b, 2 * b.n + READ_BYTES, err);
         if (!ok) break;
-        n = fread(b.data + b.n, 1, (size_t)1 << 16, stdin);
+        n = fread(b.data + b.n, 1, READ_BYTES, stdin);
         b.n += n;
         if (b.n > TEXT_BYTES_MAX) ok = clm_fail(err, CLM_E_ARG, "POINTS: more than 1 GiB");
     }
+    if (ok && ferror(stdin)) ok = clm_fail_os(err, CLM_E_IO, "POINTS: standard input");
     ok = ok && clm_json_parse(b.data, b.n, "POINTS", out, err);
     clm_buf_free(&b);
     return ok;

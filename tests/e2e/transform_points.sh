@@ -25,6 +25,11 @@ echo "$back" >points.json
 printf '10.000\n20.500\n30.000\n1.000\n2.000\n3.000\n' >want
 same again want
 
+# more than any first read takes
+awk 'BEGIN { printf "[[1,2,3]"; for (i = 1; i < 60000; i++) printf ",[10,20.5,30]"; print "]" }' >many.json
+expect 0 '' "$COLLIMATE" transform-points $t fixed moving - <many.json
+[ "$(tr -cd '[' <stdout | wc -c)" = 60001 ] || fail "not as many points as were given"
+
 expect 2 'no coordinate system "nowhere"' "$COLLIMATE" transform-points $t fixed nowhere '[[1,2,3]]'
 contains stdout '^\{"message":".*fixed#physical'
 expect 2 'could be' "$COLLIMATE" transform-points $t physical moving '[[1,2,3]]'
