@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define SPLINE_NUMBERS_MAX ((int64_t)1 << 26)
+#define CACHE_BYTES ((size_t)64 << 20)
 #define CELL_NUMBERS_MAX ((int64_t)1 << 22)
 
 /* ---- the cubic spline's coefficients ---- */
@@ -102,6 +103,8 @@ bool clm_nfield_prepare(clm_nfield *f, clm_err *err) {
     }
     if (cell > CELL_NUMBERS_MAX) return clm_fail(err, CLM_E_UNSUPPORTED, "interpolation in %d axes", f->n);
     size_t size = clm_dtype_size(clm_array_info_of(f->array)->dtype);
+    if (!clm_cache_open(CACHE_BYTES, &f->cache, err)) return false;
+    clm_array_use_cache(f->array, f->cache);
     f->cell = clm_heap_new((size_t)cell, sizeof *f->cell, err);
     f->raw = f->cell ? clm_heap_new((size_t)cell, size, err) : NULL;
     return f->raw && (f->order != 3 || make_spline(f, nodes, err));
@@ -109,6 +112,7 @@ bool clm_nfield_prepare(clm_nfield *f, clm_err *err) {
 
 void clm_nfield_close(clm_nfield *f) {
     clm_array_close(f->array);
+    clm_cache_close(f->cache);
     clm_heap_free(f->cell);
     clm_heap_free(f->raw);
     clm_heap_free(f->spline);

@@ -16,6 +16,7 @@ typedef struct clm_nfield {
     /* for clm_nfield_* alone */
     int64_t shape[CLM_DIMS_MAX]; /* nodes                                                   */
     int support;                 /* nodes an axis that one value is made of                 */
+    clm_cache *cache;            /* of decoded chunks: points come near one another         */
     double *cell;                /* support^n nodes of m, components last                   */
     double *spline;              /* order 3: coefficients of all nodes, components last     */
     void *raw;                   /* one cell as stored                                      */
