@@ -1,11 +1,13 @@
 #include "collimate/job/view.h"
 #include "collimate/image/reduce.h"
+#include "collimate/store/format.h"
 
 #include <math.h>
 #include <string.h>
 
-#define LEAST_AXIS 8 /* voxels that reduction leaves of an axis */
-#define TILE 192     /* stored voxels an axis that are in memory at once while a box is reduced */
+#define LEAST_AXIS 8     /* voxels that reduction leaves of an axis */
+#define TILE 192         /* stored voxels an axis that are in memory at once while a box is reduced */
+#define LEAST_TILE 32768 /* stored voxels of a chunk that is kept reduced */
 
 clm_view clm_view_make(const clm_image *image, double spacing_um) {
     const clm_image_info *info = clm_image_info_of(image);
@@ -116,23 +118,98 @@ static bool read_stored(const clm_work *w, const clm_view *v, clm_box box, clm_a
     return ok;
 }
 
+static const clm_array *array_of(const clm_view *v) { return clm_image_array_of(v->image, v->level); }
+
+/* Stored chunks whose voxels make whole working voxels are reduced one by one and kept so by the cache: a box beside this
+ * one, or another pass, finds an eighth or a 64th. Not where a mask cuts them, nor tiny ones. */
+static bool keeps_tiles(const clm_view *v) {
+    const clm_array *a = array_of(v);
+    const clm_array_info *info = clm_array_info_of(a);
+    int64_t n = 1;
+    for (int d = 0; d < 3; d++) {
+        int64_t chunk = info->inner[info->ndim - 3 + d];
+        if (chunk > TILE || chunk % v->factor[d] != 0) return false;
+        n *= chunk;
+    }
+    return a->cache && !v->mask && !v->foreground && n >= LEAST_TILE;
+}
+
 int64_t clm_view_tile(const clm_view *v, int axis) {
+    const clm_array_info *info = clm_array_info_of(array_of(v));
+    if (keeps_tiles(v)) return info->inner[info->ndim - 3 + axis] / v->factor[axis];
     return v->factor[axis] < TILE ? TILE / v->factor[axis] : 1;
+}
+
+/* `from` holds the tile, of which the box takes part */
+static void copy_tile(const clm_vol *from, clm_box tile, clm_box box, const clm_vol *out) {
+    clm_box part = clm_box_meet(tile, box);
+    for (int64_t z = part.lo[0]; z < part.hi[0]; z++)
+        for (int64_t y = part.lo[1]; y < part.hi[1]; y++)
+            memcpy(clm_vol_row(out, z - box.lo[0], y - box.lo[1]) + (part.lo[2] - box.lo[2]),
+                   clm_vol_row(from, z - tile.lo[0], y - tile.lo[1]) + (part.lo[2] - tile.lo[2]),
+                   (size_t)(part.hi[2] - part.lo[2]) * sizeof(float));
+}
+
+/* into w->keep, of which the rest is as before */
+static bool reduce_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_vol *out, clm_err *err) {
+    clm_mark m = clm_arena_mark(w->temp);
+    clm_vol fine;
+    bool ok = read_stored(w, v, tile, w->temp, &fine, err) && clm_reduce(w, &fine, v->factor, out, err);
+    clm_arena_rewind(w->temp, m);
+    return ok;
+}
+
+/* of the cache: one tile */
+typedef struct filling {
+    const clm_work *w;
+    const clm_view *v;
+    clm_box tile;
+} filling;
+
+static bool fill_tile(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err) {
+    const filling *f = ctx;
+    clm_vol v;
+    if (!reduce_tile(f->w, f->v, f->tile, &v, err)) return false;
+    out->bytes = (size_t)clm_vol_count(&v) * sizeof(float);
+    out->data = clm_slab_take(room, out->bytes, err);
+    if (out->data) memcpy(out->data, v.data, out->bytes);
+    return out->data != NULL;
+}
+
+/* Which of the cached tiles: of this array, so reduced, of that sign (clm_cache_id counts from 1). */
+static uint64_t tiles_of(const clm_view *v) {
+    uint64_t key = v->negative;
+    for (int d = 0; d < 3; d++) key = key << 8 | (uint64_t)v->factor[d];
+    return array_of(v)->cache_id | key << 39;
+}
+
+static bool take_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
+                      clm_err *err) {
+    clm_cache *cache = array_of(v)->cache;
+    filling f = {w, v, tile};
+    const clm_cached *held;
+    clm_vol whole = {
+        .stride = {(tile.hi[1] - tile.lo[1]) * (tile.hi[2] - tile.lo[2]), tile.hi[2] - tile.lo[2]}};
+    uint64_t number = 0;
+    for (int d = 0; d < 3; d++) {
+        int64_t edge = clm_view_tile(v, d);
+        number = number * (uint64_t)clm_div_up(v->shape[d], edge) + (uint64_t)(tile.lo[d] / edge);
+        whole.shape[d] = tile.hi[d] - tile.lo[d];
+    }
+    if (!clm_cache_take(cache, tiles_of(v), number, fill_tile, &f, &held, err)) return false;
+    whole.data = (float *)(void *)held->data;
+    copy_tile(&whole, tile, box, out);
+    clm_cache_give(cache, held);
+    return true;
 }
 
 static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
                       clm_err *err) {
-    clm_mark temp = clm_arena_mark(w->temp), keep = clm_arena_mark(w->keep);
-    clm_work flip = clm_work_flip(w);
-    clm_vol fine, coarse;
-    bool ok =
-        read_stored(w, v, tile, w->temp, &fine, err) && clm_reduce(&flip, &fine, v->factor, &coarse, err);
-    for (int64_t z = tile.lo[0]; ok && z < tile.hi[0]; z++)
-        for (int64_t y = tile.lo[1]; y < tile.hi[1]; y++)
-            memcpy(clm_vol_row(out, z - box.lo[0], y - box.lo[1]) + (tile.lo[2] - box.lo[2]),
-                   clm_vol_row(&coarse, z - tile.lo[0], y - tile.lo[1]),
-                   (size_t)(tile.hi[2] - tile.lo[2]) * sizeof(float));
-    clm_arena_rewind(w->temp, temp);
+    clm_mark keep = clm_arena_mark(w->keep);
+    clm_vol coarse;
+    bool kept = keeps_tiles(v),
+         ok = kept ? take_tile(w, v, tile, box, out, err) : reduce_tile(w, v, tile, &coarse, err);
+    if (ok && !kept) copy_tile(&coarse, tile, box, out);
     clm_arena_rewind(w->keep, keep);
     return ok;
 }
@@ -140,21 +217,24 @@ static bool read_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_bo
 bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err) {
     if (v->factor[0] == 1 && v->factor[1] == 1 && v->factor[2] == 1)
         return read_stored(w, v, box, w->keep, out, err);
-    int64_t shape[3], edge[3];
+    const bool kept = keeps_tiles(v); /* then tiles begin where chunks do */
+    int64_t shape[3], edge[3], first[3], end[3];
     double origin[3];
     for (int d = 0; d < 3; d++) {
         shape[d] = box.hi[d] - box.lo[d];
         origin[d] = v->origin[d] + (double)box.lo[d] * v->spacing[d];
         edge[d] = clm_view_tile(v, d);
+        first[d] = kept ? box.lo[d] - box.lo[d] % edge[d] : box.lo[d];
+        end[d] = kept ? v->shape[d] : box.hi[d];
     }
     if (!clm_vol_new(w->keep, shape, v->spacing, origin, out, err)) return false;
     clm_box tile;
-    for (tile.lo[0] = box.lo[0]; tile.lo[0] < box.hi[0]; tile.lo[0] = tile.hi[0]) {
-        tile.hi[0] = tile.lo[0] + edge[0] < box.hi[0] ? tile.lo[0] + edge[0] : box.hi[0];
-        for (tile.lo[1] = box.lo[1]; tile.lo[1] < box.hi[1]; tile.lo[1] = tile.hi[1]) {
-            tile.hi[1] = tile.lo[1] + edge[1] < box.hi[1] ? tile.lo[1] + edge[1] : box.hi[1];
-            for (tile.lo[2] = box.lo[2]; tile.lo[2] < box.hi[2]; tile.lo[2] = tile.hi[2]) {
-                tile.hi[2] = tile.lo[2] + edge[2] < box.hi[2] ? tile.lo[2] + edge[2] : box.hi[2];
+    for (tile.lo[0] = first[0]; tile.lo[0] < box.hi[0]; tile.lo[0] = tile.hi[0]) {
+        tile.hi[0] = tile.lo[0] + edge[0] < end[0] ? tile.lo[0] + edge[0] : end[0];
+        for (tile.lo[1] = first[1]; tile.lo[1] < box.hi[1]; tile.lo[1] = tile.hi[1]) {
+            tile.hi[1] = tile.lo[1] + edge[1] < end[1] ? tile.lo[1] + edge[1] : end[1];
+            for (tile.lo[2] = first[2]; tile.lo[2] < box.hi[2]; tile.lo[2] = tile.hi[2]) {
+                tile.hi[2] = tile.lo[2] + edge[2] < end[2] ? tile.lo[2] + edge[2] : end[2];
                 if (!read_tile(w, v, tile, box, out, err)) return false;
             }
         }

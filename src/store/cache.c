@@ -4,7 +4,10 @@
 #include <stdatomic.h>
 
 /* A hash table of entries, each on one of two lists: the LRU list when nobody holds it, none while it is
- * held or being filled. One lock; decoding happens outside it. */
+ * held or being filled. One lock; decoding happens outside it. What a thread takes while it fills another entry
+ * is in that one from then on: it goes first. */
+
+static _Thread_local int filling; /* entries that this thread is at */
 
 typedef struct entry {
     clm_cached chunk; /* first: clm_cache_give gets its address back */
@@ -68,6 +71,13 @@ static void push_newest(clm_cache *c, entry *e) {
     e->newer = &c->lru;
     e->older->newer = e;
     c->lru.older = e;
+}
+
+static void push_oldest(clm_cache *c, entry *e) {
+    e->newer = c->lru.newer;
+    e->older = &c->lru;
+    e->newer->older = e;
+    c->lru.newer = e;
 }
 
 static void free_entry(clm_cache *c, entry *e) {
@@ -165,7 +175,9 @@ bool clm_cache_take(clm_cache *c, uint64_t array, uint64_t index, clm_cache_fill
     (void)pthread_mutex_unlock(&c->lock);
     if (!e) return false;
     clm_cached made = {0};
+    filling++;
     bool ok = fill(ctx, c->room, &made, err);
+    filling--;
     (void)pthread_mutex_lock(&c->lock);
     e->filling = false;
     if (ok) {
@@ -190,7 +202,7 @@ void clm_cache_give(clm_cache *c, const clm_cached *held) {
         if (e->forgotten) {
             free_entry(c, e);
         } else {
-            push_newest(c, e);
+            (filling ? push_oldest : push_newest)(c, e);
             evict(c);
         }
     }

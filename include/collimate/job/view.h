@@ -29,7 +29,8 @@ clm_view clm_view_level(const clm_image *image, int level);
 
 /** Read working voxels [box) (clipped by the caller to the view) into w->keep. NaN: outside the mask, or a
  *  working voxel of which some part is. Where the mask has nothing inside no voxel is read. Reduction goes
- *  tile by tile: temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. */
+ *  tile by tile: temp needs some 60 MB (or one working voxel's worth), whatever the box and the factor. Without a mask
+ *  the image's cache, if it has one, keeps chunks as reduced; those decoded for it go first. */
 CLM_MUST bool clm_view_read(const clm_work *w, const clm_view *v, clm_box box, clm_vol *out, clm_err *err);
 
 /** Working voxels along an axis that clm_view_read has in memory unreduced at once. */

@@ -327,6 +327,64 @@ static void tiles_of_a_view_fit_together(void **state) {
     clm_image_close(image);
 }
 
+/* A cache keeps chunks reduced: boxes that overlap, in either sign, are what the whole reduced has; with room each chunk
+ * is decoded and reduced once, and what was decoded for that goes first where there is none. */
+static void a_cache_keeps_what_is_reduced(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    char path[CLM_PATH_MAX];
+    const int64_t shape[3] = {71, 50, 66}, edge = 32; /* 3 x 2 x 3 chunks */
+    clm_array_spec spec = {.format = CLM_FORMAT_N5, .ndim = 3, .dtype = CLM_F32, .codec = "none"};
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    clm_array *a = NULL;
+    clm_vol fine, whole, part;
+    o.has_spacing = true;
+    clm_arena_reset(work.keep, 0);
+    for (int d = 0; d < 3; d++) o.spacing_um[d] = 1.0, spec.shape[d] = shape[d], spec.chunk[d] = edge;
+    assert_ok(clm_vol_new(work.keep, shape, o.spacing_um, o.origin_um, &fine, &err), err);
+    for (int64_t i = 0; i < clm_vol_count(&fine); i++)
+        fine.data[i] = (float)clm_rng_uniform(6, 0, (uint64_t)i);
+    assert_ok(clm_path_join(path, folder, "kept.n5/a", &err) && clm_array_create(path, &spec, &a, &err), err);
+    for (int64_t k = 0; k < 18; k++) {
+        const int64_t index[3] = {k / 6, k / 3 % 2, k % 3};
+        clm_box box;
+        clm_vol chunk;
+        clm_array_chunk_box(a, index, box.lo, box.hi);
+        const clm_vol view = clm_vol_crop(&fine, box);
+        assert_ok(clm_vol_copy(work.keep, &view, &chunk, &err), err);
+        assert_ok(clm_array_put_chunk(a, index, chunk.data, &err), err);
+    }
+    clm_array_close(a);
+    for (int tight = 0; tight < 2; tight++) {
+        clm_cache *cache = NULL;
+        clm_image *image = NULL;
+        /* tight: one chunk of 128 KiB, or all 18 reduced to 16 KiB at most */
+        assert_ok(clm_cache_open(tight ? (size_t)310 << 10 : (size_t)16 << 20, &cache, &err), err);
+        assert_ok(clm_image_open(path, &o, &image, &err), err);
+        clm_image_use_cache(image, cache);
+        clm_view v = clm_view_make(image, 2.0);
+        assert_int_equal(clm_view_tile(&v, 0), edge / 2);
+        assert_ok(clm_reduce(&work, &fine, v.factor, &whole, &err), err);
+        for (int k = 0; k < 4; k++) {
+            const clm_box box = {{3 * k, k, 9 * k}, {v.shape[0], v.shape[1] - 5 + k, v.shape[2]}};
+            v.negative = k == 3;
+            assert_ok(clm_view_read(&work, &v, box, &part, &err), err);
+            clm_vol want = clm_vol_crop(&whole, box);
+            for (int64_t z = 0; z < part.shape[0]; z++)
+                for (int64_t y = 0; y < part.shape[1]; y++)
+                    for (int64_t x = 0; x < part.shape[2]; x++) {
+                        float is = clm_vol_row(&want, z, y)[x];
+                        assert_true(clm_vol_row(&part, z, y)[x] == (v.negative ? -is : is));
+                    }
+            /* 18 tiles of 18 chunks; of the other sign 12 more, the rest lies before the box */
+            if (k == 2) assert_int_equal(clm_cache_figures_of(cache).misses, 36);
+            if (k == 3 && !tight) assert_int_equal(clm_cache_figures_of(cache).misses, 48);
+        }
+        clm_image_close(image);
+        clm_cache_close(cache);
+    }
+}
+
 /* images without a stored level near the global one: it is made first, block by block */
 static void coarse_images_are_made(void **state) {
     (void)state;
@@ -382,6 +440,7 @@ int main(void) {
                                        cmocka_unit_test(blocks_equal_the_whole),
                                        cmocka_unit_test(a_view_is_the_reduced_whole),
                                        cmocka_unit_test(tiles_of_a_view_fit_together),
+                                       cmocka_unit_test(a_cache_keeps_what_is_reduced),
                                        cmocka_unit_test(coarse_images_are_made),
                                        cmocka_unit_test(the_folder_of_another_plan_is_refused)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
