@@ -156,7 +156,6 @@ static bool parse(int argc, char **argv, verb what, options *o, clm_err *err) {
     if (what == HALFWAY) s->root = 2;
     clm_arg table[] = {
         CLM_OPT("spacing", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
-        CLM_OPT("lattice-um", THREE, s->spacing_um, .above = true, .one = true, .given = &s->has_spacing),
         CLM_OPT("origin", THREE, s->origin_um, .given = &s->has_origin),
         CLM_OPT("shape", SHAPE, s->shape, .given = &s->has_shape),
         CLM_OPT("like", LEVEL, &s->like, .level = &s->like_level),
