@@ -34,7 +34,7 @@ void clm_blob_halo(const clm_blob_params *p, const double spacing[3], int64_t ha
  *  out      pos: world micrometres, sub-voxel; radius_um; score: response (intensity units). Best of every
  *           bucket first, clearest first among those; then the second best of every bucket, and so on
  *  Errors   CLM_E_NODATA no peak is clear enough (the text says how clear the best was); CLM_E_ARG;
- *           CLM_E_NOMEM. out is then untouched
+ *           CLM_E_BUDGET. out is then untouched
  *  Memory   keep: 32 bytes a spot; temp: 16 bytes a voxel of the working grid (v thinned so that the
  *           smallest Gaussian spans at least one voxel), one plane-thinned copy of v, 64 bytes a peak
  *  Source   T. Lindeberg, Feature detection with automatic scale selection, IJCV 30(2), 1998, sections 2-4;

@@ -30,7 +30,7 @@ typedef struct clm_centre_fit {
  *  Of all starts' results the one is taken that tells most: voxels compared times -log(1 - score^2), so that a small
  *  overlap is no way to a good score. Where that one does not stand out by CLM_CENTRE_STANDS_OUT, the middles are a
  *  start and no rotation is asked for, what the climb from the middles reaches is taken instead. A start reaches about a tenth of the volume and 15 degrees.
- *  Errors   CLM_E_NODATA no start is of any use: no overlap, or constant; CLM_E_ARG, CLM_E_NOMEM; out untouched
+ *  Errors   CLM_E_NODATA no start is of any use: no overlap, or constant; CLM_E_ARG, CLM_E_BUDGET; out untouched
  *  Memory   temp: as clm_refine_affine, and the volumes reduced to 50 000 voxels
  */
 CLM_MUST bool clm_centre_find(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,

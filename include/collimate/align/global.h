@@ -34,7 +34,7 @@ void clm_global_sizes(const double fixed_spacing[3], const double moving_spacing
  *  Without prior, patches match while the volumes are turned by less than about 20 degrees and scaled by less
  *  than about 15 %; any_rotation lifts the first bound: both ways are tried, more inliers win.
  *  A second round matches again near the transform found, with the moving patches turned to it.
- *  Errors       CLM_E_NODATA with the figures of clm_ransac_affine, CLM_E_ARG, CLM_E_NOMEM; out untouched
+ *  Errors       CLM_E_NODATA with the figures of clm_ransac_affine, CLM_E_ARG, CLM_E_BUDGET; out untouched
  *  Memory       keep: 13 bytes a pair of each round (at most three rounds), once the moving patches
  */
 CLM_MUST bool clm_global_find(const clm_work *w, const clm_points *fixed, const clm_patches *f,

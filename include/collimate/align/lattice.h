@@ -93,7 +93,7 @@ typedef struct clm_lattice_report {
  *  The answer does not depend on the order of anything but the matches within a block (rounding).
  *  Errors   CLM_E_ARG     parameters or grid out of range, not finite matches
  *           CLM_E_NUMERIC A singular; the solve did not converge
- *           CLM_E_NOMEM
+ *           CLM_E_BUDGET
  *  Memory   keep: 96 bytes a block; temp: 1.9 KiB a block
  *  Time     in proportion to the blocks, however large the regions without matches are (lattice_levels.c)
  */

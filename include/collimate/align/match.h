@@ -27,7 +27,7 @@ typedef struct clm_matches {
  *  prior       takes fixed to moving world um; read only when max_distance_um > 0
  *  ratio       compares sqrt(1 - correlation) of the best and of the best that is not the same place
  *  out         may hold 0 pairs: that is no error. Same input, same bytes, on every machine: sums are exact
- *  Errors      CLM_E_ARG dims differ, parameters out of range; CLM_E_NOMEM
+ *  Errors      CLM_E_ARG dims differ, parameters out of range; CLM_E_BUDGET
  *  Memory      keep: 12 bytes a pair; temp: 48 bytes a point, 2 dim bytes a moving point when ungated
  */
 CLM_MUST bool clm_match(const clm_work *w, const clm_points *fixed, const clm_patches *f,

@@ -50,7 +50,7 @@ void clm_patch_halo(const clm_patch_params *p, const double linear[3][3], const 
  *  out      one row a point, in order; norm 0 where less than min_inside of the ball lies in v or where
  *           it is flat
  *  The byte a sample costs about 1e-4 of correlation. Same input, same bytes, on every machine.
- *  Errors   CLM_E_ARG, CLM_E_NOMEM
+ *  Errors   CLM_E_ARG, CLM_E_BUDGET
  *  Memory   keep: n * (dim + 4); temp: a smoothed, thinned copy of v and one plane-thinned one
  */
 CLM_MUST bool clm_patch_describe(const clm_work *w, const clm_vol *v, const clm_points *points,

@@ -49,7 +49,7 @@ int64_t clm_ransac_least(const clm_ransac_params *p, int64_t n);
  *  too few or too wrong for the confidence asked.
  *  Errors   CLM_E_NODATA  no model passed: the text tells each model's inliers and what it lacked
  *           CLM_E_ARG     parameters out of range
- *           CLM_E_NOMEM
+ *           CLM_E_BUDGET
  *           out is untouched
  *  Memory   keep: n bytes; temp: 80 bytes a match
  *  Source   M. Fischler, R. Bolles, Random sample consensus, CACM 24(6), 1981; cost: P. Torr, A. Zisserman,

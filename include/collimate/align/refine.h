@@ -60,7 +60,7 @@ typedef struct clm_refine_fit {
  *  Errors   CLM_E_NODATA   the start maps less than min_overlap of fixed inside moving, or one of the two
  *                          volumes is constant there
  *           CLM_E_ARG      parameters out of range, empty volumes, moving of 2^31 voxels or more
- *           CLM_E_NOMEM
+ *           CLM_E_BUDGET
  *           out is untouched
  *  Memory   temp: the reduced volumes, at most 1/7 of both together
  *  Source   Evangelidis, Psarakis, IEEE Trans. PAMI 30 (2008): correlation maximised by closed-form

@@ -11,7 +11,7 @@
  *  bucket_um  side of the cubes of the world that rank their own spots; 0: about four chosen spots a cube
  *  index      [n] in w->keep: the best of every cube, clearest first, then the second bests, and so on. Depends
  *             on places and scores only, not on the order of `all`
- *  Errors     CLM_E_ARG, CLM_E_NOMEM
+ *  Errors     CLM_E_ARG, CLM_E_BUDGET
  *  Memory     keep: 8 bytes a chosen spot; temp: 64 bytes a spot
  */
 CLM_MUST bool clm_spots_choose(const clm_work *w, const clm_points *all, int64_t max_spots, double bucket_um,

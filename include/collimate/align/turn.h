@@ -11,7 +11,7 @@
  *  min_correlation   of the standardised signatures; 0.3 is usual
  *  out               a third to two thirds of the pairs are right in tissue whose true pairs match at all:
  *                    enough for clm_ransac_affine with a rigid or similarity model
- *  Errors   CLM_E_ARG, CLM_E_NOMEM
+ *  Errors   CLM_E_ARG, CLM_E_BUDGET
  *  Memory   keep: 12 bytes a pair; temp: 500 bytes a point
  *  Source   M. Kazhdan, T. Funkhouser, S. Rusinkiewicz, Rotation invariant spherical harmonic representation
  *           of 3D shape descriptors, SGP 2003, section 4; extended by the products of different shells.
@@ -22,7 +22,7 @@ CLM_MUST bool clm_turn_match(const clm_work *w, const clm_points *fixed, const c
 
 /** The patches that clm_patch_describe would have made with `linear` instead of the identity, interpolated
  *  from the ones that it made (correlation with those about 0.93).
- *  Errors CLM_E_ARG, CLM_E_NOMEM. Memory keep: as clm_patch_describe; temp: 64 KiB. */
+ *  Errors CLM_E_ARG, CLM_E_BUDGET. Memory keep: as clm_patch_describe; temp: 64 KiB. */
 CLM_MUST bool clm_turn_patches(const clm_work *w, const clm_patches *in, const double linear[3][3],
                                clm_patches *out, clm_err *err);
 

@@ -14,7 +14,7 @@ typedef struct clm_buckets {
 
 /** Sort n < 2^31 points into cells of at least size_um (more where points are few for their extent).
  *  pos must outlive the result. Memory: a, at most 4 n + 16 n + 1 KiB bytes.
- *  Errors CLM_E_ARG size not positive or a position not finite; CLM_E_NOMEM. */
+ *  Errors CLM_E_ARG size not positive or a position not finite; CLM_E_BUDGET. */
 CLM_MUST bool clm_buckets_new(clm_arena *a, int64_t n, const double (*pos)[3], double size_um,
                               clm_buckets *out, clm_err *err);
 

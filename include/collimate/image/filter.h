@@ -17,7 +17,7 @@ int64_t clm_gauss_radius(double sigma_vox);
  *  out       allocated by the caller, in's shape; may be `in` itself. Its spacing and origin are not read
  *  Weights sum to 1, so constants are kept to rounding. sigma <= 6: symmetric taps, cut at 3.5 sigma (.0022 of the peak);
  *  above: recursive, within 6e-4 of the peak, cost independent of sigma.
- *  Errors   CLM_E_ARG shapes differ, sigma negative or not finite; CLM_E_NOMEM
+ *  Errors   CLM_E_ARG shapes differ, sigma negative or not finite; CLM_E_BUDGET
  *  Memory   temp: one tile of the longest line, at most 1.5 KiB a voxel of it
  *  Source   R. Deriche, Recursively implementing the Gaussian and its derivatives, INRIA RR-1893, 1993,
  *           fourth order fit, as a sum of two second order sections.
@@ -30,7 +30,7 @@ CLM_MUST bool clm_gauss(const clm_work *w, const clm_vol *in, const double sigma
  *  step      [3] >= 1
  *  out       made in w->keep: shape ceil(shape / step), spacing * step, in's origin
  *  Anti-aliased when sigma_vox >= about 0.45 * step.
- *  Errors   CLM_E_ARG, CLM_E_NOMEM
+ *  Errors   CLM_E_ARG, CLM_E_BUDGET
  *  Memory   keep: out; temp: in / step[0] voxels and a plane
  */
 CLM_MUST bool clm_gauss_shrink(const clm_work *w, const clm_vol *in, const double sigma_vox[3],

@@ -14,14 +14,15 @@ typedef struct clm_foreground {
 } clm_foreground;
 
 /** Smooth by 1.5 voxels, take what is above Otsu's threshold of the logarithm of the intensity (above the darkest
- *  voxel, which counts as 1 % of the range), fill what it encloses, grow it by `grow_vox` voxels along every axis. Where the two sides explain no more of the variance
- *  than two halves of one Gaussian do, 2/pi, there is no dark surrounding and all of the image is foreground.
+ *  voxel, which counts as 1 % of the range), fill what it encloses, grow it by `grow_vox` voxels along every axis.
+ *  Where the two sides explain no more of the variance than two halves of one Gaussian do, 2/pi, there is no dark
+ *  surrounding and all of the image is foreground.
  *
  *  v         any shape; NaN has no value and counts as dark
  *  grow_vox  >= 0
  *  in        [voxels, packed z y x] 1 inside
  *  Same bytes on every machine.
- *  Errors    CLM_E_NODATA no value, or constant; CLM_E_ARG; CLM_E_NOMEM
+ *  Errors    CLM_E_NODATA no value, or constant; CLM_E_ARG; CLM_E_BUDGET
  *  Memory    temp: 13 bytes a voxel and 4 MiB
  *  Source    N. Otsu, A threshold selection method from gray-level histograms, IEEE Trans. SMC 9 (1979)
  */

@@ -26,7 +26,7 @@ static inline int64_t clm_lncc_halo(int64_t radius) { return radius; }
  *                 does not count. Its spacing and origin are not read
  *  Cost does not depend on the radius but for a logarithm. Same bytes on every machine. Cut into blocks, each
  *  correlation agrees with that of the whole to 1e-9 for counts of 16 bits.
- *  Errors   CLM_E_ARG shapes differ, core not inside, radius < 0; CLM_E_NOMEM
+ *  Errors   CLM_E_ARG shapes differ, core not inside, radius < 0; CLM_E_BUDGET
  *  Memory   temp: 6 doubles a voxel of a slab of (32 + 2 radius) rows, and some rows
  */
 CLM_MUST bool clm_lncc_add(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, clm_box core,

@@ -28,7 +28,7 @@ typedef struct clm_noise_patch {
     double pitch_um;
 } clm_noise_patch;
 
-/** Coefficients for points x with lo <= x <= hi (world micrometres) in `a`. CLM_E_NOMEM only. */
+/** Coefficients for points x with lo <= x <= hi (world micrometres) in `a`. CLM_E_BUDGET only. */
 CLM_MUST bool clm_noise_patch_new(clm_arena *a, const clm_noise *noise, const double lo[3],
                                   const double hi[3], clm_noise_patch *out, clm_err *err);
 /** The noise at x, which must lie in the patch's box. The same bits as clm_noise_point. */

@@ -46,7 +46,7 @@ CLM_MUST bool clm_overlap_count(clm_overlap *s, int64_t label, int64_t what, int
  *                 the volume goes
  *  ball           NULL: Dice only
  *  A surface voxel has a neighbour across a face with another label; the volume's own faces are no surface.
- *  Errors  CLM_E_NOMEM. Memory: temp 2 bytes a voxel */
+ *  Errors  CLM_E_BUDGET. Memory: temp 2 bytes a voxel */
 CLM_MUST bool clm_overlap_add(const clm_work *w, clm_overlap *s, const int64_t *fixed, const int64_t *moving,
                               const int64_t shape[3], clm_box core, const clm_ball *ball, clm_err *err);
 

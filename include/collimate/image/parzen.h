@@ -20,7 +20,7 @@ typedef struct clm_parzen {
 } clm_parzen;
 
 /** The range that holds all but a thousandth of the finite values (v - shift) * scale at either end.
- *  Errors CLM_E_NODATA fewer than two values, CLM_E_NOMEM. Memory temp: 4 MiB */
+ *  Errors CLM_E_NODATA fewer than two values, CLM_E_BUDGET. Memory temp: 4 MiB */
 CLM_MUST bool clm_parzen_range(const clm_work *w, const clm_vol *v, double shift, double scale,
                                double range[2], clm_err *err);
 /** Empty, for values in these ranges; what lies beyond one counts at its end. */

@@ -78,7 +78,7 @@ double clm_phantom_jacobian(const clm_phantom *p, const double x[3]);
 /** The counts of one box of a volume, whole numbers in 0 .. 65535, packed in w->keep and placed.
  *  The same values for a voxel whatever box it is part of.
  *  box      within the view's shape, not empty
- *  Errors   CLM_E_ARG the box is not; CLM_E_NOMEM
+ *  Errors   CLM_E_ARG the box is not; CLM_E_BUDGET
  *  Memory   keep 4 bytes a voxel; temp about 40 bytes a voxel and the cells near the box */
 CLM_MUST bool clm_phantom_render(const clm_work *w, const clm_phantom *p, clm_phantom_view view, clm_box box,
                                  clm_vol *out, clm_err *err);

@@ -13,7 +13,7 @@
  *           first cell. Voxels of an incomplete last cell are left out, so every voxel of `out` stands where
  *           its origin and spacing say. A block that begins at a multiple of the factor gives the bytes of
  *           the whole.
- *  Errors   CLM_E_ARG a factor below 1 or larger than the volume; CLM_E_NOMEM
+ *  Errors   CLM_E_ARG a factor below 1 or larger than the volume; CLM_E_BUDGET
  *  Memory   keep: out; temp: one row
  */
 CLM_MUST bool clm_reduce(const clm_work *w, const clm_vol *v, const int64_t factor[3], clm_vol *out,

@@ -27,7 +27,7 @@ typedef struct clm_truth_points {
 
 /** Points of a regular grid of at most per_axis points along each axis over the fixed volume (cell
  *  centres, so none on its faces), those that the truth maps inside the moving volume, z slowest.
- *  Errors CLM_E_ARG per_axis below 1; CLM_E_NODATA none maps inside; CLM_E_NOMEM
+ *  Errors CLM_E_ARG per_axis below 1; CLM_E_NODATA none maps inside; CLM_E_BUDGET
  *  Memory keep and temp 48 per_axis^3 bytes */
 CLM_MUST bool clm_truth_sample(const clm_work *w, clm_point_map truth, const clm_frame *fixed,
                                const clm_frame *moving, int64_t per_axis, clm_truth_points *out,
@@ -49,7 +49,7 @@ void clm_truth_map(const clm_truth_points *points, clm_point_map map, double (*f
 /** Errors of where a transform puts the points: found [points->n], moving world micrometres. A point that
  *  is not finite counts as infinitely far.
  *  Percentiles are the smallest error that at least that part of the points does not exceed.
- *  Errors CLM_E_NOMEM. Memory temp 16 n bytes. */
+ *  Errors CLM_E_BUDGET. Memory temp 16 n bytes. */
 CLM_MUST bool clm_truth_compare(const clm_work *w, const clm_truth_points *points, double (*found)[3],
                                 const double spacing[3], clm_truth_error *out, clm_err *err);
 

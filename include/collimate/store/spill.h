@@ -25,7 +25,7 @@ typedef struct clm_spill {
 /** Atomic; the same sections give the same bytes. */
 CLM_MUST bool clm_spill_put(const char *path, uint64_t plan_hash, int32_t stage, int64_t index,
                             const clm_section *section, int n, clm_err *err);
-/** Errors CLM_E_NOTFOUND; CLM_E_FORMAT torn, another version, another plan's; CLM_E_NOMEM the arena's budget */
+/** Errors CLM_E_NOTFOUND; CLM_E_FORMAT torn, another version, another plan's; CLM_E_BUDGET the arena's budget */
 CLM_MUST bool clm_spill_read(const char *path, uint64_t plan_hash, clm_arena *a, clm_spill *out,
                              clm_err *err);
 /** By name; NULL if there is none. */
