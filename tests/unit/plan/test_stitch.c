@@ -35,6 +35,19 @@ static void weights_sum_to_one(void **state) {
     }
 }
 
+/* t^2 (3 - 2 t) from the face less half the halo to the face and as much more; without a halo the face is the upper's */
+static void weights_rise_across_faces(void **state) {
+    (void)state;
+    clm_lattice_plan p = plan_of(2, 2, 128, 64, 32), q = plan_of(2, 2, 128, 64, 0);
+    static const double rise[] = {0, 0, 0.15625, 0.5, 0.84375, 1, 1}; /* every 8 voxels around the face */
+    assert_int_equal(p.blocks.block[2], 64);
+    for (int k = 0; k < 7; k++) {
+        const int64_t node[3] = {0, 0, (64 + 8 * (k - 3)) / 4};
+        assert_near(clm_lattice_weight(&p, 1, node), rise[k], 1e-12);
+        assert_near(clm_lattice_weight(&q, 1, node), k < 3 ? 0 : 1, 0);
+    }
+}
+
 /* a linear field u, a prior v, some blocks missing */
 static void stitch_case(const clm_lattice_plan *p, unsigned present, clm_field *out, float *coverage,
                         clm_work *w) {
@@ -83,7 +96,8 @@ static void agreeing_blocks_stitch_to_themselves(void **state) {
                     double missing =
                         drop ? clm_lattice_weight(&p, drop - 1, (const int64_t[3]){z, y, x}) : 0.0;
                     assert_near(coverage[i], 1.0 - missing, 1e-5);
-                    if (missing <= 0.5) assert_near(out.u[1][i], (double)(z + 2 * y + 3 * x + 1), 1e-3);
+                    double t = missing < 0.5 ? 1.0 : (1.0 - missing) / 0.5, s = t * t * (3.0 - 2.0 * t);
+                    assert_near(out.u[1][i], 1.0 + s * (double)(z + 2 * y + 3 * x), 1e-3);
                     if (missing == 1.0)
                         assert_near(out.u[1][i], 1.0, 0.0); /* a hole falls back to the prior */
                 }
@@ -139,8 +153,8 @@ static void chunks_equal_the_whole(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(weights_sum_to_one),
-                                       cmocka_unit_test(agreeing_blocks_stitch_to_themselves),
-                                       cmocka_unit_test(chunks_equal_the_whole)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(weights_sum_to_one), cmocka_unit_test(weights_rise_across_faces),
+        cmocka_unit_test(agreeing_blocks_stitch_to_themselves), cmocka_unit_test(chunks_equal_the_whole)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
