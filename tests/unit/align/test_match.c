@@ -97,7 +97,7 @@ static void same_as_comparing_all_by_hand(void **state) {
     clm_affine prior = {{{1, 0, 0, 10}, {0, 1, 0, 5}, {0, 0, 1.05, 0}}};
     int32_t of[151];
     for (int k = 0; k < 3; k++) {
-        clm_match_params p = {within[k], 0.3, 0.95, 12};
+        clm_match_params p = {within[k], 0.3, 0.95, 40};
         clm_matches m;
         int64_t want = slow_match(&a, &b, &prior, &p, of);
         assert_ok(clm_match(&w, &a.p, &a.f, &b.p, &b.f, &prior, &p, &m, &err), err);

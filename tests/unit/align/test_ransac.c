@@ -192,6 +192,20 @@ static void chance_within_a_gate_is_no_consensus(void **state) {
     clm_test_work_drop(&w);
 }
 
+/* By the formula: c = n (error / gate)^3 agree by chance; 2 c + 4 sqrt(c) + 12 of them, but no more than 80 %. */
+static void how_many_must_agree(void **state) {
+    (void)state;
+    clm_ransac_params p = {.max_error_um = 5, .gate_um = 25};
+    assert_int_equal(clm_ransac_least(&p, 1000), 40); /* c = 8 */
+    assert_int_equal(clm_ransac_least(&p, 20), 14);   /* c = 0.16 */
+    p.gate_um = 5;
+    assert_int_equal(clm_ransac_least(&p, 1000), 800); /* all of them may be chance */
+    assert_int_equal(clm_ransac_least(&p, 10), 12);
+    p.gate_um = 0, p.min_inliers = 7, p.min_share = 0.1;
+    assert_int_equal(clm_ransac_least(&p, 30), 7);
+    assert_int_equal(clm_ransac_least(&p, 1000), 100);
+}
+
 static void every_model_fits_its_own_kind(void **state) {
     (void)state;
     static made m;
@@ -232,6 +246,7 @@ int main(void) {
         cmocka_unit_test(unbelievable_stretch_is_refused),
         cmocka_unit_test(chance_is_no_consensus),
         cmocka_unit_test(chance_within_a_gate_is_no_consensus),
+        cmocka_unit_test(how_many_must_agree),
         cmocka_unit_test(every_model_fits_its_own_kind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
