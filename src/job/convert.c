@@ -85,9 +85,9 @@ static bool set_format(clm_convert *c, clm_err *err) {
                             "or give --format",
                             s->out);
     if (!f[0])
-        f = named                   ? kind == CLM_VOLUME_NRRD ? "nrrd" : "nifti"
-            : strstr(s->out, ".n5") ? "n5"
-                                    : "ome-zarr-0.5";
+        f = named ? kind == CLM_VOLUME_NRRD ? "nrrd" : "nifti"
+            : clm_text_ends(s->out, ".n5") || strstr(s->out, ".n5/") ? "n5"
+                                                                     : "ome-zarr-0.5";
     bool nrrd = strcmp(f, "nrrd") == 0;
     if (nrrd || strcmp(f, "nifti") == 0) {
         c->is_volume = true;
@@ -251,8 +251,9 @@ bool clm_convert_folder(const char *out, char folder[CLM_PATH_MAX], clm_err *err
 bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *c, clm_err *err) {
     int64_t block[3], one[3] = {1, 1, 1};
     *c = (clm_convert){.spec = *spec};
-    char *out = c->spec.out;
-    for (size_t n = strlen(out); n > 1 && out[n - 1] == '/'; n--) out[n - 1] = 0;
+    char *const path[] = {c->spec.in, c->spec.out};
+    for (int i = 0; i < 2; i++)
+        for (size_t n = strlen(path[i]); n > 1 && path[i][n - 1] == '/'; n--) path[i][n - 1] = 0;
     if (!set_format(c, err) || !open_input(c, err)) return false;
     const clm_image_frame f = frame_of(c);
     if (c->is_volume)
@@ -271,7 +272,7 @@ bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *c, c
                                  : clm_output_piece_voxels(&c->output);
     c->task_mib =
         64 + 2 * voxels * (c->is_volume ? 1 : 2) * (double)(clm_dtype_size(c->stored) + 4) / 1048576.0;
-    return clm_convert_folder(out, c->folder, err) && set_hash(c, err);
+    return clm_convert_folder(c->spec.out, c->folder, err) && set_hash(c, err);
 }
 
 void clm_convert_close(clm_convert *c) {

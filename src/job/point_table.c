@@ -95,6 +95,11 @@ static bool read_header(table *t, clm_err *err) {
             return clm_fail(err, CLM_E_FORMAT,
                             "%s:1: no column \"%s\" in \"%.*s\"; --columns Z,Y,X tells other names",
                             t->in.name, t->spec->column[d], (int)(n < 200 ? n : 200), line);
+        for (int e = 0; e < d; e++)
+            if (t->at[e] == t->at[d])
+                return clm_fail(err, CLM_E_ARG,
+                                "--columns: \"%s\" is named twice; z, y and x are three columns",
+                                t->spec->column[d]);
     }
     for (int k = 0; k < 1 + t->spec->inverse; k++)
         for (int64_t c = 0; c < t->columns; c++)

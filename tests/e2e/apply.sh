@@ -165,4 +165,5 @@ expect 0 '' "$COLLIMATE" apply --help
 contains stdout '^Examples:'
 expect 2 'T IN OUT' "$COLLIMATE" apply out demo/moving.n5
 expect 3 'nowhere' "$COLLIMATE" apply nowhere demo/moving.n5 no.zarr
+expect 2 'named twice' "$COLLIMATE" points out fixed.csv x.csv --columns z,z,x
 expect 2 'forward or inverse' "$COLLIMATE" points out fixed.csv x.csv --direction backward

@@ -82,6 +82,9 @@ expect 2 'time point 1' "$COLLIMATE" convert --time 1 $in x.ome.zarr
 expect 2 'spacing 0' "$COLLIMATE" convert --spacing 0,1,1 $in x.ome.zarr
 expect 2 '2 GiB' "$COLLIMATE" convert --chunk 100000 $in x.ome.zarr
 expect 2 'inside the input' "$COLLIMATE" convert $in/s0 $in/s0/x.n5
+expect 2 'inside the input' "$COLLIMATE" convert $in/s0/ $in/s0/x.n5
+expect 0 '' "$COLLIMATE" convert -q --no-pyramid --region 0:2,0:2,0:2 $in old.n5.copies/x.ome.zarr
+[ -e old.n5.copies/x.ome.zarr/zarr.json ] || fail "a folder's name decides the format"
 expect 2 'no such files are written' "$COLLIMATE" convert $in x.tif
 [ -e x.ome.zarr ] || [ -e x.tif ] && fail "a refused conversion left something"
 # half floats and complex numbers: told and dumped, nothing else
