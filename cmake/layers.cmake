@@ -66,7 +66,7 @@ clm_layer(job BELOW transform plan align image store core base
     config.c convert.c evaluate_field.c evaluate_finish.c evaluate_images.c evaluate_labels.c evaluate_marks.c
     evaluate_parts.c evaluate_run.c evaluate_spec.c evaluate_spread.c feature_params.c folder.c job.c
     job_apply.c job_check.c job_coarse.c job_deform.c job_finish.c job_foreground.c job_global.c job_lattice.c
-    job_local.c job_measure.c job_spots.c job_stiffness.c job_stitch.c landmark_files.c mask.c output.c
+    job_local.c job_measure.c job_metrics.c job_spots.c job_stiffness.c job_stitch.c landmark_files.c mask.c output.c
     point_list.c point_table.c points_run.c record.c resample.c shared.c view.c
   LIBS m)
 target_sources(clm_job PRIVATE ${PROJECT_BINARY_DIR}/presets.c)

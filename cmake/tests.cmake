@@ -98,7 +98,7 @@ clm_unit(image filter foreground holes jacobian phantom truth lncc metric overla
 clm_unit(align blob centre deform deform_parts landmarks lattice match panels ransac refine turn)
 clm_unit(app demo picture)
 clm_unit(app args blocks ordered whole_run)
-clm_unit(cluster comm deal exec exec_fork journal master run sched simulate wire)
+clm_unit(cluster aside comm deal exec exec_fork journal master run sched simulate wire)
 target_sources(test_simulate PRIVATE tests/support/simulate.c)
 clm_mpi(run 1 2 3)
 if(TARGET test_mpi_run)

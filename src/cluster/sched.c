@@ -1,7 +1,8 @@
 /* Order of one clm_sched_next: end stages, begin stages, tasks to be tried again, ready tasks of the
  * latest stage first (so that a chunk is stitched before more blocks are computed), of a stage of blocks those
- * dealt to the worker (neighbours, see deal.h), at last copies of what a stage waits for too long. Workers are served
- * in turn; those that would compute at once before those that would only hold a task in store. */
+ * dealt to the worker (neighbours, see deal.h), then those of stages aside, at last copies of what a stage waits for
+ * too long. Workers are served in turn; those that would compute at once before those that would only hold a task in
+ * store, which is never one of a stage aside. */
 #include "collimate/cluster/sched.h"
 #include "collimate/cluster/deal.h"
 #include "collimate/cluster/flight.h"
@@ -27,7 +28,9 @@ typedef struct stage_state {
     int64_t n_ended, n_failed, n_taken;
     int64_t n_timed; /* tasks that said how long they took */
     double seconds;  /* their sum */
-    clm_collector *collector;
+    bool over;
+    clm_collector *collector; /* of a FOLLOWS stage; of others, while they are under way: */
+    clm_deal deal;
 } stage_state;
 
 typedef struct worker_state {
@@ -53,13 +56,13 @@ struct clm_sched {
     clm_sched_params p;
     double now_s;
     stage_state *stage;
-    int n_begun, n_over;
+    int n_begun,
+        n_over; /* stages below have begun, are over; later ones may be over, too, before one aside */
     worker_state *worker;
     int32_t n_workers, n_here, slots_here;
     queue q[QUEUES];
     clm_flight flight;
-    clm_deal deal; /* of the last AFTER_ALL stage that has begun */
-    int32_t room;  /* sum of what all workers that ever joined can hold */
+    int32_t room; /* sum of what all workers that ever joined can hold */
     again *again;
     int64_t n_again, cap_again;
     clm_err error;
@@ -81,6 +84,10 @@ bool clm_sched_open(const clm_plan *plan, const clm_sched_params *params, clm_sc
             ok = clm_fail(err, CLM_E_ARG, "stage %s has a negative number of tasks", plan->stage[k].name);
             break;
         }
+        if (plan->stage[k].aside && plan->stage[k].start == CLM_STAGE_FOLLOWS) {
+            ok = clm_fail(err, CLM_E_ARG, "stage %s follows another and stands aside", plan->stage[k].name);
+            break;
+        }
         ok = clm_bits_open(&t->taken, plan->stage[k].n, err) &&
              clm_bits_open(&t->ended, plan->stage[k].n, err);
         if (ok && plan->stage[k].start == CLM_STAGE_FOLLOWS)
@@ -97,11 +104,11 @@ void clm_sched_close(clm_sched *s) {
     if (!s) return;
     for (int k = 0; s->stage && k < s->plan->n_stages; k++) {
         clm_collector_close(s->stage[k].collector);
+        clm_deal_close(&s->stage[k].deal);
         clm_bits_close(&s->stage[k].taken);
         clm_bits_close(&s->stage[k].ended);
     }
     clm_flight_close(&s->flight);
-    clm_deal_close(&s->deal);
     clm_heap_free(s->stage);
     clm_heap_free(s->worker);
     clm_heap_free(s->again);
@@ -169,7 +176,8 @@ bool clm_sched_join(clm_sched *s, int worker, int slots, clm_err *err) {
     if (worker >= s->n_workers) {
         void *p = s->worker;
         int32_t n = worker + 1 > 2 * s->n_workers ? worker + 1 : 2 * s->n_workers;
-        if (!clm_deal_reserve(&s->deal, n, err)) return false;
+        for (int k = s->n_over; k < s->n_begun; k++)
+            if (!clm_deal_reserve(&s->stage[k].deal, n, err)) return false;
         if (!clm_heap_grow(&p, (size_t)n, sizeof(worker_state), err)) return false;
         s->worker = p;
         for (int32_t i = s->n_workers; i < n; i++) s->worker[i] = (worker_state){.queue = NONE};
@@ -291,21 +299,48 @@ void clm_sched_stop(clm_sched *s) { s->stopped = true; }
 static bool stage_ended(const clm_sched *s, int k) { return s->stage[k].n_ended == s->plan->stage[k].n; }
 
 /* to all that are here, not to who asks first: so each gets the same part of stages alike */
-static void deal_all(clm_sched *s, const clm_stage *stage) {
+static bool deal_all(clm_sched *s, int k) {
+    clm_deal *d = &s->stage[k].deal;
+    clm_err err;
     int32_t left = s->slots_here;
-    clm_deal_begin(&s->deal, stage, left);
+    if (!clm_deal_reserve(d, s->n_workers, &err)) {
+        fail_run(s, &err, &(clm_task){.stage = k});
+        return false;
+    }
+    clm_deal_begin(d, &s->plan->stage[k], left);
     for (int32_t i = 0; i < s->n_workers && left > 0; i++) {
         const worker_state *w = &s->worker[i];
         if (!w->here || !w->slots) continue;
-        clm_deal_share(&s->deal, i, w->slots, left);
+        clm_deal_share(d, i, w->slots, left);
         left -= w->slots;
     }
+    return true;
+}
+
+/* the first stage that has ended, with all before it that do not stand aside; NONE */
+static int next_over(const clm_sched *s) {
+    for (int k = s->n_over; k < s->n_begun; k++) {
+        if (s->stage[k].over) continue;
+        if (stage_ended(s, k)) return k;
+        if (!s->plan->stage[k].aside) break;
+    }
+    return NONE;
+}
+
+static bool may_begin(const clm_sched *s, int k) {
+    clm_stage_start start = s->plan->stage[k].start;
+    for (int i = s->n_over; i < k && start != CLM_STAGE_FOLLOWS; i++)
+        if (!s->stage[i].over && (start == CLM_STAGE_GATHERS || !s->plan->stage[i].aside)) return false;
+    return true;
 }
 
 static bool next_stage(clm_sched *s, clm_action *out) {
-    int n = s->plan->n_stages;
-    if (s->n_over < s->n_begun && stage_ended(s, s->n_over)) {
-        *out = (clm_action){.kind = CLM_ACT_STAGE_END, .stage = s->n_over++};
+    int n = s->plan->n_stages, over = next_over(s);
+    if (over != NONE) {
+        s->stage[over].over = true;
+        clm_deal_close(&s->stage[over].deal);
+        while (s->n_over < s->n_begun && s->stage[s->n_over].over) s->n_over++;
+        *out = (clm_action){.kind = CLM_ACT_STAGE_END, .stage = over};
         return true;
     }
     if (s->n_over == n && !s->finished) {
@@ -315,9 +350,7 @@ static bool next_stage(clm_sched *s, clm_action *out) {
     }
     if (s->n_begun == n || s->stopped) return false;
     int k = s->n_begun;
-    bool after_all = s->plan->stage[k].start == CLM_STAGE_AFTER_ALL;
-    if (after_all && s->n_over < k) return false;
-    if (after_all) deal_all(s, &s->plan->stage[k]);
+    if (!may_begin(s, k) || (!s->stage[k].collector && !deal_all(s, k))) return false;
     s->n_begun++;
     *out = (clm_action){
         .kind = CLM_ACT_STAGE_BEGIN, .stage = k, .count = s->plan->stage[k].n - s->stage[k].n_ended};
@@ -372,40 +405,58 @@ static bool next_again(clm_sched *s, clm_action *out) {
     return false;
 }
 
+static int64_t left_of(const clm_sched *s, int k) { return s->plan->stage[k].n - s->stage[k].n_taken; }
+
 /* more tasks at hand than computing slots? else storing tasks would let others idle at the end */
 static bool plenty(const clm_sched *s) {
     int64_t n = 0;
     for (int k = s->n_over; k < s->n_begun; k++)
-        n += s->stage[k].collector ? clm_collector_waiting(s->stage[k].collector)
-                                   : s->plan->stage[k].n - s->stage[k].n_taken;
+        if (!s->plan->stage[k].aside)
+            n += s->stage[k].collector ? clm_collector_waiting(s->stage[k].collector) : left_of(s, k);
     return n > s->slots_here;
+}
+
+static bool take_dealt(clm_sched *s, int k, int32_t worker, clm_task *task) {
+    stage_state *t = &s->stage[k];
+    int64_t index = clm_deal_take(&t->deal, worker, s->worker[worker].slots, s->slots_here, &t->taken);
+    if (index < 0) return false;
+    take(t, index);
+    *task = (clm_task){.stage = k, .index = index};
+    return true;
 }
 
 static bool take_ready(clm_sched *s, int32_t worker, int64_t scan, clm_task *task) {
     for (int k = s->n_begun - 1; k >= s->n_over; k--) {
         stage_state *t = &s->stage[k];
         int64_t index;
-        if (t->n_taken == s->plan->stage[k].n) continue;
-        if (t->collector) {
-            if (!clm_collector_take(t->collector, scan, &index)) continue;
-            t->n_taken++;
-        } else {
-            index = clm_deal_take(&s->deal, worker, s->worker[worker].slots, s->slots_here, &t->taken);
-            if (index < 0) continue;
-            take(t, index);
-        }
+        if (s->plan->stage[k].aside || !left_of(s, k)) continue;
+        if (!t->collector && take_dealt(s, k, worker, task)) return true;
+        if (!t->collector || !clm_collector_take(t->collector, scan, &index)) continue;
+        t->n_taken++;
         *task = (clm_task){.stage = k, .index = index};
         return true;
     }
     return false;
 }
 
+/* Of the stage that has most left: those that share a grid come to a block one after the other, while what it reads is
+ * still decoded. */
+static bool take_aside(clm_sched *s, int32_t worker, clm_task *task) {
+    int most = NONE;
+    for (int k = s->n_over; k < s->n_begun; k++)
+        if (s->plan->stage[k].aside && left_of(s, k) > (most == NONE ? 0 : left_of(s, most))) most = k;
+    return most != NONE && take_dealt(s, most, worker, task);
+}
+
 static bool next_fresh(clm_sched *s, clm_action *out) {
     int32_t worker = s->q[HUNGRY].first;
     if (worker == NONE && s->q[STORE].first != NONE && plenty(s)) worker = s->q[STORE].first;
     if (worker == NONE) return false;
+    bool idles = s->worker[worker].held < s->worker[worker].slots;
     clm_task task;
-    if (!take_ready(s, worker, SCAN_A_CALL, &task) && !take_ready(s, worker, INT64_MAX, &task)) return false;
+    if (!take_ready(s, worker, SCAN_A_CALL, &task) && !take_ready(s, worker, INT64_MAX, &task) &&
+        !(idles && take_aside(s, worker, &task)))
+        return false;
     assign(s, worker, &task, out);
     return true;
 }
@@ -445,7 +496,7 @@ clm_stage_count clm_sched_count(const clm_sched *s, int stage) {
                              .ended = t->n_ended,
                              .failed = t->n_failed,
                              .begun = stage < s->n_begun,
-                             .over = stage < s->n_over};
+                             .over = t->over};
 }
 
 int64_t clm_sched_in_flight(const clm_sched *s) { return s->flight.n; }

@@ -188,11 +188,17 @@ static clm_stage *add_stage(clm_run *run, clm_job_kind kind, int part, const int
     *stage = (clm_stage){.fatal = fatal, .n = shape[0] * shape[1] * shape[2]};
     memcpy(stage->shape, shape, sizeof stage->shape);
     if (kind == CLM_JOB_DEFORM || kind == CLM_JOB_STITCH || kind == CLM_JOB_STIFFNESS ||
-        kind == CLM_JOB_PYRAMID)
+        kind == CLM_JOB_MEASURE || kind == CLM_JOB_PYRAMID)
         (void)snprintf(stage->name, sizeof stage->name, "%s.%d", name, part + (kind != CLM_JOB_PYRAMID));
     else
         (void)snprintf(stage->name, sizeof stage->name, "%s", name);
     return stage;
+}
+
+/* as soon as what it measures is there, where ranks have nothing better to do */
+static void add_measure(clm_run *run, int part) {
+    if (!run->config->measure_enabled) return;
+    add_stage(run, CLM_JOB_MEASURE, part, run->measure_blocks.shape, false, "measure")->aside = true;
 }
 
 static void lay_stages(clm_run *run) {
@@ -213,6 +219,7 @@ static void lay_stages(clm_run *run) {
         add_stage(run, CLM_JOB_SPOTS, 0, alike ? n : row, true,
                   "spots"); /* the global stage needs every block */
     }
+    add_measure(run, 0);
     add_stage(run, CLM_JOB_GLOBAL, 0, one, true, "global");
     if (c->local_enabled) {
         add_stage(run, CLM_JOB_LOCAL, 0, run->local_blocks.shape, false, "local");
@@ -220,6 +227,7 @@ static void lay_stages(clm_run *run) {
         add_stage(run, CLM_JOB_CHECK, 0, run->local_blocks.shape, false, "check");
         add_stage(run, CLM_JOB_SETTLE, 0, one, true, "settle");
     }
+    add_measure(run, 1);
     for (int k = 0; k < run->n_passes; k++) {
         if (c->deform_enabled)
             add_stage(run, CLM_JOB_DEFORM, k, run->pass[k].lattice.blocks.shape, false, "deform");
@@ -231,13 +239,15 @@ static void lay_stages(clm_run *run) {
         if (c->deform_stiffness == 0.0 && k + 1 < run->n_passes)
             add_stage(run, CLM_JOB_STIFFNESS, k, one, true, "stiffness");
     }
-    if (c->measure_enabled) add_stage(run, CLM_JOB_MEASURE, 0, run->measure_blocks.shape, false, "measure");
+    add_measure(run, 2);
     for (int k = 0; k < run->aligned.n_levels; k++)
         add_stage(run, k ? CLM_JOB_PYRAMID : CLM_JOB_APPLY, k, run->aligned.level[k].shape, true,
                   k ? "pyramid" : "apply");
     add_stage(run, CLM_JOB_FINISH, 0, one, true, "finish");
     static const int64_t pictures[3] = {1, 1, CLM_RUN_PICTURES};
     if (c->report_enabled) add_stage(run, CLM_JOB_PICTURE, 0, pictures, false, "report");
+    if (c->measure_enabled)
+        add_stage(run, CLM_JOB_METRICS, 0, one, true, "metrics")->start = CLM_STAGE_GATHERS;
     run->plan.stage = run->stage;
     run->plan.ctx = run;
 }

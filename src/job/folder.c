@@ -2,6 +2,7 @@
 #include "collimate/base/file.h"
 #include "collimate/transform/transform.h"
 #include "jobs.h"
+#include "measure.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -251,9 +252,11 @@ bool clm_run_stage_begin(clm_run *run, int stage, clm_err *err) {
     if (kind == CLM_JOB_FOREGROUND)
         return clm_output_open(&run->foreground[0], err) && clm_output_open(&run->foreground[1], err);
     if (kind > CLM_JOB_FOREGROUND && !clm_run_open_foreground(run, err)) return false;
-    if (kind > CLM_JOB_GLOBAL && !load_affine(run, err)) return false;
+    if (stage > clm_run_stage_of(run, CLM_JOB_GLOBAL, 0) && !load_affine(run, err)) return false;
     if (kind > CLM_JOB_LATTICE && !load_lattice(run, stage, err)) return false;
-    int passes = kind == CLM_JOB_DEFORM                                ? run->part[stage]
+    bool early = kind == CLM_JOB_MEASURE && run->part[stage] < CLM_MEASURE_PARTS - 1; /* before any pass */
+    int passes = early                                                 ? 0
+                 : kind == CLM_JOB_DEFORM                              ? run->part[stage]
                  : kind == CLM_JOB_STITCH || kind == CLM_JOB_STIFFNESS ? run->part[stage] + 1
                                                                        : run->n_passes;
     for (int k = 0; kind > CLM_JOB_SETTLE && k < passes; k++)

@@ -52,6 +52,7 @@ static const job jobs[CLM_JOB_KINDS] = {
     [CLM_JOB_PYRAMID] = {clm_job_pyramid, false, {{NULL, SUM}}},
     [CLM_JOB_FINISH] = {clm_job_finish, false, {{NULL, SUM}}},
     [CLM_JOB_PICTURE] = {draw, false, {{NULL, SUM}}},
+    [CLM_JOB_METRICS] = {clm_job_metrics, false, {{NULL, SUM}}},
 };
 /* clang-format on */
 
@@ -72,8 +73,9 @@ bool clm_job_run(const clm_run *run, const clm_work *w, const clm_task *task, cl
     clm_arena_reset(w->keep, (size_t)64 << 20);
     clm_arena_reset(w->temp, (size_t)64 << 20);
     clm_work mine = *w;
-    mine.seed =
-        clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, (uint64_t)task->stage), (uint64_t)task->index);
+    uint64_t stage = 0; /* its place among those that results rest on */
+    for (int k = 0; k < task->stage; k++) stage += !run->stage[k].aside;
+    mine.seed = clm_rng_mix(clm_rng_mix((uint64_t)run->config->seed, stage), (uint64_t)task->index);
     bool ok = j->run(run, &mine, task, out->figure, err);
     out->peak_bytes = (double)clm_arena_peak(w->keep);
     struct rusage use;

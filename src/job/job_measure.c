@@ -1,4 +1,4 @@
-/* How alike the images are under the transform of every stage: one block's share of the sums. */
+/* How alike the images are under the transforms of a part of the measurement: one block's share of the sums. */
 #include "collimate/image/jacobian.h"
 #include "collimate/image/lncc.h"
 #include "collimate/image/metric.h"
@@ -49,25 +49,24 @@ bool clm_job_measure(const clm_run *run, const clm_work *w, const clm_task *task
     const int64_t halo[3] = {CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS, CLM_MEASURE_RADIUS};
     clm_box padded = clm_box_meet(clm_box_grow(core, halo), clm_box_of(run->measure_fixed.shape));
     clm_vol fixed;
-    clm_measure sums[CLM_MEASURED_COUNT] = {0};
+    int part = run->part[task->stage];
+    clm_measured first = clm_measured_from[part], end = clm_measured_from[part + 1];
+    double packed[CLM_MEASURED_COUNT][CLM_MEASURE_NUMBERS];
     for (int d = 0; d < 3; d++) {
         inner.lo[d] = core.lo[d] - padded.lo[d];
         inner.hi[d] = core.hi[d] - padded.lo[d];
     }
     if (!clm_view_read(w, &run->measure_fixed, padded, &fixed, err)) return false;
-    for (int k = 0; k < CLM_MEASURED_COUNT; k++) {
+    for (clm_measured k = first; k < end; k++) {
         clm_mark m = clm_arena_mark(w->keep);
-        sums[k].min_jacobian = INFINITY;
-        if (!measure(run, w, (clm_measured)k, &fixed, padded, inner, &sums[k], err)) return false;
+        clm_measure sums = {.min_jacobian = INFINITY};
+        if (!measure(run, w, k, &fixed, padded, inner, &sums, err)) return false;
         clm_arena_rewind(w->keep, m);
-        figure[k] = clm_ncc_value(&sums[k].ncc);
+        figure[k] = clm_ncc_value(&sums.ncc);
+        if (k == CLM_MEASURED_FINAL) figure[CLM_MEASURED_COUNT] = sums.min_jacobian;
+        clm_measure_pack(&sums, packed[k - first]);
     }
-    figure[CLM_MEASURED_COUNT] = sums[CLM_MEASURED_FINAL].min_jacobian;
-    double packed[CLM_MEASURED_COUNT][CLM_MEASURE_NUMBERS];
-    for (int k = 0; k < CLM_MEASURED_COUNT; k++) clm_measure_pack(&sums[k], packed[k]);
-    const clm_section s = {.name = "sums",
-                           .dtype = CLM_F64,
-                           .shape = {1, 1, CLM_MEASURED_COUNT, CLM_MEASURE_NUMBERS},
-                           .data = packed};
+    const clm_section s = {
+        .name = "sums", .dtype = CLM_F64, .shape = {1, 1, end - first, CLM_MEASURE_NUMBERS}, .data = packed};
     return clm_job_put(run, task, &s, 1, err);
 }

@@ -12,7 +12,7 @@ typedef bool clm_job_fn(const clm_run *run, const clm_work *w, const clm_task *t
                         clm_err *err);
 clm_job_fn clm_job_coarse, clm_job_foreground, clm_job_spots, clm_job_global, clm_job_local, clm_job_lattice,
     clm_job_check, clm_job_settle, clm_job_deform, clm_job_stitch, clm_job_stiffness, clm_job_measure,
-    clm_job_apply, clm_job_pyramid, clm_job_finish;
+    clm_job_apply, clm_job_pyramid, clm_job_finish, clm_job_metrics;
 
 /** Moving voxels around what a block maps to that its task reads. */
 int64_t clm_job_local_margin(const clm_run *run);

@@ -17,6 +17,11 @@ typedef enum clm_measured {
     CLM_MEASURED_COUNT
 } clm_measured;
 
+/** Part p of the measurement, a stage of its own, is about the transforms from clm_measured_from[p] up to that of p + 1. */
+#define CLM_MEASURE_PARTS 3
+static const clm_measured clm_measured_from[CLM_MEASURE_PARTS + 1] = {
+    CLM_MEASURED_IDENTITY, CLM_MEASURED_GLOBAL, CLM_MEASURED_FINAL, CLM_MEASURED_COUNT};
+
 typedef struct clm_measure {
     clm_ncc ncc;
     clm_lncc lncc;

@@ -35,7 +35,7 @@ expect 0 '' "$COLLIMATE" phantom --size 64,96,144 --chunk 48 -q long
 measured=("${given[@]/#demo/long}" --set local.enabled=false --set 'deform.factors=[4]' --set apply.chunk_vox=32)
 expect 0 '' "$COLLIMATE" "${measured[@]}" --out roomy
 expect 1 '' "$COLLIMATE" "${measured[@]}" --set memory.task_mib=8 --out narrow
-contains narrow/blocks.jsonl '"stage": *"measure".*"status": *"over_budget", *"reason": *"[^"]*block memory budget'
+contains narrow/blocks.jsonl '"stage": *"measure\.3".*"status": *"over_budget", *"reason": *"[^"]*block memory budget'
 contains narrow/metrics.json '"voxels": *0'
 lacks roomy/metrics.json '"voxels": *0[^0-9]'
 for result in transform.ome.zarr aligned.ome.zarr; do same_tree "roomy/$result" "narrow/$result"; done

@@ -20,7 +20,7 @@ typedef struct clm_worker_ops {
      *  Tasks of the stage before may still run (FOLLOWS, or a late duplicate): take nothing away from
      *  them. false ends the run with err. NULL is fine. */
     bool (*stage_begin)(void *ctx, int stage, int64_t remaining, clm_err *err);
-    /** Rank 0, when all tasks of the stage have ended; in order, in every launch. NULL is fine. */
+    /** Rank 0, when all tasks of the stage have ended; in every launch, in order but for stages aside. NULL is fine. */
     bool (*stage_end)(void *ctx, int stage, clm_err *err);
 } clm_worker_ops;
 

@@ -31,7 +31,7 @@ typedef enum clm_verdict {
 
 typedef enum clm_action_kind {
     CLM_ACT_STAGE_BEGIN, /* stage: before any of its tasks is assigned; count = tasks left to do  */
-    CLM_ACT_STAGE_END,   /* stage: all its tasks have ended; in order of stages                   */
+    CLM_ACT_STAGE_END,   /* stage: all its tasks have ended; in order but for stages aside        */
     CLM_ACT_ASSIGN,      /* worker, task, deadline_s                                              */
     CLM_ACT_LATE,        /* task: late on most_copies workers; tell an outcome of it (worker -1)  */
     CLM_ACT_FINISHED     /* every task has ended; the last action                                 */

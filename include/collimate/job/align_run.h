@@ -12,7 +12,7 @@
 #include "collimate/store/array.h"
 
 #define CLM_PASS_MAX CLM_LIST_MAX
-#define CLM_STAGE_MAX 48
+#define CLM_STAGE_MAX 64
 #define CLM_RUN_PICTURES 5       /* of the report: slices across z, y and x, Jacobian, local correlation */
 #define CLM_RUN_PICTURE_VOX 1024 /* a side of what one shows, at most                                  */
 
@@ -34,11 +34,12 @@ typedef enum clm_job_kind {
     CLM_JOB_DEFORM,     /* a block's displacement field at one pass                               */
     CLM_JOB_STITCH,     /* one chunk of a pass's field, by the collector's word                   */
     CLM_JOB_STIFFNESS,  /* one task: how stiff the next pass is to be                             */
-    CLM_JOB_MEASURE,    /* metrics of every stage's transform on one block                        */
+    CLM_JOB_MEASURE,    /* metrics of transforms on one block, as they come about (measure.h)     */
     CLM_JOB_APPLY,      /* one chunk of the aligned volume                                        */
     CLM_JOB_PYRAMID,    /* one chunk of a coarser level of it                                     */
-    CLM_JOB_FINISH,     /* one task: metrics summed, the transform's metadata                     */
+    CLM_JOB_FINISH,     /* one task: the metadata of transform and aligned volume                 */
     CLM_JOB_PICTURE,    /* one picture of the report (run->draw)                                  */
+    CLM_JOB_METRICS,    /* one task: metrics summed                                               */
     CLM_JOB_KINDS
 } clm_job_kind;
 

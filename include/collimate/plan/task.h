@@ -25,10 +25,11 @@ typedef struct clm_outcome {
     double figure[CLM_FIGURE_COUNT]; /* stage-specific (spots, inliers, metric, ...), NaN none */
 } clm_outcome;
 
-/** When may a task of a stage start? AFTER_ALL: when every task of all earlier stages has ended.
+/** When may a task of a stage start? AFTER_ALL: when every task of all earlier stages has ended, but for
+ *  stages that stand aside. GATHERS: when of those, too.
  *  FOLLOWS: when those tasks of the stage just before that its pieces need have ended (a chunk
  *  is stitched as soon as all blocks that meet it are there), without waiting for the rest. */
-typedef enum clm_stage_start { CLM_STAGE_AFTER_ALL, CLM_STAGE_FOLLOWS } clm_stage_start;
+typedef enum clm_stage_start { CLM_STAGE_AFTER_ALL, CLM_STAGE_FOLLOWS, CLM_STAGE_GATHERS } clm_stage_start;
 
 /** Grid boxes, half-open, z y x, of task indices laid out [shape[0]][shape[1]][shape[2]]. */
 typedef struct clm_span {
@@ -40,6 +41,7 @@ typedef struct clm_stage {
     int64_t n;     /* tasks                                                           */
     clm_stage_start start;
     bool fatal;       /* a task that fails for good ends the run; else it is data        */
+    bool aside;       /* done where nothing else is to do; what comes later begins without it; not FOLLOWS */
     int64_t shape[3]; /* the stage's grid; product n                                     */
     /* FOLLOWS only: which tasks of the previous stage a task needs, and the converse; pure arithmetic */
     clm_span (*needs)(const void *ctx, int stage, const int64_t at[3]);

@@ -71,8 +71,8 @@ typedef struct world {
     double now_s;
     bool here[WORKERS];
     int slots[WORKERS];
-    int begun, over;
-    bool finished;
+    int begun;
+    bool over[MOST_STAGES], finished;
     unsigned char final[MOST_STAGES][MOST_TASKS]; /* FINAL verdicts: must end as 1 */
     held h[MOST_HELD];
     int n_held;
@@ -81,10 +81,11 @@ typedef struct world {
 
 static int64_t below(world *w, int64_t n) { return clm_rng_below(w->seed, 1, w->n++, n); }
 
-static bool all_over(const world *w, int stages) {
+/* of the stages below, those aside too or not */
+static bool all_over(const world *w, int stages, bool aside) {
     for (int k = 0; k < stages; k++)
         for (int64_t i = 0; i < w->plan->stage[k].n; i++)
-            if (!w->final[k][i]) return false;
+            if (!w->final[k][i] && (aside || !w->plan->stage[k].aside)) return false;
     return true;
 }
 
@@ -109,10 +110,11 @@ static void assigned(world *w, const clm_action *a) {
     assert_true(w->here[a->worker]);
     assert_true(t->stage < w->begun && t->index < w->plan->stage[t->stage].n);
     assert_int_equal(w->final[t->stage][t->index], 0);
-    if (w->plan->stage[t->stage].start == CLM_STAGE_FOLLOWS)
+    const clm_stage *s = &w->plan->stage[t->stage];
+    if (s->start == CLM_STAGE_FOLLOWS)
         assert_true(pieces_over(w, t));
     else
-        assert_true(all_over(w, t->stage));
+        assert_true(all_over(w, t->stage, s->start == CLM_STAGE_GATHERS));
     int load = 0;
     for (int i = 0; i < w->n_held; i++) {
         if (w->h[i].worker != a->worker || w->h[i].ghost) continue;
@@ -150,12 +152,15 @@ static void act(world *w) {
         case CLM_ACT_STAGE_BEGIN:
             assert_int_equal(a.stage, w->begun);
             w->begun++;
-            if (w->plan->stage[a.stage].start == CLM_STAGE_AFTER_ALL) assert_int_equal(w->over, a.stage);
+            for (int k = 0; k < a.stage && w->plan->stage[a.stage].start != CLM_STAGE_FOLLOWS; k++)
+                assert_true(w->over[k] ||
+                            (w->plan->stage[k].aside && w->plan->stage[a.stage].start != CLM_STAGE_GATHERS));
             break;
         case CLM_ACT_STAGE_END:
-            assert_int_equal(a.stage, w->over);
-            w->over++;
-            assert_true(all_over(w, w->over));
+            assert_false(w->over[a.stage]);
+            w->over[a.stage] = true;
+            for (int k = 0; k < a.stage; k++) assert_true(w->over[k] || w->plan->stage[k].aside);
+            for (int64_t i = 0; i < w->plan->stage[a.stage].n; i++) assert_int_equal(w->final[a.stage][i], 1);
             break;
         case CLM_ACT_ASSIGN: assigned(w, &a); break;
         case CLM_ACT_LATE: {
@@ -167,7 +172,7 @@ static void act(world *w) {
         }
         case CLM_ACT_FINISHED:
             w->finished = true;
-            assert_true(all_over(w, w->plan->n_stages));
+            assert_true(all_over(w, w->plan->n_stages, true));
             break;
         }
     }
@@ -261,7 +266,11 @@ static void some_plan(clm_plan *plan, clm_stage stage[MOST_STAGES], geometry *g,
         const int64_t *r = dice + 4 + 5 * k;
         bool follows = k > 0 && r[0] % 2;
         int64_t nx = r[1] < 3 ? 0 : 1 + r[1] % 6; /* a stage may be empty */
-        grid(&stage[k], follows ? CLM_STAGE_FOLLOWS : CLM_STAGE_AFTER_ALL, 1 + r[2] % 5, 1 + r[3] % 6, nx);
+        clm_stage_start start = follows    ? CLM_STAGE_FOLLOWS
+                                : r[4] % 4 ? CLM_STAGE_AFTER_ALL
+                                           : CLM_STAGE_GATHERS;
+        grid(&stage[k], start, 1 + r[2] % 5, 1 + r[3] % 6, nx);
+        stage[k].aside = !follows && r[4] % 3 == 0;
     }
 }
 
@@ -544,6 +553,9 @@ static void test_plans_that_make_no_sense(void **state) {
     stage[1].n = 7;
     assert_fails(CLM_E_ARG, clm_sched_open(&plan, &p, &s, &err), err);
     stage[1].n = -1;
+    assert_fails(CLM_E_ARG, clm_sched_open(&plan, &p, &s, &err), err);
+    grid(&stage[1], CLM_STAGE_FOLLOWS, 1, 1, 8);
+    stage[1].aside = true;
     assert_fails(CLM_E_ARG, clm_sched_open(&plan, &p, &s, &err), err);
     plan.n_stages = 0; /* nothing to do is fine */
     assert_ok(clm_sched_open(&plan, &p, &s, &err), err);
