@@ -1,7 +1,7 @@
 /* Order of one clm_sched_next: end stages, begin stages, tasks to be tried again, ready tasks of the
  * latest stage first (so that a chunk is stitched before more blocks are computed), of a stage of blocks those
- * dealt to the worker (neighbours, see deal.h), then those of stages aside, at last copies of what a stage waits for
- * too long. Workers are served in turn; those that would compute at once before those that would only hold a task in
+ * dealt to the worker (neighbours, see deal.h), copies of what a stage waits for too long, at last tasks of stages
+ * aside. Workers are served in turn; those that would compute at once before those that would only hold a task in
  * store, which is never one of a stage aside. */
 #include "collimate/cluster/sched.h"
 #include "collimate/cluster/deal.h"
@@ -439,24 +439,12 @@ static bool take_ready(clm_sched *s, int32_t worker, int64_t scan, clm_task *tas
     return false;
 }
 
-/* Of the stage that has most left: those that share a grid come to a block one after the other, while what it reads is
- * still decoded. */
-static bool take_aside(clm_sched *s, int32_t worker, clm_task *task) {
-    int most = NONE;
-    for (int k = s->n_over; k < s->n_begun; k++)
-        if (s->plan->stage[k].aside && left_of(s, k) > (most == NONE ? 0 : left_of(s, most))) most = k;
-    return most != NONE && take_dealt(s, most, worker, task);
-}
-
 static bool next_fresh(clm_sched *s, clm_action *out) {
     int32_t worker = s->q[HUNGRY].first;
     if (worker == NONE && s->q[STORE].first != NONE && plenty(s)) worker = s->q[STORE].first;
     if (worker == NONE) return false;
-    bool idles = s->worker[worker].held < s->worker[worker].slots;
     clm_task task;
-    if (!take_ready(s, worker, SCAN_A_CALL, &task) && !take_ready(s, worker, INT64_MAX, &task) &&
-        !(idles && take_aside(s, worker, &task)))
-        return false;
+    if (!take_ready(s, worker, SCAN_A_CALL, &task) && !take_ready(s, worker, INT64_MAX, &task)) return false;
     assign(s, worker, &task, out);
     return true;
 }
@@ -481,11 +469,24 @@ static bool next_backup(clm_sched *s, clm_action *out) {
     return false;
 }
 
+/* Of the stage that has most left: those that share a grid come to a block one after the other, while what it reads is
+ * still decoded. */
+static bool next_aside(clm_sched *s, clm_action *out) {
+    int32_t worker = s->q[HUNGRY].first;
+    int most = NONE;
+    clm_task task;
+    for (int k = s->n_over; k < s->n_begun; k++)
+        if (s->plan->stage[k].aside && left_of(s, k) > (most == NONE ? 0 : left_of(s, most))) most = k;
+    if (worker == NONE || most == NONE || !take_dealt(s, most, worker, &task)) return false;
+    assign(s, worker, &task, out);
+    return true;
+}
+
 bool clm_sched_next(clm_sched *s, clm_action *out) {
     if (s->finished) return false;
     if (s->error.code == CLM_OK && next_stage(s, out)) return true;
     if (s->stopped) return false;
-    return next_again(s, out) || next_fresh(s, out) || next_backup(s, out);
+    return next_again(s, out) || next_fresh(s, out) || next_backup(s, out) || next_aside(s, out);
 }
 
 const clm_err *clm_sched_error(const clm_sched *s) { return &s->error; }

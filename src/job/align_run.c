@@ -211,6 +211,7 @@ static void lay_stages(clm_run *run) {
         add_stage(run, CLM_JOB_COARSE, 0, blocks, true, "coarse");
     }
     if (sides[2]) add_stage(run, CLM_JOB_FOREGROUND, 0, sides, true, "foreground");
+    add_measure(run, 0);
     if (!given) {
         const int64_t *f = run->spots_fixed.shape, *m = run->spots_moving.shape;
         bool alike =
@@ -219,7 +220,6 @@ static void lay_stages(clm_run *run) {
         add_stage(run, CLM_JOB_SPOTS, 0, alike ? n : row, true,
                   "spots"); /* the global stage needs every block */
     }
-    add_measure(run, 0);
     add_stage(run, CLM_JOB_GLOBAL, 0, one, true, "global");
     if (c->local_enabled) {
         add_stage(run, CLM_JOB_LOCAL, 0, run->local_blocks.shape, false, "local");

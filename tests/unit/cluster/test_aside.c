@@ -79,10 +79,33 @@ static void blocks_are_shared(void **state) {
     clm_sched_close(s);
 }
 
+/* what a stage waits for too long is tried elsewhere before work is done that can wait */
+static void a_straggler_comes_first(void **state) {
+    (void)state;
+    clm_stage stage[2] = {{.name = "aside", .n = 2, .shape = {1, 1, 2}, .aside = true},
+                          {.name = "main", .n = 2, .shape = {1, 1, 2}}};
+    clm_plan plan = {.stage = stage, .n_stages = 2};
+    clm_err err = CLM_ERR_NONE;
+    clm_sched *s;
+    clm_sched_params p = CLM_SCHED_DEFAULTS;
+    assert_ok(clm_sched_open(&plan, &p, &s, &err), err);
+    for (int i = 0; i < 2; i++) assert_ok(clm_sched_join(s, i, 1, &err), err);
+    int quick = given(s, 0), slow = given(s, 1);
+    clm_outcome o = {.task = {.stage = 1, .index = quick % 100}, .seconds = 1};
+    assert_int_equal(clm_sched_outcome(s, 0, &o), CLM_VERDICT_FINAL);
+    int filler = given(s, 0);
+    assert_true(filler < 100);
+    clm_sched_tick(s, 5);
+    ends(s, 0, filler);
+    assert_int_equal(given(s, 0), slow);
+    clm_sched_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gaps_are_filled),
         cmocka_unit_test(blocks_are_shared),
+        cmocka_unit_test(a_straggler_comes_first),
     };
     return cmocka_run_group_tests_name("cluster.aside", tests, NULL, NULL);
 }
