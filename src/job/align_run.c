@@ -264,6 +264,8 @@ static bool plan_hash(clm_run *run, clm_err *err) {
             run->plan.hash = clm_hash64(run->plan.hash, l->origin_um, sizeof l->origin_um);
         }
     }
+    for (int k = 0; k < run->plan.n_stages; k++)
+        run->plan.hash = clm_hash64(run->plan.hash, run->stage[k].name, strlen(run->stage[k].name));
     run->plan.hash = clm_hash64(run->plan.hash, CLM_VERSION, strlen(CLM_VERSION));
     return true;
 }
