@@ -274,6 +274,34 @@ static void field_near_the_whole(void **state) {
     clm_json_free(v);
 }
 
+/* what was blended at the nodes: sums over the lattice's two blocks, the least in either */
+static void coverage_near_plain_loops(void **state) {
+    (void)state;
+    enum { NODES = 5 * 6 * 81 };
+    static float c[NODES];
+    clm_evaluate_spec s = inputs();
+    for (int64_t least = 3; least < 81; least += 75) {
+        clm_err err = CLM_ERR_NONE;
+        clm_transform t;
+        double sum = 0;
+        int64_t holes = 0;
+        for (int64_t i = 0; i < NODES; i++) {
+            c[i] = i == 81 + least ? 0.125f : i % 7 == 0 ? 0.25f : i % 5 == 0 ? 0.5f : 1.0f;
+            sum += (double)c[i];
+            holes += c[i] < 0.5f;
+        }
+        assert_ok(clm_transform_open(x.transform, true, &t, &err), err);
+        assert_ok(clm_array_put_chunk(t.coverage, (const int64_t[3]){0, 0, 0}, c, &err), err);
+        clm_transform_close(&t);
+        clm_json *v = evaluate(&s, false);
+        assert_near(figure(v, "field/coverage/mean"), sum / NODES, 1e-12);
+        assert_near(figure(v, "field/coverage/min"), 0.125, 0);
+        assert_near(figure(v, "field/coverage/nodes"), NODES, 0);
+        assert_near(figure(v, "field/coverage/holes"), (double)holes, 0);
+        clm_json_free(v);
+    }
+}
+
 /* there and back through the inverse of the affine: the field's own displacement is what is missed, stretched */
 static void loop_near_the_definition(void **state) {
     (void)state;
@@ -434,6 +462,6 @@ int main(void) {
         cmocka_unit_test(chains_are_judged),          cmocka_unit_test(maps_have_the_means),
         cmocka_unit_test(field_near_the_whole),       cmocka_unit_test(loop_near_the_definition),
         cmocka_unit_test(landmarks_by_name_or_place), cmocka_unit_test(landmark_errors),
-        cmocka_unit_test(labels_near_plain_loops)};
+        cmocka_unit_test(labels_near_plain_loops),    cmocka_unit_test(coverage_near_plain_loops)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
