@@ -191,6 +191,9 @@ static bool place(clm_image *im, const clm_scales *s, const clm_image_options *o
                 return clm_fail(err, CLM_E_FORMAT, "%s: spacing %g, origin %g micrometres", s->dialect,
                                 l->spacing_um[d], l->origin_um[d]);
     }
+    if (s->no_length[0] && !o->has_spacing)
+        return clm_fail(err, CLM_E_ARG, "unit %s is no length; give %s z,y,x in micrometres", s->no_length,
+                        o->option ? o->option : "--fixed-spacing");
     if (!known && !o->has_spacing)
         return clm_fail(
             err, CLM_E_ARG,

@@ -20,16 +20,15 @@ static const clm_json *either(const clm_json *group, const clm_json *dataset, co
 }
 
 /* A unit in words for one axis or, as a list, for each; absent: micrometre. */
-static bool unit_of(const clm_json *v, bool reversed, double um[3], clm_scales *out, clm_err *err) {
+static void unit_of(const clm_json *v, bool reversed, double um[3], clm_scales *out) {
     for (int d = 0; d < 3; d++) {
         const char *text =
             clm_json_text(v) ? clm_json_text(v) : clm_json_text(clm_json_at(v, reversed ? 2 - d : d));
         um[d] = 1;
         if (!text) continue;
         (void)snprintf(out->unit, sizeof out->unit, "%.23s", text);
-        if (!clm_unit_um(text, &um[d])) return clm_fail(err, CLM_E_ARG, "unit %s is no length", text);
+        if (!clm_unit_um(text, &um[d])) (void)snprintf(out->no_length, sizeof out->no_length, "%.23s", text);
     }
-    return true;
 }
 
 static bool positive(const double x[3], const char *what, clm_err *err) {
@@ -60,8 +59,8 @@ static bool cosem(const clm_json *t, clm_scales *out, int k, clm_err *err) {
         return clm_fail(err, CLM_E_FORMAT, "transform: scale: want 3 numbers");
     if (shift && !clm_json_numbers(shift, 3, translate))
         return clm_fail(err, CLM_E_FORMAT, "transform: translate: want 3 numbers");
-    if (!positive(scale, "transform: scale", err) || !unit_of(clm_json_get(t, "units"), false, um, out, err))
-        return false;
+    if (!positive(scale, "transform: scale", err)) return false;
+    unit_of(clm_json_get(t, "units"), false, um, out);
     const char *first = clm_json_text(clm_json_at(axes, 0));
     bool backwards = first && strcmp(first, "x") == 0;
     clm_scale *l = &out->level[k];
@@ -129,8 +128,7 @@ static bool viewer(const clm_json *p, const clm_json *affine, const double f[3],
     if (!xyz(object ? clm_json_get(p, "dimensions") : p, res))
         return clm_fail(err, CLM_E_FORMAT, "pixelResolution: want 3 numbers");
     if (!positive(res, "pixelResolution", err)) return false;
-    if (!unit_of(object ? clm_json_get(p, "unit") : NULL, true, um, out, err))
-        return clm_err_in(err, "pixelResolution");
+    unit_of(object ? clm_json_get(p, "unit") : NULL, true, um, out);
     name_dialect(out, "n5-viewer pixelResolution");
     return place(&out->level[k], res, f, um, NULL) && move(affine, um, &out->level[k], err);
 }
@@ -155,8 +153,8 @@ bool clm_scale_of_n5(const clm_json *group, const clm_json *dataset, const char 
         return true;
     }
     if (!xyz(r, res)) return clm_fail(err, CLM_E_FORMAT, "resolution: want 3 numbers");
-    if (!positive(res, "resolution", err) || !unit_of(units, true, um, out, err))
-        return clm_err_in(err, "units");
+    if (!positive(res, "resolution", err)) return false;
+    unit_of(units, true, um, out);
     name_dialect(out, explicit_offset                     ? "Paintera resolution and offset"
                       : clm_json_get(group, "multiScale") ? "BDV resolution"
                       : either(group, dataset, "axes")    ? "Neuroglancer resolution"

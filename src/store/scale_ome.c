@@ -71,7 +71,7 @@ static bool one_axis(const clm_json *v, int i, axes *a, clm_scales *out, clm_err
     out->axis[at - letters] = i;
     if (unit) (void)snprintf(out->unit, sizeof out->unit, "%.23s", unit);
     if (unit && !clm_unit_um(unit, &a->um[i]))
-        return clm_fail(err, CLM_E_FORMAT, "multiscales: axis %s: unit %s is no length", name, unit);
+        (void)snprintf(out->no_length, sizeof out->no_length, "%.23s", unit);
     return true;
 }
 

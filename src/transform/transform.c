@@ -52,6 +52,8 @@ static bool parse_lattice(const clm_json *attrs, clm_transform *t, char dataset[
     const clm_json *axes = clm_json_get(clm_json_first(clm_json_get(m, "coordinateSystems")), "axes");
     if (!axes) axes = clm_json_get(m, "axes");
     if (!clm_scales_of_ome(attrs, &s, err)) return false;
+    if (s.no_length[0])
+        return clm_fail(err, CLM_E_FORMAT, "displacements: unit %s is no length", s.no_length);
     if (s.n < 1 || s.ndim != 4) return clm_fail(err, CLM_E_FORMAT, "displacements: no multiscale of 4 axes");
     t->component_axis = -1;
     for (int d = 0; d < 4; d++)

@@ -14,6 +14,7 @@ typedef struct clm_scales {
     int n;
     clm_scale level[CLM_LEVELS_MAX];
     char dialect[40], unit[24];
+    char no_length[24];          /* a unit like "pixel", spacings are in it; else ""       */
     int ndim;                    /* of the arrays, when axes are named; else 0: the last three are z y x */
     int axis[3];                 /* array axes of z y x              */
     int channel_axis, time_axis; /* -1: none                        */

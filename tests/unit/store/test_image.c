@@ -141,6 +141,51 @@ static clm_code open_fails(const char *below, const clm_image_options *o, const 
     return err.code;
 }
 
+/* In a unit that is no length levels still know their ratios: the spacing that is given stands for the finest. */
+static void pixels_want_a_spacing(void **state) {
+    (void)state;
+    clm_image_options o = CLM_IMAGE_DEFAULTS;
+    write_text("p.zarr/.zgroup", "{\"zarr_format\":2}");
+    write_text("p.zarr/.zattrs",
+               "{\"multiscales\":[{\"version\":\"0.4\",\"axes\":["
+               "{\"name\":\"z\",\"type\":\"space\",\"unit\":\"micrometer\"},"
+               "{\"name\":\"y\",\"type\":\"space\",\"unit\":\"pixel\"},"
+               "{\"name\":\"x\",\"type\":\"space\",\"unit\":\"micrometer\"}],"
+               "\"datasets\":[{\"path\":\"0\",\"coordinateTransformations\":["
+               "{\"type\":\"scale\",\"scale\":[1,1,1]}]},"
+               "{\"path\":\"1\",\"coordinateTransformations\":[{\"type\":\"scale\",\"scale\":[1,3,2]},"
+               "{\"type\":\"translation\",\"translation\":[0,1,0.5]}]}]}]}");
+    for (int i = 0; i < 2; i++)
+        write_text(
+            i ? "p.zarr/1/.zarray" : "p.zarr/0/.zarray",
+            "{\"zarr_format\":2,\"shape\":[4,6,8],\"chunks\":[4,6,8],\"dtype\":\"|u1\",\"order\":\"C\","
+            "\"compressor\":null,\"filters\":null,\"fill_value\":0}");
+    write_text("p.n5/attributes.json",
+               "{\"scales\":[[1,1,1],[2,3,1]],\"pixelResolution\":{\"unit\":\"pixel\","
+               "\"dimensions\":[1,1,1]}}");
+    write_n5("p.n5/s0/attributes.json", "");
+    write_n5("p.n5/s1/attributes.json", "");
+    for (int i = 0; i < 2; i++) {
+        char path[CLM_PATH_MAX];
+        clm_err err = CLM_ERR_NONE;
+        clm_image *im = NULL;
+        const char *below = i ? "p.n5" : "p.zarr";
+        o.has_spacing = false;
+        o.option = "--moving-spacing";
+        assert_int_equal(open_fails(below, &o, "unit pixel is no length; give --moving-spacing"), CLM_E_ARG);
+        o.has_spacing = true;
+        memcpy(o.spacing_um, D3(0.5, 0.25, 2), sizeof o.spacing_um);
+        inside(path, below);
+        assert_ok(clm_image_open(path, &o, &im, &err), err);
+        const clm_image_level *l = &clm_image_info_of(im)->level[1];
+        for (int d = 0; d < 3; d++) {
+            assert_near(l->spacing_um[d], D3(0.5, 0.75, 4)[d], 1e-12);
+            assert_near(l->origin_um[d], D3(0, 0.25, 1)[d], 1e-12);
+        }
+        clm_image_close(im);
+    }
+}
+
 static void what_is_missing_is_named(void **state) {
     (void)state;
     char path[CLM_PATH_MAX];
@@ -306,6 +351,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(n5_dialects),
         cmocka_unit_test(ome_axes_have_units),
+        cmocka_unit_test(pixels_want_a_spacing),
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(channels_are_chosen),
         cmocka_unit_test(pyramids_come_back),
