@@ -176,7 +176,7 @@ static bool load_array(clm_graph *s, const char *path, const clm_json *ome, clm_
     for (const clm_json *k = clm_json_first(list); k; k = clm_json_next(k), i++) {
         int from = resolve(s, path, clm_json_get(k, "input"), "input", itself, err);
         int to = from < 0 ? -1 : resolve(s, path, clm_json_get(k, "output"), "output", own, err);
-        if (from != to && !add_edge(s, k, path, from, to, err))
+        if ((from < 0 || from != to) && !add_edge(s, k, path, from, to, err))
             return clm_err_in(err, "coordinateTransformations[%d]", i);
     }
     return true;

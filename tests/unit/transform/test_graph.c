@@ -403,6 +403,27 @@ static void the_shorter_way_is_taken_and_a_wrong_one_left(void **state) {
     assert_fails(CLM_E_ARG, go(store, "f", "a", x, NULL, &err), err);
 }
 
+static void an_array_that_leads_out_is_told(void **state) {
+    (void)state;
+    clm_err err = CLM_ERR_NONE;
+    char store[CLM_PATH_MAX];
+    double x[3] = {0};
+    assert_ok(clm_path_join(store, folder, "out.zarr", &err), err);
+    clm_array *a;
+    clm_json *v;
+    const char *text = "{\"ome\":{\"coordinateSystems\":[{\"name\":\"a\",\"axes\":[" AXES1 "]}],"
+                       "\"coordinateTransformations\":[{\"type\":\"identity\",\"input\":{\"path\":\"../b\"},"
+                       "\"output\":{\"name\":\"a\"}}]}}";
+    assert_ok(clm_json_parse(text, strlen(text), "test", &v, &err), err);
+    const clm_array_spec spec = {
+        .format = CLM_FORMAT_ZARR3, .ndim = 1, .dtype = CLM_U8, .shape = {2}, .chunk = {2}, .attributes = v};
+    assert_ok(clm_array_create(store, &spec, &a, &err), err);
+    clm_array_close(a);
+    clm_json_free(v);
+    assert_fails(CLM_E_FORMAT, go(store, "a", "a", x, NULL, &err), err);
+    assert_non_null(strstr(err.text, "coordinateTransformations[0]: path \"../b\" leads out of the store"));
+}
+
 static void nonsense_is_told_by_place(void **state) {
     (void)state;
     static const char *const table[][2] = {
@@ -444,6 +465,7 @@ int main(void) {
                                        cmocka_unit_test(nearest_and_cubic_fields_hold_at_nodes),
                                        cmocka_unit_test(a_way_leads_through_images_and_pyramids),
                                        cmocka_unit_test(the_shorter_way_is_taken_and_a_wrong_one_left),
+                                       cmocka_unit_test(an_array_that_leads_out_is_told),
                                        cmocka_unit_test(nonsense_is_told_by_place)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
