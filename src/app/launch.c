@@ -2,9 +2,11 @@
 #include "collimate/app/commands.h"
 #include "collimate/base/clock.h"
 #include "isolate.h"
+#include "collimate/base/file.h"
 #include "collimate/base/log.h"
 #include "collimate/base/room.h"
 #include "collimate/base/text.h"
+#include "collimate/cluster/journal.h"
 #include "collimate/cluster/seal.h"
 
 #include <math.h>
@@ -40,6 +42,7 @@ typedef struct rank {
     int slots;
     clm_server *server; /* NULL: tasks run in threads */
     clm_exec *exec;     /* of its children, until the run takes it */
+    clm_journal *claim; /* rank 0: the folder is ours */
     double last_line;   /* when progress was last told */
     clm_run_summary summary;
     int exit_code;
@@ -114,6 +117,16 @@ static bool open_slots(rank *r, clm_err *err) {
     return r->work != NULL;
 }
 
+/* What is prepared must be no other run's: a folder that one was at work in is taken before anything in it is
+ * touched, another when the command has found it fit for its own. */
+static bool take_folder(rank *r, clm_err *err) {
+    char path[CLM_PATH_MAX];
+    if (!clm_path_join(path, r->l.folder, CLM_JOURNAL_NAME, err)) return false;
+    bool used = clm_path_kind_of(path) != CLM_PATH_NONE;
+    return (!used || clm_journal_claim(r->l.folder, &r->claim, err)) && r->body->prepare(r->l.run, err) &&
+           (used || clm_journal_claim(r->l.folder, &r->claim, err)) && clm_seal_begin(r->l.folder, err);
+}
+
 /* all ranks work on what rank 0 read, whatever their own files and arguments say */
 static bool open_rank(rank *r, clm_err *err) {
     clm_buf b = {0};
@@ -122,8 +135,7 @@ static bool open_rank(rank *r, clm_err *err) {
     bool ok = r->comm->rank != 0 || r->body->share(r->ctx, &b, err);
     if (!ok) b.n = 0; /* the others come for it all the same */
     ok = clm_comm_share(r->comm, &b, ok ? err : &other) && ok && r->body->open(&b, &r->l, err) &&
-         open_slots(r, err) &&
-         (r->comm->rank != 0 || (r->body->prepare(r->l.run, err) && clm_seal_begin(r->l.folder, err)));
+         open_slots(r, err) && (r->comm->rank != 0 || take_folder(r, err));
     if (ok && r->server && r->l.isolate)
         ok = clm_isolate_open(r->server, &r->l, r->slots, r->comm->rank, &b, &r->exec, err);
     clm_buf_free(&b);
@@ -138,14 +150,21 @@ static void close_rank(rank *r) {
     clm_heap_free(r->work);
     (void)clm_exec_close(r->exec, 0);
     if (r->l.run) r->body->close(r->l.run);
+    clm_journal_close(r->claim);
 }
 
-/* one rank's failure to open is everybody's: agree before anybody begins */
+/* One rank's failure to open is everybody's: agree before anybody begins. Of rank 0's all take the code, for the
+ * launcher passes on that of any rank. */
 static bool agree(rank *r, bool mine, clm_err *err) {
     bool any = false;
     clm_err told = CLM_ERR_NONE;
-    if (!clm_comm_any(r->comm, !mine, &any, &told)) return mine ? (*err = told, false) : false;
-    if (mine && any) return clm_fail(err, CLM_E_PEER, "another rank could not open the job");
+    unsigned char code[16] = {mine ? CLM_OK : (unsigned char)err->code};
+    clm_buf b = {.data = code, .n = 1, .cap = sizeof code}; /* large enough: never grown, never freed */
+    if (!clm_comm_share(r->comm, &b, &told) || !clm_comm_any(r->comm, !mine, &any, &told))
+        return mine ? (*err = told, false) : false;
+    if (mine && any)
+        return clm_fail(err, code[0] == CLM_OK ? CLM_E_PEER : (clm_code)code[0],
+                        "another rank could not open the job");
     return mine;
 }
 
@@ -167,6 +186,7 @@ static bool run_plan(rank *r, clm_err *err) {
     o.on_outcome = on_outcome;
     o.on_spent = on_spent;
     o.exec = r->exec;
+    o.claim = r->claim;
     r->exec = NULL;
     clm_err other = CLM_ERR_NONE;
     bool ok = clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);

@@ -27,8 +27,9 @@ static const char magic[8] = {'C', 'L', 'M', 'J', 'R', 'N', 'L', '1'};
 
 struct clm_journal {
     int fd;
+    bool locked;
     int64_t bytes;
-    char path[CLM_PATH_MAX];
+    char path[CLM_PATH_MAX], folder[CLM_PATH_MAX];
 };
 
 /* ---- header ---- */
@@ -251,7 +252,7 @@ static bool same_plan(const clm_plan *plan, const clm_stage *stages, int n_stage
         folder, (unsigned long long)hash, (unsigned long long)plan->hash);
 }
 
-static bool resume(clm_journal *j, const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
+static bool resume(clm_journal *j, const clm_plan *plan, const clm_journal_reader *reader,
                    clm_journal_info *info, clm_err *err) {
     unsigned char want[MOST_HEAD], have[MOST_HEAD];
     size_t n = pack_head(plan, want);
@@ -269,7 +270,7 @@ static bool resume(clm_journal *j, const char *folder, const clm_plan *plan, con
     clm_stage stages[MOST_STAGES];
     int n_stages;
     if (!unpack_head(have, (size_t)got, stages, &n_stages, &info->plan_hash, err)) return false;
-    if (!same_plan(plan, stages, n_stages, info->plan_hash, folder, err)) return false;
+    if (!same_plan(plan, stages, n_stages, info->plan_hash, j->folder, err)) return false;
     if (!read_records(j->fd, (int64_t)n, reader, info, err)) return false;
     j->bytes = info->bytes;
     if (info->torn_bytes && ftruncate(j->fd, j->bytes) != 0) return clm_fail_os(err, CLM_E_WRITE, "truncate");
@@ -277,31 +278,61 @@ static bool resume(clm_journal *j, const char *folder, const clm_plan *plan, con
     return true;
 }
 
-bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
-                      clm_journal **out, clm_journal_info *info, clm_err *err) {
-    *out = NULL;
-    *info = (clm_journal_info){.plan_hash = plan->hash};
-    if (plan->n_stages > MOST_STAGES)
-        return clm_fail(err, CLM_E_ARG, "%d stages, at most %d fit", plan->n_stages, MOST_STAGES);
-    if (!clm_folder_make(folder, err)) return false;
-    clm_journal *j = clm_heap_new(1, sizeof *j, err);
+/* Is the journal still what its name says? Not when somebody has removed or moved the folder: what tasks publish by
+ * name then lands elsewhere. */
+static bool in_place(const clm_journal *j) {
+    struct stat open_one, named;
+    return fstat(j->fd, &open_one) == 0 && stat(j->path, &named) == 0 && open_one.st_ino == named.st_ino &&
+           open_one.st_dev == named.st_dev;
+}
+
+static bool claim(clm_journal *j, const char *folder, clm_err *err) {
+    if (!clm_path_format(j->folder, err, "%s", folder) ||
+        !clm_path_join(j->path, folder, CLM_JOURNAL_NAME, err))
+        return false;
+    int tries = 0;
+    do { /* again when it was removed while we waited for the lock */
+        if (j->fd >= 0) close(j->fd);
+        if (!clm_folder_make(folder, err)) return false;
+        j->fd = clm_fault("create") ? -1 : open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (j->fd < 0) return clm_fail_os(err, CLM_E_WRITE, "%s", j->path);
+        if (!lock_file(j->fd, folder, &j->locked, err)) return false;
+    } while (!in_place(j) && ++tries < 3);
+    return true;
+}
+
+bool clm_journal_claim(const char *folder, clm_journal **out, clm_err *err) {
+    clm_journal *j = *out = clm_heap_new(1, sizeof *j, err);
     if (!j) return false;
     j->fd = -1;
-    bool ok = clm_path_join(j->path, folder, CLM_JOURNAL_NAME, err);
-    if (ok) {
-        j->fd = clm_fault("create") ? -1 : open(j->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
-        ok = j->fd >= 0 || clm_fail_os(err, CLM_E_WRITE, "%s", j->path);
-    }
-    ok = ok && lock_file(j->fd, folder, &info->locked, err) &&
-         (resume(j, folder, plan, reader, info, err) || clm_err_in(err, "%s", j->path));
-    if (ok)
-        *out = j;
-    else
-        clm_journal_close(j);
-    return ok;
+    if (claim(j, folder, err)) return true;
+    clm_journal_close(j);
+    *out = NULL;
+    return false;
+}
+
+bool clm_journal_begin(clm_journal *j, const clm_plan *plan, const clm_journal_reader *reader,
+                       clm_journal_info *info, clm_err *err) {
+    *info = (clm_journal_info){.plan_hash = plan->hash, .locked = j->locked};
+    if (plan->n_stages > MOST_STAGES)
+        return clm_fail(err, CLM_E_ARG, "%d stages, at most %d fit", plan->n_stages, MOST_STAGES);
+    return resume(j, plan, reader, info, err) || clm_err_in(err, "%s", j->path);
+}
+
+bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
+                      clm_journal **out, clm_journal_info *info, clm_err *err) {
+    *info = (clm_journal_info){.plan_hash = plan->hash};
+    if (!clm_journal_claim(folder, out, err)) return false;
+    if (clm_journal_begin(*out, plan, reader, info, err)) return true;
+    clm_journal_close(*out);
+    *out = NULL;
+    return false;
 }
 
 bool clm_journal_append(clm_journal *j, const clm_buf *records, clm_err *err) {
+    if (!in_place(j))
+        return clm_fail(err, CLM_E_WRITE,
+                        "%s: was removed, moved or replaced while the run was at work in it", j->folder);
     bool ok = write_all(j->fd, records->data, records->n, j->bytes, err) &&
               ((!clm_fault("fsync") && fdatasync(j->fd) == 0) || clm_fail_os(err, CLM_E_WRITE, "fdatasync"));
     if (ok) {

@@ -99,8 +99,9 @@ bool clm_master_open(const clm_comm *comm, const clm_plan *plan, const clm_clust
     clm_journal_info info;
     clm_stamp launch = {
         .kind = CLM_STAMP_LAUNCH, .unix_s = unix_now(), .ranks = comm->size, .slots = options->slots};
-    bool ok = open_state(m, err) &&
-              clm_journal_open(options->folder, plan, &reader, &m->journal, &info, err) &&
+    m->journal = options->claim;
+    bool ok = open_state(m, err) && (m->journal || clm_journal_claim(options->folder, &m->journal, err)) &&
+              clm_journal_begin(m->journal, plan, &reader, &info, err) &&
               clm_epoch_open(m->journal, options->epoch_s, wake, ctx, &m->epoch, err) &&
               clm_epoch_hold_stamp(m->epoch, &launch, err);
     if (!ok) {
@@ -117,7 +118,7 @@ bool clm_master_open(const clm_comm *comm, const clm_plan *plan, const clm_clust
 void clm_master_close(clm_master *m) {
     if (!m) return;
     clm_epoch_close(m->epoch);
-    clm_journal_close(m->journal);
+    if (!m->o.claim) clm_journal_close(m->journal);
     clm_spent_close(&m->spent);
     clm_sched_close(m->sched);
     clm_heap_free(m->rank);

@@ -36,10 +36,16 @@ typedef struct clm_journal_info {
     bool locked;        /* open: false when the file system has no locks    */
 } clm_journal_info;
 
-/** Create or resume FOLDER/journal (the folder is made). Locks it for as long as it is open, then
- *  reads what is there, then cuts a torn tail.
- *  Errors CLM_E_ARG another run is at work in the folder, or the journal is of another plan;
- *         CLM_E_FORMAT it is no journal; CLM_E_WRITE, CLM_E_IO; or what `reader` said. */
+/** Take FOLDER for one run: it and an empty FOLDER/journal are made where they are not there, and no other run can
+ *  take it until the journal is closed.
+ *  Errors CLM_E_ARG another run is at work in the folder; CLM_E_WRITE. */
+CLM_MUST bool clm_journal_claim(const char *folder, clm_journal **out, clm_err *err);
+/** Begin or resume a claimed one: reads what is there, then cuts a torn tail.
+ *  Errors CLM_E_ARG the journal is of another plan; CLM_E_FORMAT it is no journal; CLM_E_WRITE, CLM_E_IO; or what
+ *         `reader` said. */
+CLM_MUST bool clm_journal_begin(clm_journal *j, const clm_plan *plan, const clm_journal_reader *reader,
+                                clm_journal_info *info, clm_err *err);
+/** Both. */
 CLM_MUST bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
                                clm_journal **out, clm_journal_info *info, clm_err *err);
 /** Add one record to b, to be written later by clm_journal_append. */
@@ -48,7 +54,7 @@ CLM_MUST bool clm_journal_pack_stamp(clm_buf *b, const clm_stamp *m, clm_err *er
 /** The packed records of b, one after another. */
 void clm_journal_unpack(const clm_buf *b, const clm_journal_reader *reader);
 /** Write packed records behind the last and fdatasync. On failure (CLM_E_WRITE) the file is cut back
- *  to what it was. May be called from another thread than open, one call at a time. */
+ *  to what it was; so it fails, too, when the folder is no longer where it was. May be called from another thread than open, one call at a time. */
 CLM_MUST bool clm_journal_append(clm_journal *j, const clm_buf *records, clm_err *err);
 void clm_journal_close(clm_journal *j); /* NULL is fine */
 

@@ -34,18 +34,19 @@ typedef struct clm_progress {
 } clm_progress;
 
 typedef struct clm_cluster_options {
-    const char *folder;     /* run folder, the same on every rank; holds the journal. Must be on a
+    const char *folder;        /* run folder, the same on every rank; holds the journal. Must be on a
                                   file system all ranks share                                         */
-    int slots;              /* tasks at a time on this rank (its arenas, its threads); rank 0 may have
+    int slots;                 /* tasks at a time on this rank (its arenas, its threads); rank 0 may have
                                   0 when there are other ranks                                        */
-    double lease_s;         /* a task later than this goes to another rank, too; 0: never          */
-    double epoch_s;         /* least time between two journal epochs                               */
-    double grace_s;         /* how long running tasks may go on when the run is asked to stop      */
-    double silence_s;       /* a rank not heard of for so long is lost                             */
-    double retry_pause_s;   /* before a task that failed is tried again                            */
-    clm_exec *exec;         /* what runs the tasks, with `slots`; given over, closed also on failure.
+    double lease_s;            /* a task later than this goes to another rank, too; 0: never          */
+    double epoch_s;            /* least time between two journal epochs                               */
+    double grace_s;            /* how long running tasks may go on when the run is asked to stop      */
+    double silence_s;          /* a rank not heard of for so long is lost                             */
+    double retry_pause_s;      /* before a task that failed is tried again                            */
+    clm_exec *exec;            /* what runs the tasks, with `slots`; given over, closed also on failure.
                                   NULL: threads and clm_worker_ops.run                                */
-    const atomic_int *stop; /* set by a signal handler, on any rank; NULL: none            */
+    struct clm_journal *claim; /* rank 0: of `folder`, borrowed; NULL: taken for the run alone           */
+    const atomic_int *stop;    /* set by a signal handler, on any rank; NULL: none            */
     /* Rank 0 only, may be NULL; ctx first. */
     void *ctx;
     void (*on_progress)(void *ctx, const clm_progress *p); /* about once a second, at begin and end    */

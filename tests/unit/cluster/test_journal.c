@@ -4,6 +4,7 @@
 #include "support/temp.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -270,6 +271,38 @@ static void test_two_runs_in_one_folder(void **state) {
     clm_test_folder_drop(folder);
 }
 
+/* what is done is written down only where it was done */
+static void test_a_folder_that_is_taken_away(void **state) {
+    (void)state;
+    for (int moved = 0; moved < 2; moved++) {
+        char folder[CLM_PATH_MAX], other[CLM_PATH_MAX];
+        clm_err err = CLM_ERR_NONE;
+        clm_journal *j, *second;
+        clm_journal_info info;
+        clm_buf b = {0};
+        clm_test_folder(folder);
+        assert_ok(clm_path_format(other, &err, "%s.moved", folder), err);
+        assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
+        assert_ok(clm_journal_pack_stamp(&b, &(clm_stamp){.kind = CLM_STAMP_EPOCH}, &err), err);
+        assert_ok(clm_journal_append(j, &b, &err), err);
+        if (moved)
+            assert_int_equal(rename(folder, other), 0);
+        else
+            assert_ok(clm_folder_remove(folder, &err), err);
+        assert_fails(CLM_E_WRITE, clm_journal_append(j, &b, &err), err);
+        assert_non_null(strstr(err.text, folder));
+        /* another run begins in its place */
+        assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
+        assert_fails(CLM_E_WRITE, clm_journal_append(j, &b, &err), err);
+        assert_ok(clm_journal_append(second, &b, &err), err);
+        clm_journal_close(j);
+        clm_journal_close(second);
+        clm_buf_free(&b);
+        if (moved) clm_test_folder_drop(other);
+        clm_test_folder_drop(folder);
+    }
+}
+
 static bool refuse(void *ctx, const clm_outcome *o, clm_err *err) {
     (void)o;
     int *n = ctx;
@@ -371,6 +404,7 @@ int main(void) {
         cmocka_unit_test(test_blank_tail_and_blank_file),
         cmocka_unit_test(test_another_plan_is_refused),
         cmocka_unit_test(test_two_runs_in_one_folder),
+        cmocka_unit_test(test_a_folder_that_is_taken_away),
         cmocka_unit_test(test_the_reader_may_refuse),
         cmocka_unit_test(test_a_long_journal),
         cmocka_unit_test(test_no_journal),

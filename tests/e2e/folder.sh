@@ -1,0 +1,74 @@
+# What may befall a run folder besides the run: a second launch, a move, a removal, an odd name.
+. "$(dirname "$0")/lib.sh"
+job=(align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=32 --set apply.chunk_vox=32 -q)
+results=(affine.json metrics.json transform.ome.zarr aligned.ome.zarr)
+results_same() { # FOLDER FOLDER
+    for result in "${results[@]}"; do same_tree "$1/$result" "$2/$result"; done
+}
+expect 0 '' "$COLLIMATE" phantom --size 64,96,112 --chunk 48 -q demo
+expect 0 '' "$COLLIMATE" "${job[@]}" --out want
+
+rank=
+trap '[ -z "$rank" ] || kill -KILL $rank 2>/dev/null; end' EXIT
+begin() { # FOLDER COMMAND...: in the background, stopped as soon as a block has failed there; sets rank
+    local folder=$1
+    shift
+    "$@" --threads 1 --set isolate=false --out "$folder" 2>log &
+    rank=$!
+    until [ -n "$(find "$folder/spill/failed" -type f 2>/dev/null)" ]; do
+        kill -0 $rank 2>/dev/null || { cat log; fail "no block has failed"; }
+        sleep 0.01
+    done
+    kill -STOP $rank
+}
+ended() { # CODES REGEX
+    local code=0
+    kill -CONT $rank
+    wait $rank || code=$?
+    [[ $code = [$1] ]] && grep -qE -- "$2" log || { cat log; fail "exit code $code, not one of $1"; }
+}
+cp -r demo torn
+truncate -s 1000 torn/fixed.ome.zarr/s0/c/0/0/0 # some blocks fail
+affine=[$(sed -n 1,3p want/affine.txt | tr -s ' \n' ',' | sed 's/,$//')]
+torn=("${job[@]/#demo/torn}" --set global.method=given --set "global.affine=$affine")
+expect 1 '' "$COLLIMATE" "${torn[@]}" --out holes
+
+# ---- a second launch is refused, and takes nothing away from the first ----
+begin got "$COLLIMATE" "${torn[@]}"
+find got | sort >before
+expect 2 'another run is at work in got' "$COLLIMATE" "${torn[@]}" --out got
+find got | sort >after
+same before after
+expect 2 'another run is at work in got' ranks 2 "$COLLIMATE" "${torn[@]}" --set deform.stiffness=3 --out got
+find got | sort >after
+same before after
+ended 1 ''
+results_same holes got
+
+# ---- moved while the run is at work: the run ends, and goes on where the folder is now ----
+begin here "$COLLIMATE" "${torn[@]}"
+mv here there
+ended 34 'here: was removed, moved or replaced|here.*: [Nn]o such file'
+rm -rf here
+expect 1 '' "$COLLIMATE" "${torn[@]}" --out there
+results_same holes there
+
+# ---- removed while the run is at work, and begun anew with other settings ----
+begin gone "$COLLIMATE" "${torn[@]}"
+rm -rf gone
+expect 0 '' "$COLLIMATE" "${job[@]}" --out gone
+ended 34 'gone: was removed, moved or replaced|gone/.*: [Nn]o such file'
+expect 0 '' "$COLLIMATE" "${job[@]}" --out gone
+results_same want gone
+
+# ---- a name with whatever a file name may hold ----
+odd=$'a b\n"c\\\'*$(id)%s;\t\xff'
+mkdir "$odd"
+cp -r demo/fixed.ome.zarr demo/moving.n5 "$odd"
+expect 0 '' "$COLLIMATE" align --fixed "$odd/fixed.ome.zarr" --moving "$odd/moving.n5" "${job[@]:5}" --out "$odd/out"
+results_same want "$odd/out"
+expect 0 '' "$COLLIMATE" status "$odd/out"
+expect 0 '' "$COLLIMATE" report "$odd/out"
+expect 0 '' "$tests/../scripts/supervise" "$odd/out" "$COLLIMATE" align "$odd/out/job.json" -q
+expect 0 '' "$COLLIMATE" apply "$odd/out" "$odd/moving.n5" "$odd/red.zarr" --chunk 32 -q
+same_tree "$odd/red.zarr/s0" want/aligned.ome.zarr/s0
