@@ -162,6 +162,7 @@ clm_e2e(foreground 3)
 clm_e2e(seams 3)
 clm_e2e(isolate)
 clm_e2e(folder)
+clm_e2e(network 3)
 clm_e2e(security)
 if(TARGET collimate AND CLM_FAULTS) # in sanitizer builds
   add_test(NAME faults COMMAND ${PROJECT_SOURCE_DIR}/scripts/faults --some 1)

@@ -14,9 +14,34 @@
 #include <time.h>
 #include <unistd.h>
 
+/* Is what was not there (errno ENOENT) there after all? A host of a network file system may say "not there" for a
+ * minute of what another has made since: it remembers names looked up in vain until the folder is opened, from the first
+ * that it knows of down. */
+static bool came_to_be(const char *path) {
+    char at[CLM_PATH_MAX];
+    struct stat st;
+    size_t n = strlen(path), known = 0;
+    if (errno != ENOENT || n >= sizeof at) return false;
+    for (;;) {
+        memcpy(at, path, n + 1);
+        char *slash;
+        int fd = -1;
+        while (fd < 0 && (slash = strrchr(at, '/')) != NULL && slash != at) {
+            *slash = 0;
+            fd = open(at, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        }
+        if (fd >= 0) close(fd);
+        if (fd >= 0 && stat(path, &st) == 0) return true;
+        if (fd < 0 || strlen(at) <= known) break;
+        known = strlen(at);
+    }
+    errno = ENOENT;
+    return false;
+}
+
 clm_path_kind clm_path_kind_of(const char *path) {
     struct stat st;
-    if (stat(path, &st) != 0) return CLM_PATH_NONE;
+    if (stat(path, &st) != 0 && (!came_to_be(path) || stat(path, &st) != 0)) return CLM_PATH_NONE;
     if (S_ISREG(st.st_mode)) return CLM_PATH_FILE;
     return S_ISDIR(st.st_mode) ? CLM_PATH_FOLDER : CLM_PATH_OTHER;
 }
@@ -53,6 +78,7 @@ static bool read_all(int fd, size_t max_bytes, bool head, clm_buf *b, clm_err *e
 static bool read_path(const char *path, size_t max_bytes, bool head, clm_buf *b, clm_err *err) {
     /* not blocking: a pipe left in place of a chunk is an error, not a wait */
     int fd = clm_fault("open") ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0 && came_to_be(path)) fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return clm_fail_os(err, errno == ENOENT || errno == ENOTDIR ? CLM_E_NOTFOUND : CLM_E_IO, "%s", path);
     bool ok = read_all(fd, max_bytes, head, b, err);
