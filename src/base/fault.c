@@ -5,19 +5,27 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #ifdef CLM_FAULTS
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 enum { STALL = -1, STALL_NS = 50000000 };
-static bool asked_environment, aloud, all_later, at_random;
+static bool asked_environment, all_later, at_random;
 static char armed[16];
-static int64_t strike_at, passages;
+static int64_t strike_at;
 static int strike_errno;
+/* of the process; with the environment's fault of all its descendants, too, which share the memory */
+typedef struct tally {
+    _Atomic int64_t passages;
+    atomic_flag quiet; /* has told, or need not */
+} tally;
+static tally own, *seen = &own;
 
 static bool errno_named(const char *name, int *out) {
     static const struct {
@@ -40,9 +48,9 @@ static bool errno_named(const char *name, int *out) {
 /* with the lock held */
 static bool arm(const char *spec) {
     asked_environment = true;
-    aloud = false;
+    (void)atomic_flag_test_and_set(&seen->quiet);
     armed[0] = 0;
-    passages = 0;
+    atomic_store(&seen->passages, 0);
     if (!spec) return true;
     char copy[64];
     if (strlen(spec) >= sizeof copy) return false;
@@ -79,27 +87,24 @@ static void ask_environment(void) {
         (void)atexit(tell_count);
         spec = copy;
     }
+    void *shared = mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (spec && shared != MAP_FAILED) seen = shared;
     bool ok = arm(spec);
-    aloud = spec != NULL;
+    if (spec) atomic_flag_clear(&seen->quiet);
     if (!ok)
         (void)fprintf(stderr, "planted: CLM_FAULT=%s is not understood\n", spec); /* allow: to the test */
 }
 
-static bool strikes_now(void) {
-    if (at_random) return clm_rng_below(1, 0, (uint64_t)passages, strike_at) == 0;
-    return all_later ? passages >= strike_at : passages == strike_at;
+static bool strikes_at(int64_t passage) {
+    if (at_random) return clm_rng_below(1, 0, (uint64_t)passage, strike_at) == 0;
+    return all_later ? passage >= strike_at : passage == strike_at;
 }
 
 bool clm_fault(const char *point) {
     pthread_mutex_lock(&lock);
     if (!asked_environment) ask_environment();
-    bool strikes = false, tell = false;
-    if (strcmp(point, armed) == 0) {
-        passages++;
-        strikes = strikes_now();
-        tell = strikes && aloud;
-        if (tell) aloud = false; /* once */
-    }
+    bool strikes = strcmp(point, armed) == 0 && strikes_at(atomic_fetch_add(&seen->passages, 1) + 1);
+    bool tell = strikes && !atomic_flag_test_and_set(&seen->quiet); /* once */
     int code = strike_errno;
     pthread_mutex_unlock(&lock);
     if (tell) (void)fprintf(stderr, "planted: %s\n", point); /* allow: to the test */
@@ -113,11 +118,6 @@ bool clm_fault(const char *point) {
     return true;
 }
 
-int64_t clm_fault_count(void) {
-    pthread_mutex_lock(&lock);
-    int64_t n = passages;
-    pthread_mutex_unlock(&lock);
-    return n;
-}
+int64_t clm_fault_count(void) { return atomic_load(&seen->passages); }
 
 #endif

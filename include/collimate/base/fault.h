@@ -15,7 +15,8 @@ bool clm_fault(const char *point);
  *  ones; "17~": about one in 17, the same ones each time. ERRNO is one of a few names or a number; STALL does
  *  not fail but takes 50 ms. NULL disarms. False: not understood, disarmed.
  *  Until the first call the environment variable CLM_FAULT says the same, and then stderr tells when it strikes
- *  ("planted: ..."); with "POINT:count" how many passages there were, at exit. Process-wide. */
+ *  ("planted: ..."); with "POINT:count" how many passages there were, at exit. Process-wide; the
+ *  variable's passages are counted together with those of forked processes. */
 bool clm_fault_arm(const char *spec);
 /** Passages of the armed point so far; beyond K the fault has struck. */
 int64_t clm_fault_count(void);
