@@ -91,6 +91,10 @@ static void break_down(children *e) {
 static void tell_why(const children *e, const slot *s, int status, clm_err *err) {
     if (s->late)
         clm_fail(err, CLM_E_NUMERIC, "no end within %.0f s, %d times", e->c.limits.task_s, MOST_TRIES);
+    else if (status < 0)
+        clm_fail(err, CLM_E_NOMEM,
+                 "no process for it, %d times: %s (see ulimit -u, and pids.max of the control group)",
+                 MOST_TRIES, strerrordesc_np(-status));
     else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
         clm_fail(err, CLM_E_NOMEM, "killed by signal 9, %d times: out of memory?", MOST_TRIES);
     else if (WIFSIGNALED(status))

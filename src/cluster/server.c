@@ -149,14 +149,16 @@ static void serve(const clm_child_ops *ops, int control) {
     while (receive(control, &r, fd)) {
         int status = 0;
         switch (r.word) {
-        case SPAWN: child[r.slot] = fork_child(ops, control, fd, r.memory_bytes); break;
+        case SPAWN:
+            child[r.slot] = fork_child(ops, control, fd, r.memory_bytes);
+            if (child[r.slot] < 0) child[r.slot] = -errno;
+            break;
         case KILL:
             if (child[r.slot] > 0) (void)kill(child[r.slot], SIGKILL);
             break;
         case REAP:
             if (child[r.slot] > 0) (void)waitpid(child[r.slot], &status, 0);
-            /* could not be forked: as if it had been killed at once, for want of memory */
-            if (child[r.slot] < 0) status = SIGKILL;
+            if (child[r.slot] < 0) status = child[r.slot];
             child[r.slot] = 0;
             if (send(control, &status, sizeof status, MSG_NOSIGNAL) < 0) return;
             break;

@@ -11,7 +11,7 @@ CLM_MUST bool clm_server_spawn(clm_server *s, int slot, int setup, double memory
                                clm_err *err);
 /** SIGKILL to the slot's child, if it lives. */
 void clm_server_kill(clm_server *s, int slot);
-/** After end of file: how it ended (as waitpid tells). Errors CLM_E_PEER the server is gone. */
+/** After end of file: how it ended, as waitpid tells; or, negative, the errno of its fork. Errors CLM_E_PEER the server is gone. */
 CLM_MUST bool clm_server_reap(clm_server *s, int slot, int *status, clm_err *err);
 
 #endif

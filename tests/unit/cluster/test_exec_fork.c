@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -250,6 +251,41 @@ static void test_a_lost_server_gives_everything_back(void **state) {
     close_both(&f);
 }
 
+/* the only child of this process */
+static pid_t server_pid(void) {
+    char path[64];
+    int pid = 0;
+    (void)snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    if (!f || fscanf(f, "%d", &pid) != 1) pid = 0;
+    if (f) (void)fclose(f);
+    return pid;
+}
+
+static void test_no_more_processes(void **state) {
+    (void)state;
+    pid_t rank = fork();
+    if (rank == 0) { /* root knows no such limit */
+        if (geteuid() == 0 && setuid(65534) != 0) _exit(1);
+        fixture f = open_both(1, 0);
+        pid_t server = server_pid();
+        struct rlimit was, none;
+        if (server <= 0 || prlimit(server, RLIMIT_NPROC, NULL, &was) != 0) _exit(2);
+        none = (struct rlimit){0, was.rlim_max};
+        if (prlimit(server, RLIMIT_NPROC, &none, NULL) != 0) _exit(2);
+        submit(f.exec, 3);
+        clm_outcome o = next(f.exec);
+        if (o.err.code != CLM_E_NOMEM || !strstr(o.err.text, "ulimit -u")) _exit(3);
+        if (prlimit(server, RLIMIT_NPROC, &was, NULL) != 0) _exit(4);
+        submit(f.exec, 4); /* and then it goes on */
+        _exit(next(f.exec).err.code == CLM_OK ? 0 : 5);
+    }
+    int status;
+    assert_int_equal(waitpid(rank, &status, 0), rank);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static bool lives(pid_t pid) {
     char path[64], text[256] = "";
     (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -288,6 +324,7 @@ int main(void) {
         cmocka_unit_test(test_close_ends_what_hangs),
         cmocka_unit_test(test_wake_ends_a_wait),
         cmocka_unit_test(test_a_lost_server_gives_everything_back),
+        cmocka_unit_test(test_no_more_processes),
         cmocka_unit_test(test_children_end_with_their_rank),
     };
     return cmocka_run_group_tests_name("cluster.exec_fork", tests, NULL, NULL);
