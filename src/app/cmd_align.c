@@ -7,6 +7,7 @@
 #include "collimate/base/file.h"
 #include "collimate/base/log.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 static const char help[] =
@@ -122,10 +123,15 @@ static bool tell(void *run, bool ok, bool quiet, const clm_run_summary *s, clm_e
     return told;
 }
 
-/* nothing is left to be done with the spills */
+/* nothing is left to be done with the spills. One that somebody has open, on NFS, stays, as does what is mounted there:
+ * they cost space, nothing else */
 static bool drop_spills(void *run, clm_err *err) {
     char path[CLM_PATH_MAX];
-    return clm_run_path(((align *)run)->run, path, err, "spill") && clm_folder_remove(path, err);
+    if (!clm_run_path(((align *)run)->run, path, err, "spill")) return false;
+    if (clm_folder_remove(path, err)) return true;
+    if (err->sys != EBUSY && err->sys != ENOTEMPTY) return false;
+    clm_log(CLM_LOG_INFO, "%s", err->text);
+    return true;
 }
 
 static void close_run(void *run) {

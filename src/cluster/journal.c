@@ -202,8 +202,8 @@ static bool lock_file(int fd, const char *folder, bool *locked, clm_err *err) {
     static const double patience_s = 3.0;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     double began_s = clm_clock_s();
-    while (!(*locked = fcntl(fd, F_OFD_SETLK, &lock) == 0) && (errno == EAGAIN || errno == EACCES) &&
-           clm_clock_s() - began_s < patience_s)
+    while (!(*locked = fcntl(fd, F_OFD_SETLK, &lock) == 0) &&
+           (errno == EAGAIN || errno == EACCES || errno == EINTR) && clm_clock_s() - began_s < patience_s)
         clm_nap_us(10000);
     if (!*locked && (errno == EAGAIN || errno == EACCES))
         return clm_fail(err, CLM_E_ARG, "another run is at work in %s: wait for it, or use another folder",

@@ -45,6 +45,18 @@ same before after
 ended 1 ''
 results_same holes got
 
+# ---- what cannot be cleared away at the end costs space, nothing else ----
+begin kept "$COLLIMATE" "${torn[@]}"
+mkdir kept/spill/busy
+if mount -t tmpfs tmpfs kept/spill/busy 2>/dev/null; then
+    ended 1 'kept/spill'
+    umount kept/spill/busy
+    [ "$(cat kept/done)" = 1 ] || fail "not done for want of a clean folder"
+else
+    ended 1 ''
+fi
+results_same holes kept
+
 # ---- moved while the run is at work: the run ends, and goes on where the folder is now ----
 begin here "$COLLIMATE" "${torn[@]}"
 mv here there
