@@ -124,7 +124,8 @@ static bool take_folder(rank *r, clm_err *err) {
     if (!clm_path_join(path, r->l.folder, CLM_JOURNAL_NAME, err)) return false;
     bool used = clm_path_kind_of(path) != CLM_PATH_NONE;
     return (!used || clm_journal_claim(r->l.folder, &r->claim, err)) && r->body->prepare(r->l.run, err) &&
-           (used || clm_journal_claim(r->l.folder, &r->claim, err)) && clm_seal_begin(r->l.folder, err);
+           (used || clm_journal_claim(r->l.folder, &r->claim, err)) && clm_folder_is_one(r->l.folder, err) &&
+           clm_seal_begin(r->l.folder, err);
 }
 
 /* all ranks work on what rank 0 read, whatever their own files and arguments say */

@@ -3,6 +3,7 @@
 #include "collimate/base/log.h"
 #include "collimate/base/text.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -83,6 +84,7 @@ static int run(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    (void)signal(SIGXFSZ, SIG_IGN); /* a file past ulimit -f is a failed write, as on a full disk */
     int code = run(argc, argv);
     /* what was printed may be what is wanted: evaluate --json >FILE */
     if ((fflush(stdout) == 0 && !ferror(stdout)) || code > CLM_EXIT_BLOCKS_FAILED) return code;

@@ -229,6 +229,23 @@ bool clm_file_sync_tree(const char *path, clm_err *err) {
     return ok;
 }
 
+bool clm_folder_is_one(const char *path, clm_err *err) {
+    clm_names names;
+    struct stat top, st;
+    if (stat(path, &top) != 0) return clm_fail_os(err, CLM_E_IO, "%s", path);
+    if (!clm_folder_list(path, &names, err)) return false;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < names.n; i++) {
+        char below[CLM_PATH_MAX];
+        ok = clm_path_join(below, path, names.name[i], err);
+        if (ok && stat(below, &st) == 0 && S_ISDIR(st.st_mode) && st.st_dev != top.st_dev)
+            ok = clm_fail(err, CLM_E_ARG, "%s: is on another file system than %s: put both on one", below,
+                          path);
+    }
+    clm_names_free(&names);
+    return ok;
+}
+
 bool clm_file_remove(const char *path, clm_err *err) {
     if (unlink(path) == 0 || errno == ENOENT || errno == ENOTDIR) return true;
     return clm_fail_os(err, CLM_E_WRITE, "remove %s", path);

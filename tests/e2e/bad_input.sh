@@ -91,6 +91,11 @@ else
     echo 'SKIPPED part: full and read-only disk (mount is not permitted here)'
 fi
 
+# a limit on the size of files is as a full disk
+limited() { (ulimit -f 20 && "$@"); }
+expect 4 'File too large' limited "$COLLIMATE" align --fixed $f --moving $m --out large -q --local 1 "${small[@]}"
+expect 0 '' "$COLLIMATE" align --fixed $f --moving $m --out large -q "${small[@]}"
+
 # what is printed may be the result: lost, it is no success
 full() { "$@" >/dev/full; }
 if [ -c /dev/full ]; then

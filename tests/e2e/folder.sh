@@ -57,6 +57,14 @@ else
 fi
 results_same holes kept
 
+# ---- what is on another disk would not be there after a power cut, whatever the journal says ----
+mkdir -p split/spill disk
+if mount -t tmpfs tmpfs disk 2>/dev/null; then
+    mkdir disk/aligned && ln -s ../disk/aligned split/aligned.ome.zarr
+    expect 2 'split/aligned.ome.zarr: is on another file system' "$COLLIMATE" "${job[@]}" --out split
+    umount disk
+fi
+
 # ---- moved while the run is at work: the run ends, and goes on where the folder is now ----
 begin here "$COLLIMATE" "${torn[@]}"
 mv here there

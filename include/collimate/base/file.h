@@ -37,6 +37,9 @@ void clm_draft_drop(clm_draft *d);                                         /* al
 CLM_MUST bool clm_folder_make(const char *path, clm_err *err);             /* with parents; fine if there */
 /** syncfs of the file system that holds path. */
 CLM_MUST bool clm_file_sync_tree(const char *path, clm_err *err);
+/** Are all folders in this one on its file system, so that syncing that is enough? Errors CLM_E_ARG one is not;
+ *  CLM_E_IO, CLM_E_NOTFOUND. */
+CLM_MUST bool clm_folder_is_one(const char *path, clm_err *err);
 /** Remove a file; missing is fine. */
 CLM_MUST bool clm_file_remove(const char *path, clm_err *err);
 /** Remove a folder and all below it, never following symbolic links; missing is fine. */
