@@ -9,7 +9,7 @@ expect 0 '' "$COLLIMATE" phantom --size 64,96,112 --chunk 48 -q demo
 expect 0 '' "$COLLIMATE" "${job[@]}" --out want
 
 rank=
-trap '[ -z "$rank" ] || kill -KILL $rank 2>/dev/null; end' EXIT
+cleanup='[ -z "$rank" ] || kill -KILL $rank 2>/dev/null'
 begin() { # FOLDER COMMAND...: in the background, stopped as soon as a block has failed there; sets rank
     local folder=$1
     shift

@@ -12,7 +12,7 @@ case $code in
 2 | 3) skip "$(tail -n 1 up.log)" ;;
 *) cat up.log; fail "the hosts did not start" ;;
 esac
-trap '"$cluster" down "$here/hosts"; end' EXIT
+cleanup='"$cluster" down "$here/hosts"'
 
 silence_s=4
 job=(align --fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=24 --set apply.chunk_vox=32

@@ -22,8 +22,10 @@ export LC_ALL=C
 here=$(mktemp -d "${TMPDIR:-/tmp}/collimate-e2e-XXXXXX") || exit 1
 cd "$here" || exit 1
 
+cleanup= # what else must be done at the end
 end() {
     local code=$?
+    eval "$cleanup"
     cd /
     if [ -n "${KEEP:-}" ]; then echo "kept: $here"; else rm -rf "$here"; fi
     exit $code

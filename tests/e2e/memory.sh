@@ -10,7 +10,7 @@ else
 fi
 group=$group/collimate-test-$$
 mkdir "$group" 2>/dev/null || skip "no control group can be made"
-trap 'rmdir "$group"; end' EXIT
+cleanup='rmdir "$group"'
 within() { # MIB COMMAND...
     local mib=$1 bytes=$(($1 * 1048576))
     shift

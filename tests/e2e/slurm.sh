@@ -9,7 +9,7 @@ case $code in
 2 | 3) skip "$(tail -n 1 up.log)" ;;
 *) cat up.log; fail "the private cluster did not start" ;;
 esac
-trap '"$cluster" down "$here/slurm"; end' EXIT
+cleanup='"$cluster" down "$here/slurm"'
 on_head() { "$cluster" run "$here/slurm" "$@"; }
 
 export COLLIMATE COLLIMATE_SUPERVISE=$tests/../scripts/supervise
