@@ -129,9 +129,9 @@ too_much() {
 
 # less memory than the ranks would take: told before anything begins, with what to ask for
 tight() {
-    submit tight -N 1 --ntasks-per-node=1 --mem-per-cpu=150M
+    submit tight -N 1 --ntasks-per-node=1 --mem-per-cpu=80M
     wait_for 60 "the end of a job without memory" is "$id" FAILED
-    contains tight.log 'a rank takes up to [0-9]* MiB .*SLURM gives it 150: ask for sbatch --mem-per-cpu=[0-9]*M'
+    contains tight.log 'a rank takes up to [0-9]* MiB .*SLURM gives it 80: ask for sbatch --mem-per-cpu=[0-9]*M'
     [ ! -e tight ] || fail "begun without memory"
 }
 
