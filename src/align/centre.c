@@ -9,9 +9,9 @@
 #define LEAST 24     /* voxels an axis of theirs keeps                 */
 #define RANDOM 200   /* placements that the result is held against     */
 #define TURNS 2000   /* rotations tried: 12 degrees apart              */
-#define STARTS 12    /* of all kinds                                   */
+#define STARTS 13    /* of all kinds                                   */
 #define FINALISTS 2  /* refined on all voxels                          */
-#define OVERLAP 0.25 /* share of fixed that a start must compare       */
+#define OVERLAP 0.25 /* share of the smaller image that a start must compare */
 
 /** What is looked at many times. */
 typedef struct search {
@@ -123,8 +123,9 @@ static bool lay_starts(const search *s, const clm_centre_params *p, start list[S
         clm_refine_fit f;
         bool ok;
         if (!look(s, &a, 0, &f, &ok, err)) return false;
-        if (ok && f.overlap >= OVERLAP) enter(list, n, STARTS - 3, &a, tells(&f));
+        if (ok && f.shared >= OVERLAP) enter(list, n, STARTS - 4, &a, tells(&f));
     }
+    if (p->start) list[(*n)++].affine = *p->start;
     if (p->identity) list[(*n)++].affine = identity;
     if (!p->centres) return true;
     list[(*n)++].affine = shifted(s->fixed_middle, s->moving_middle);
@@ -200,7 +201,7 @@ static bool finish(const search *s, const clm_vol *fixed, const clm_vol *moving,
     if (n) return *err = why, false;
     return clm_fail(
         err, CLM_E_NODATA,
-        "laid over each other the images share less than %.3g %% of the fixed one, or are constant",
+        "laid over each other the images share less than %.3g %% of the smaller one, or are constant",
         100 * p->min_overlap);
 }
 

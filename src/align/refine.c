@@ -27,6 +27,7 @@ typedef struct climb {
     double radius;     /* of the fixed volume, micrometres */
     double unit_value; /* of the scaled intensities, for mean squares */
     double voxel_um, least_n;
+    double could; /* fixed voxels that can be compared at most: the smaller image's */
     int64_t thin; /* every thin-th row is compared */
     clm_affine at;
     clm_parzen *mi;     /* NULL: another metric    */
@@ -344,21 +345,25 @@ static bool enter_level(climb *c, const clm_vol *fixed, const clm_vol *moving, c
     c->units.shift_g = (float)mean[1], c->units.scale_g = (float)(1 / deviation[1]);
     c->unit_value = 1 / (double)c->units.scale_f;
     c->voxel_um = fmin(fixed->spacing[0], fmin(fixed->spacing[1], fixed->spacing[2]));
-    double inside = (double)count_finite(fixed, c->thin);
+    double cell[2] = {fabs(clm_affine_det(&c->start)), 1};
+    for (int d = 0; d < 3; d++) cell[0] *= fixed->spacing[d], cell[1] *= moving->spacing[d];
+    c->could = fmin((double)count_finite(fixed, c->thin),
+                    (double)count_finite(moving, 1) / (double)c->thin * cell[1] / cell[0]);
     if (c->mi && !find_ranges(c, err)) return false;
     clm_refine_sums s;
     double n, score = look(c, &c->start, &s, &n);
     stand(c, &c->start, &s, score);
-    if (!(c->sums.n > 0) || c->sums.n < c->p->min_overlap * inside)
-        return clm_fail(err, CLM_E_NODATA,
-                        "the start maps %.0f of %.0f fixed voxels (%.1f %%) inside moving; needed %.1f %%",
-                        c->sums.n, inside, inside > 0 ? 100 * c->sums.n / inside : 0.0,
-                        100 * c->p->min_overlap);
+    if (!(c->sums.n > 0) || c->sums.n < c->p->min_overlap * c->could)
+        return clm_fail(
+            err, CLM_E_NODATA,
+            "under the start the images share %.0f fixed voxels, %.1f %% of the smaller one; needed %.1f "
+            "%%",
+            c->sums.n, c->could > 0 ? 100 * c->sums.n / c->could : 0.0, 100 * c->p->min_overlap);
     if (c->score == -INFINITY)
         return clm_fail(err, CLM_E_NODATA, "fixed or moving is constant over the %.0f voxels they share",
                         c->sums.n);
     /* correlation can rise by comparing less and less: half of what the start compares must stay */
-    c->least_n = fmax(0.5 * c->sums.n, c->p->min_overlap * inside);
+    c->least_n = fmax(0.5 * c->sums.n, c->p->min_overlap * c->could);
     return true;
 }
 
@@ -381,6 +386,7 @@ static bool run(climb *c, const pyramid *levels, clm_refine_fit *out, clm_err *e
     difference(c, &c->start, &c->at, D);
     out->affine = c->at, out->after = c->score, out->iterations = c->tried;
     out->moved_um = corner_move(D);
+    out->shared = c->sums.n / c->could;
     out->overlap = c->sums.n / (double)count_finite(c->fixed, c->thin);
     return true;
 }

@@ -15,8 +15,10 @@
 #define ERROR_VOX 4.0 /* global.max_error_um where the configuration leaves it open, in coarse voxels */
 #define OVERLAP_POINTS 24
 #define LEAST_OVERLAP 0.005 /* of the fixed volume: less is nothing to align */
-#define ALIKE 0.5        /* the score that "auto" asks of the images alone, besides CLM_CENTRE_STANDS_OUT */
-#define DISTINCT_VOX 3.0 /* two moving spots nearer than this are the same place */
+#define ALIKE 0.5 /* the score that "auto" asks of the images alone, besides CLM_CENTRE_STANDS_OUT */
+#define FIRM_SHARE (1.0 / 3) /* of all matches, and */
+#define FIRM_TIMES 2.0       /* as many as asked: so many that agree need no other witness */
+#define DISTINCT_VOX 3.0     /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
 typedef struct side {
@@ -93,13 +95,13 @@ static clm_model model_of(const clm_config *c) {
 
 /* The prior is either no transform at all (then distance counts for nothing) or, with a limit, the identity. */
 static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, const side *m, double *figure,
-                        clm_affine *out, clm_err *err) {
+                        bool turned, clm_affine *out, clm_err *err) {
     const clm_config *c = run->config;
     const clm_affine identity = CLM_AFFINE_IDENTITY;
     double voxel = clm_view_voxel_um(f->view);
     clm_global_params p = CLM_GLOBAL_DEFAULTS;
     clm_global_fit fit;
-    p.any_rotation = c->global_any_rotation;
+    p.any_rotation = turned;
     p.match.min_correlation = c->global_min_correlation;
     p.match.max_distance_um = c->global_max_distance_um;
     p.match.distinct_um = DISTINCT_VOX * voxel;
@@ -183,8 +185,8 @@ static void given_affine(const clm_config *c, clm_affine *out) {
     for (int i = 0; i < 12; i++) out->m[i / 4][i % 4] = c->global_affine.v[i];
 }
 
-static bool fit_side(const clm_run *run, const clm_work *w, int stage, const side *f, side *m, double *figure,
-                     clm_affine *a, clm_err *err) {
+static bool fit_side(const clm_run *run, const clm_work *w, int stage, const side *f, side *m, bool turned,
+                     double *figure, clm_affine *a, clm_err *err) {
     if (!gather(run, w, stage, m, err)) return clm_err_in(err, "moving image");
     figure[0] = (double)f->points.n;
     figure[1] = (double)m->points.n;
@@ -194,12 +196,12 @@ static bool fit_side(const clm_run *run, const clm_work *w, int stage, const sid
             "too little signal: %lld blobs in the fixed and %lld in the moving image; are they empty, or do "
             "global.radius_min_um and global.radius_max_um miss the structures?",
             (long long)f->points.n, (long long)m->points.n);
-    return fit_matches(run, w, f, m, figure, a, err);
+    return fit_matches(run, w, f, m, figure, turned, a, err);
 }
 
 /* bright with bright, bright with dark, or the one of them that more matches agree on */
-static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
-                         clm_affine *out, clm_err *err) {
+static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const side *f, bool turned,
+                         double *figure, clm_affine *out, clm_err *err) {
     const char *contrast = run->config->global_contrast;
     double inliers = -1.0;
     side best = {0};
@@ -212,7 +214,7 @@ static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const
         double own[CLM_FIGURE_COUNT] = {0};
         clm_affine a;
         clm_err why = CLM_ERR_NONE;
-        if (!fit_side(run, w, stage, f, &m, own, &a, &why)) {
+        if (!fit_side(run, w, stage, f, &m, turned, own, &a, &why)) {
             if (why.code != CLM_E_NODATA && why.code != CLM_E_NUMERIC) return *err = why, false;
             if (inliers < 0.0) *err = why, memcpy(figure, own, 5 * sizeof *figure);
             continue;
@@ -238,9 +240,9 @@ static bool is_negative(const clm_work *w, const side *f, const side *m, const c
     return true;
 }
 
-/* from the voxels alone */
+/* from the voxels alone; `start` (may be NULL): one place more to begin */
 static bool fit_images(const clm_run *run, const clm_work *w, int stage, const side *f, bool centres,
-                       double *figure, clm_affine *out, clm_err *err) {
+                       const clm_affine *start, double *figure, clm_affine *out, clm_err *err) {
     const clm_config *c = run->config;
     bool any = strcmp(c->global_contrast, "any") == 0;
     side m = {.view = &run->coarse_moving,
@@ -248,6 +250,7 @@ static bool fit_images(const clm_run *run, const clm_work *w, int stage, const s
               .first = run->spots_fixed.n,
               .dark = strcmp(c->global_contrast, "inverted") == 0};
     clm_centre_params p = {.refine = CLM_REFINE_DEFAULTS,
+                           .start = start,
                            .identity = true,
                            .centres = centres,
                            .any_rotation = c->global_any_rotation};
@@ -264,24 +267,63 @@ static bool fit_images(const clm_run *run, const clm_work *w, int stage, const s
     return true;
 }
 
-/* "auto": blobs, and where they find nothing the images themselves, if what they say cannot be chance; *why then
- * tells what blobs lacked */
+/* so many blobs agree that it cannot be chance */
+static bool is_firm(const clm_run *run, const double *figure) {
+    return figure[3] >= FIRM_TIMES * (double)run->config->global_min_inliers &&
+           figure[3] >= FIRM_SHARE * figure[2];
+}
+
+/* blobs: as asked and, where their consensus is not firm, turned by any angle. *firm false: *out is a guess, *why tells
+ * what is missing. False with CLM_E_NODATA or CLM_E_NUMERIC: none agree */
+static bool fit_blobs(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
+                      clm_affine *out, bool *firm, clm_err *why, clm_err *err) {
+    double turned[CLM_FIGURE_COUNT];
+    clm_affine a;
+    clm_err none = CLM_ERR_NONE;
+    clm_mark mark = clm_arena_mark(w->keep);
+    bool asked = run->config->global_any_rotation, near = run->config->global_max_distance_um > 0.0;
+    bool ok = fit_contrast(run, w, stage, f, asked, figure, out, err);
+    *firm = ok && is_firm(run, figure);
+    if (*firm || (!ok && err->code != CLM_E_NODATA && err->code != CLM_E_NUMERIC)) return ok;
+    memcpy(turned, figure, sizeof turned);
+    clm_arena_rewind(w->keep, mark);
+    bool also = !asked && !near && fit_contrast(run, w, stage, f, true, turned, &a, &none);
+    if (none.code != CLM_OK && none.code != CLM_E_NODATA && none.code != CLM_E_NUMERIC)
+        return *err = none, false;
+    if (also && is_firm(run, turned)) {
+        memcpy(figure, turned, sizeof turned);
+        *out = a, *firm = true, *err = CLM_ERR_NONE;
+        return true;
+    }
+    if (ok)
+        (void)clm_fail(why, CLM_E_NODATA, "only %.0f of %.0f matches of blobs agree", figure[3], figure[2]);
+    else
+        *why = *err;
+    return ok;
+}
+
+/* "auto": blobs and, where they find nothing or too little, the images themselves, if what they say cannot be chance;
+ * *why then tells what blobs lacked */
 static bool fit_auto(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
                      clm_affine *out, clm_err *why, clm_err *err) {
     clm_err second = CLM_ERR_NONE;
-    if (fit_contrast(run, w, stage, f, figure, out, err)) return true;
-    if (err->code != CLM_E_NODATA && err->code != CLM_E_NUMERIC) return false;
-    *why = *err;
-    if (!fit_images(run, w, stage, f, true, figure, out, &second)) {
-        if (second.code != CLM_E_NODATA) *err = second;
-        return false;
+    clm_affine guess = CLM_AFFINE_IDENTITY;
+    clm_mark mark = clm_arena_mark(w->keep);
+    bool firm, found = fit_blobs(run, w, stage, f, figure, &guess, &firm, why, err);
+    clm_arena_rewind(w->keep, mark);
+    *out = guess;
+    if (firm) return true;
+    if (!found && why->code == CLM_OK) return false;
+    if (!fit_images(run, w, stage, f, true, found ? &guess : NULL, figure, out, &second)) {
+        if (second.code != CLM_E_NODATA) return *err = second, false;
+        return clm_fail(err, why->code, "%.350s; nor the images: %.200s", why->text, second.text);
     }
     if (figure[9] >= CLM_CENTRE_STANDS_OUT && figure[6] >= ALIKE) return *err = CLM_ERR_NONE, true;
     return clm_fail(
         err, why->code,
-        "%.350s; laid over each other by their centres the images agree by %.3f (needed %.1f), %.1f "
-        "standard deviations better than at random (needed %.0f): global.method=centre takes it "
-        "all the same",
+        "%.260s; laid over each other the images agree by %.3f (needed %.1f), %.1f "
+        "standard deviations better than at random (needed %.0f): does one show more than the other "
+        "(mask.fixed_foreground), is it its negative (global.contrast=any)? global.method=centre takes it all the same",
         why->text, figure[6], ALIKE, figure[9], CLM_CENTRE_STANDS_OUT);
 }
 
@@ -308,8 +350,8 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
     clm_err why = CLM_ERR_NONE;
     bool ok = strcmp(method, "auto") == 0 ? fit_auto(run, w, stage, &f, figure, &a, &why, err)
               : strcmp(method, "blobs") == 0
-                  ? fit_contrast(run, w, stage, &f, figure, &a, err)
-                  : fit_images(run, w, stage, &f, strcmp(method, "centre") == 0, figure, &a, err);
+                  ? fit_contrast(run, w, stage, &f, run->config->global_any_rotation, figure, &a, err)
+                  : fit_images(run, w, stage, &f, strcmp(method, "centre") == 0, NULL, figure, &a, err);
     if (strcmp(method, "auto") == 0) method = why.code == CLM_OK ? "blobs" : "centre";
     return ok && publish(run, &a, method, why.text, figure, err);
 }

@@ -11,9 +11,10 @@
 
 typedef struct clm_centre_params {
     clm_refine_params refine;
-    bool identity;     /* begin where the metadata put the images              */
-    bool centres;      /* begin with the middles, and the centres of mass, laid over each other */
-    bool any_rotation; /* and turned by any angle about the centres of mass    */
+    const clm_affine *start; /* a place to begin, too; may be NULL */
+    bool identity;           /* begin where the metadata put the images              */
+    bool centres;            /* begin with the middles, and the centres of mass, laid over each other */
+    bool any_rotation;       /* and turned by any angle about the centres of mass    */
 } clm_centre_params;
 
 typedef struct clm_centre_fit {

@@ -25,7 +25,7 @@ typedef struct clm_refine_params {
     double max_move_um;   /* nor further from the start in all; 0: no limit                         */
     double max_stretch;   /* nor is anything stretched or squeezed by more than this against the start */
     int64_t max_voxels;   /* of fixed compared a step; when a level has more, rows are left out evenly */
-    double min_overlap;   /* share of fixed voxels that must land inside moving                     */
+    double min_overlap;   /* share of the smaller of the two images that must be compared           */
 } clm_refine_params;
 
 #define CLM_REFINE_DEFAULTS                         \
@@ -46,6 +46,7 @@ typedef struct clm_refine_fit {
     double before, after; /* at the finest level: correlation, minus the mean square, or the
                                    correlation of Gaussian values of the same mutual information           */
     double overlap;       /* share of fixed voxels compared, after                                      */
+    double shared;        /* the same of the smaller image, by volume                                   */
     double moved_um;      /* farthest that a corner of the fixed volume was moved                       */
     int32_t iterations;   /* steps tried, all levels                                                    */
     int32_t finest_iterations;
@@ -57,8 +58,8 @@ typedef struct clm_refine_fit {
  *  start          fixed -> moving, world
  *  Steps that do not raise the metric are halved, then dropped; the finest level begins with the better of
  *  the start and what coarser levels found: `after` >= `before`, always. Same bytes on every machine.
- *  Errors   CLM_E_NODATA   the start maps less than min_overlap of fixed inside moving, or one of the two
- *                          volumes is constant there
+ *  Errors   CLM_E_NODATA   under the start the two share less than min_overlap of the smaller one, or one of
+ *                          them is constant there
  *           CLM_E_ARG      parameters out of range, empty volumes, moving of 2^31 voxels or more
  *           CLM_E_BUDGET
  *           out is untouched

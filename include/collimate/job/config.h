@@ -55,7 +55,7 @@ typedef struct clm_list {
     K(TEXT, char *, global_method, "global.method", "\"auto\"", 0, 0, "auto|blobs|centre|identity|given",    \
       "how the global affine begins: from blobs, from the middles and centres of mass of the images laid "   \
       "over each other, from where the metadata put them, or as global.affine says (as it is); auto: blobs " \
-      "and, where they find nothing, the centres if the result stands out")                                  \
+      "and, where they find nothing or few of many agree, the images if the result stands out")              \
     K(LIST16, clm_list16, global_affine, "global.affine", "[]", -1e12, 1e12, "",                             \
       "starting affine fixed to moving in micrometres, z y x, 12 numbers row by row; method given uses it")  \
     K(TEXT, char *, global_metric, "global.metric", "\"ncc\"", 0, 0, "ncc|mi",                               \
@@ -80,7 +80,8 @@ typedef struct clm_list {
     K(INT, int64_t, global_min_inliers, "global.min_inliers", "12", 4, 1000000, "",                          \
       "fewer agreeing matches are an error")                                                                 \
     K(BOOL, bool, global_any_rotation, "global.any_rotation", "false", 0, 0, "",                             \
-      "the images may be turned by any angle; without it by up to about 20 degrees")                         \
+      "the images may be turned by any angle; without it by up to about 20 degrees, and by any where the "   \
+      "method is auto and upright too few blobs agree")                                                      \
     K(TEXT, char *, global_model, "global.model", "\"affine\"", 0, 0, "translation|rigid|similarity|affine", \
       "the most general model the global stage may fit")                                                     \
     K(TEXT, char *, global_contrast, "global.contrast", "\"same\"", 0, 0, "same|inverted|any",               \

@@ -230,7 +230,7 @@ static void too_little_is_refused(void **state) {
     clm_affine away = straight;
     away.m[2][3] = 71; /* three of seventy columns remain */
     assert_fails(CLM_E_NODATA, clm_refine_affine(&w, &f, &m, &away, &p, &fit, &err), err);
-    assert_non_null(strstr(err.text, "inside moving"));
+    assert_non_null(strstr(err.text, "of the smaller one"));
     away.m[2][3] = NAN;
     assert_fails(CLM_E_NODATA, clm_refine_affine(&w, &f, &m, &away, &p, &fit, &err), err);
     p.levels = 0;

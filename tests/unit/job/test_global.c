@@ -132,10 +132,13 @@ static void images_may_differ(void **state) {
         COARSER,
         MUCH_COARSER,
         CONTRAST,
+        TILE,
+        TURNED,
         CASES
     };
-    static const char *const names[CASES] = {"alike",  "anisotropy", "larger",  "smaller",      "grown",
-                                             "shrunk", "half",       "coarser", "much_coarser", "contrast"};
+    static const char *const names[CASES] = {"alike",        "anisotropy", "larger", "smaller",
+                                             "grown",        "shrunk",     "half",   "coarser",
+                                             "much_coarser", "contrast",   "tile",   "turned"};
     for (int k = 0; k < CASES; k++) {
         clm_err err = CLM_ERR_NONE;
         clm_phantom p;
@@ -154,6 +157,9 @@ static void images_may_differ(void **state) {
                 m->spacing[d] = 2.5, m->shape[d] = m->shape[d] * 10 / 25 * 2;
                 q.side[0].shape[d] *= 2, q.cell_um = 6;
             }
+        for (int d = 0; k == TILE && d < 3; d++) /* of what the fixed image is the whole */
+            m->origin[d] = (double)(m->shape[d] * 2 / 7), m->shape[d] = m->shape[d] * 3 / 7;
+        if (k == TURNED) q.rotation_deg = 120;
         if (k == CONTRAST) m->gamma = 0.5, m->gain = 150, m->offset = 900;
         assert_ok(clm_phantom_make(&q, &p, &err), err);
         write_pair(&p, names[k], false, told);
