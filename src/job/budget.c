@@ -11,7 +11,7 @@
 #include <math.h>
 #include <string.h>
 
-#define CACHE_MOST 268435456.0 /* bytes of chunks that a thread keeps unless told to keep more */
+#define CACHE_MOST 83886080.0 /* bytes of chunks that a thread keeps unless told to keep more */
 
 static double most(double a, double b) { return a > b ? a : b; }
 

@@ -37,7 +37,7 @@ typedef struct clm_list {
       "most memory of one task; a task that needs more fails as a reported block")                           \
     K(REAL, double, memory_cache_mib, "memory.cache_mib", "0", 0, 1048576, "",                               \
       "decoded input chunks kept by each thread; 0: twice what a block of the finest pass reads of both, "   \
-      "256 at most")                                                                                         \
+      "80 at most")                                                                                          \
     K(TEXT, char *, fixed_mask, "fixed_mask", "\"\"", 0, 0, "",                                              \
       "array that says where the fixed image is to be aligned: above 0; any resolution")                     \
     K(TEXT, char *, moving_mask, "moving_mask", "\"\"", 0, 0, "",                                            \
@@ -114,7 +114,7 @@ typedef struct clm_list {
       "most iterations a pass; the last number serves the passes beyond it")                                 \
     K(INT, int64_t, deform_block_vox, "deform.block_vox", "128", 16, 2048, "",                               \
       "block edge in voxels of the pass")                                                                    \
-    K(INT, int64_t, deform_halo_vox, "deform.halo_vox", "24", 0, 1024, "",                                   \
+    K(INT, int64_t, deform_halo_vox, "deform.halo_vox", "20", 0, 1024, "",                                   \
       "overlap on every side of a block in voxels of the pass")                                              \
     K(INT, int64_t, deform_pitch_vox, "deform.pitch_vox", "4", 1, 64, "",                                    \
       "voxels of the pass between nodes of its displacement field")                                          \
