@@ -104,7 +104,7 @@ dies() { # SIGNAL RANK NODES LAUNCHER
 }
 all_die() { # LAUNCHER
     local death
-    job+=(--set silence_s=5) # under srun with one rank a node the others are left alone
+    job+=(--set silence_s=5 --set epoch_s=0.1) # under srun with one rank a node the others are left alone; met early
     dies KILL 1 3 "$1" # the two that are left have one another
     for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do dies "${death%/*}" "${death#*/}" 2 "$1"; done
 }
