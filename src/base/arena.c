@@ -25,6 +25,7 @@ struct clm_arena {
     unsigned char *base;
     size_t budget, used, peak, dark;
     size_t high, touched; /* most in use here since the last reset; its pages below this may be in memory */
+    size_t recent;        /* what tasks of late took: most of the last, a quarter less of each one before */
     clm_arena *other;     /* of a pair, else NULL */
 };
 
@@ -123,8 +124,9 @@ size_t clm_arena_peak(const clm_arena *a) { return a->peak; }
 void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
     clm_arena_rewind(a, (clm_mark){0});
     if (a->high > a->touched) a->touched = a->high;
-    size_t keep =
-        2 * a->high < a->touched ? a->high : a->touched; /* tasks differ: pages fetched anew cost time */
+    a->recent -= a->recent / 4;
+    if (a->high > a->recent) a->recent = a->high;
+    size_t keep = 2 * a->recent < a->touched ? a->recent : a->touched; /* pages fetched anew cost time */
     if (keep > keep_bytes) keep = keep_bytes;
     keep = (keep + 4095u) & ~(size_t)4095u;
     if (keep < a->touched) {
