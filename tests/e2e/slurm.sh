@@ -29,7 +29,7 @@ wait_for() { # SECONDS WHAT COMMAND...
     shift 2
     until "$@"; do
         [ $SECONDS -lt $until ] || { on_head squeue; on_head sinfo -N; tail -n 20 ./*.log; fail "not in time: $what"; }
-        sleep 0.2
+        sleep 0.1
     done
 }
 is() { [ "$(state "$1")" = "$2" ]; }
@@ -94,10 +94,10 @@ rank_of() { # OUT RANK: its process
 dies() { # SIGNAL RANK NODES LAUNCHER
     local name=dies_$1_$2_of_$3_${4%% *} victim
     COLLIMATE_LAUNCHER=$4 submit "$name" -N "$3" --ntasks-per-node=1
+    met() { victim=$(rank_of "$name" "$2") && [ -n "$victim" ]; } # before there is work, of which there is little
+    wait_for 60 "rank $2 of $name" met "$@"
     wait_for 60 "work" at_work "$name"
-    victim=$(rank_of "$name" "$2")
-    [ -n "$victim" ] || fail "no rank of $name to be met"
-    kill "-$1" "$victim"
+    kill "-$1" "$victim" || fail "rank $2 of $name was over before it could die"
     wait_for 180 "the run after rank $2 was ended by SIG$1" is "$id" COMPLETED
     contains "$name.log" 'launch 1 ended with exit code .*; again'
     complete "$name"
