@@ -16,6 +16,11 @@ export COLLIMATE COLLIMATE_SUPERVISE=$tests/../scripts/supervise
 job=(--fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=24 --set apply.chunk_vox=32 -v)
 expect 0 '' "$COLLIMATE" phantom --size 96,112,128 -q demo
 expect 0 '' "$COLLIMATE" align "${job[@]}" --out want
+# one of some seconds, of which a rank is found at work before it is over
+long=(--fixed long/fixed.ome.zarr --moving long/moving.n5 "${job[@]:4}")
+expect 0 '' "$COLLIMATE" phantom --size 128,176,192 -q long
+expect 0 '' "$COLLIMATE" align "${long[@]}" --out want_long
+want=want
 
 submit() { # NAME SBATCH-OPTION... : sets id; the run folder is NAME, the output NAME.log
     local out=$1
@@ -37,7 +42,7 @@ at_work() { [ "$(stat -c %s "$1/journal" 2>/dev/null || echo 0)" -gt "${2:-1500}
 complete() { # NAME
     [ "$(cat "$1/done")" = 0 ] || fail "$1 is not done"
     for result in affine.json metrics.json transform.ome.zarr aligned.ome.zarr; do
-        same_tree "want/$result" "$1/$result"
+        same_tree "$want/$result" "$1/$result"
     done
     echo "$1: done after $SECONDS s"
 }
@@ -103,8 +108,8 @@ dies() { # SIGNAL RANK NODES LAUNCHER
     complete "$name"
 }
 all_die() { # LAUNCHER
-    local death
-    job+=(--set silence_s=5 --set epoch_s=0.1) # under srun with one rank a node the others are left alone; met early
+    local death want=want_long
+    job=("${long[@]}" --set silence_s=5 --set epoch_s=0.1) # under srun with one rank a node the others are left alone; met early
     dies KILL 1 3 "$1" # the two that are left have one another
     for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do dies "${death%/*}" "${death#*/}" 2 "$1"; done
 }
