@@ -89,11 +89,13 @@ cancelled() {
 
 # a rank dies, in any way: the launcher ends the others, or they end themselves; the next launch goes on, in the same
 # allocation
-rank_of() { # OUT RANK: its process
-    local pid
+rank_of() { # OUT RANK: its process, not one that it made, whose death is an outcome
+    local pid name
+    name=$(basename "$COLLIMATE" | cut -c1-15)
     for pid in $(pgrep -f -- "--out $here/$1\$"); do
         tr '\0' '\n' <"/proc/$pid/environ" 2>/dev/null | grep -qxE "(OMPI_COMM_WORLD_RANK|PMIX_RANK)=$2" &&
-            [ "$(ps -o comm= "$pid")" = "$(basename "$COLLIMATE" | cut -c1-15)" ] && echo "$pid" && return
+            [ "$(ps -o comm= "$pid")" = "$name" ] &&
+            [ "$(ps -o comm= -p "$(ps -o ppid= -p "$pid" | tr -d ' ')")" != "$name" ] && echo "$pid" && return
     done
 }
 dies() { # SIGNAL RANK NODES LAUNCHER
