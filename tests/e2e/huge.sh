@@ -32,9 +32,13 @@ contains stdout 'deform.3 +435519512 +758 x 758 x 758'
 contains stdout 'images 3.6 PiB raw'
 expect 0 '' plan --fixed huge.ome.zarr --moving huge.ome.zarr --json
 contains stdout '"tasks":[[:space:]]*435519512'
-# twice what a block meets would be more: 132 voxels, 20 more on each side, and 14 for the moving one, are 3 x 3 x 3
-# chunks of 4 MiB in either image
+# twice what a block meets, and never more than 80 MiB: 132 voxels, 20 more on each side, and 14 for the moving one, are
+# 3 x 3 x 3 chunks of 4 MiB in either image; of 512 KiB 3 x 3 x 3 are met by 40
 contains stdout '"cache_bytes":[[:space:]]*83886080'
+cp -r huge.ome.zarr small.ome.zarr
+sed -i 's/\[128, 128, 128\]/[64, 64, 64]/' small.ome.zarr/s*/zarr.json
+expect 0 '' plan --fixed small.ome.zarr --moving small.ome.zarr --json --set deform.block_vox=40
+contains stdout '"cache_bytes":[[:space:]]*56623104'
 same_tree before huge.ome.zarr
 # the array alone, without coarser levels: they are planned, too
 expect 0 '' plan --fixed huge.ome.zarr/s0 --moving huge.ome.zarr/s0 --fixed-spacing 1,1,1 --moving-spacing 1,1,1

@@ -16,7 +16,7 @@ export COLLIMATE COLLIMATE_SUPERVISE=$tests/../scripts/supervise
 job=(--fixed demo/fixed.ome.zarr --moving demo/moving.n5 --set deform.block_vox=24 --set apply.chunk_vox=32 -v)
 expect 0 '' "$COLLIMATE" phantom --size 96,112,128 -q demo
 expect 0 '' "$COLLIMATE" align "${job[@]}" --out want
-# one of some seconds, of which a rank is found at work before it is over
+# one of some seconds: a rank is at work when it is met, not at the end
 long=(--fixed long/fixed.ome.zarr --moving long/moving.n5 "${job[@]:4}")
 expect 0 '' "$COLLIMATE" phantom --size 128,176,192 -q long
 expect 0 '' "$COLLIMATE" align "${long[@]}" --out want_long
@@ -101,16 +101,19 @@ rank_of() { # OUT RANK: its process, not one that it made, whose death is an out
 dies() { # SIGNAL RANK NODES LAUNCHER
     local name=dies_$1_$2_of_$3_${4%% *} victim
     COLLIMATE_LAUNCHER=$4 submit "$name" -N "$3" --ntasks-per-node=1
-    met() { victim=$(rank_of "$name" "$2") && [ -n "$victim" ]; } # before there is work, of which there is little
-    wait_for 60 "rank $2 of $name" met "$@"
     wait_for 60 "work" at_work "$name"
+    victim=$(rank_of "$name" "$2")
+    [ -n "$victim" ] || fail "no rank of $name to be met"
     kill "-$1" "$victim" || fail "rank $2 of $name was over before it could die"
     wait_for 180 "the run after rank $2 was ended by SIG$1" is "$id" COMPLETED
-    complete "$name" # by the ranks that are left, or by the next launch
+    contains "$name.log" 'launch 1 ended with exit code .*; again'
+    complete "$name"
 }
 all_die() { # LAUNCHER
     local death want=want_long
-    job=("${long[@]}" --set silence_s=5 --set epoch_s=0.1) # under srun with one rank a node the others are left alone; met early
+    # under srun with one rank a node the others are left alone; they stop for results that were with it alone, of one
+    # epoch's time
+    job=("${long[@]}" --set silence_s=5)
     dies KILL 1 3 "$1" # the two that are left have one another
     for death in KILL/1 SEGV/1 ABRT/1 KILL/0; do dies "${death%/*}" "${death#*/}" 2 "$1"; done
 }
