@@ -20,7 +20,8 @@
 static bool came_to_be(const char *path) {
     char at[CLM_PATH_MAX];
     struct stat st;
-    size_t n = strlen(path), known = 0;
+    const char *last = strrchr(path, '/');
+    size_t n = strlen(path), known = 0, parent = last ? (size_t)(last - path) : 0;
     if (errno != ENOENT || n >= sizeof at) return false;
     for (;;) {
         memcpy(at, path, n + 1);
@@ -32,7 +33,7 @@ static bool came_to_be(const char *path) {
         }
         if (fd >= 0) close(fd);
         if (fd >= 0 && stat(path, &st) == 0) return true;
-        if (fd < 0 || strlen(at) <= known) break;
+        if (fd < 0 || strlen(at) <= known || strlen(at) == parent) break;
         known = strlen(at);
     }
     errno = ENOENT;
