@@ -18,7 +18,16 @@ static void ends(clm_sched *s, int worker, int task) {
     assert_int_equal(clm_sched_outcome(s, worker, &o), CLM_VERDICT_FINAL);
 }
 
-/* two workers with a slot each, and room for a task in store */
+/* workers with a slot each, and room for a task in store */
+static clm_sched *opened(const clm_plan *plan, int workers) {
+    clm_err err = CLM_ERR_NONE;
+    clm_sched *s;
+    clm_sched_params p = CLM_SCHED_DEFAULTS;
+    assert_ok(clm_sched_open(plan, &p, &s, &err), err);
+    for (int i = 0; i < workers; i++) assert_ok(clm_sched_join(s, i, 1, &err), err);
+    return s;
+}
+
 static void gaps_are_filled(void **state) {
     (void)state;
     clm_stage stage[4] = {{.name = "aside", .n = 3, .shape = {1, 1, 3}, .aside = true},
@@ -26,11 +35,7 @@ static void gaps_are_filled(void **state) {
                           {.name = "two", .n = 2, .shape = {1, 1, 2}},
                           {.name = "last", .n = 1, .shape = {1, 1, 1}, .start = CLM_STAGE_GATHERS}};
     clm_plan plan = {.stage = stage, .n_stages = 4};
-    clm_err err = CLM_ERR_NONE;
-    clm_sched *s;
-    clm_sched_params p = CLM_SCHED_DEFAULTS;
-    assert_ok(clm_sched_open(&plan, &p, &s, &err), err);
-    for (int i = 0; i < 2; i++) assert_ok(clm_sched_join(s, i, 1, &err), err);
+    clm_sched *s = opened(&plan, 2);
     assert_int_equal(given(s, 0), 100); /* not that of the stage aside, though it began first */
     int filler = given(s, 1);
     assert_true(filler < 100);
@@ -63,13 +68,9 @@ static void blocks_are_shared(void **state) {
     (void)state;
     clm_stage stage[3];
     clm_plan plan = {.stage = stage, .n_stages = 3};
-    clm_err err = CLM_ERR_NONE;
-    clm_sched *s;
-    clm_sched_params p = CLM_SCHED_DEFAULTS;
     for (int k = 0; k < 3; k++)
         stage[k] = (clm_stage){.name = "aside", .n = 24, .shape = {2, 3, 4}, .aside = true};
-    assert_ok(clm_sched_open(&plan, &p, &s, &err), err);
-    assert_ok(clm_sched_join(s, 0, 1, &err), err);
+    clm_sched *s = opened(&plan, 1);
     for (int i = 0, block = -1; i < 3 * 24; i++) {
         int task = given(s, 0);
         if (i % 3) assert_int_equal(task % 100, block);
@@ -85,11 +86,7 @@ static void a_straggler_comes_first(void **state) {
     clm_stage stage[2] = {{.name = "aside", .n = 2, .shape = {1, 1, 2}, .aside = true},
                           {.name = "main", .n = 2, .shape = {1, 1, 2}}};
     clm_plan plan = {.stage = stage, .n_stages = 2};
-    clm_err err = CLM_ERR_NONE;
-    clm_sched *s;
-    clm_sched_params p = CLM_SCHED_DEFAULTS;
-    assert_ok(clm_sched_open(&plan, &p, &s, &err), err);
-    for (int i = 0; i < 2; i++) assert_ok(clm_sched_join(s, i, 1, &err), err);
+    clm_sched *s = opened(&plan, 2);
     int quick = given(s, 0), slow = given(s, 1);
     clm_outcome o = {.task = {.stage = 1, .index = quick % 100}, .seconds = 1};
     assert_int_equal(clm_sched_outcome(s, 0, &o), CLM_VERDICT_FINAL);
