@@ -76,6 +76,8 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     return true;
 }
 
+static bool fits(void *run, clm_err *err) { return clm_run_fits(((align *)run)->run, err); }
+
 static bool prepare(void *run, clm_err *err) {
     align *a = run;
     return clm_run_prepare(a->run, err) && clm_tally_open(a->run, &a->tally, err);
@@ -145,6 +147,7 @@ static void close_run(void *run) {
 static const clm_launch_body body = {.command = "align",
                                      .share = share,
                                      .open = open_run,
+                                     .fits = fits,
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,

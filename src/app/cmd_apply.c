@@ -105,6 +105,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     return true;
 }
 
+static bool fits(void *run, clm_err *err) { return clm_apply_fits(run, err); }
 static bool prepare(void *run, clm_err *err) { return clm_apply_prepare(run, err); }
 static bool stage_begin(void *run, int stage, clm_err *err) { return clm_apply_stage_begin(run, stage, err); }
 static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
@@ -160,6 +161,7 @@ static void close_run(void *run) {
 static const clm_launch_body body = {.command = "apply",
                                      .share = share,
                                      .open = open_run,
+                                     .fits = fits,
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,

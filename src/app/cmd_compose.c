@@ -206,12 +206,15 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     *out = (clm_launched){.run = run,
                           .plan = &run->plan,
                           .folder = run->folder,
+                          .drop = run->out.kind == CLM_TRANSFORM_VOLUME ? run->place : NULL,
+                          .drop_after = 1u << CLM_EXIT_DONE | 1u << CLM_EXIT_BLOCKS_FAILED,
                           .threads = run->spec.threads,
                           .task_mib = run->spec.task_mib,
                           .lease_s = CLM_LEASE_S};
     return true;
 }
 
+static bool fits(void *run, clm_err *err) { return clm_compose_fits(run, err); }
 static bool prepare(void *run, clm_err *err) { return clm_compose_prepare(run, err); }
 static bool stage_begin(void *run, int stage, clm_err *err) { return clm_compose_begin(run, stage, err); }
 static bool run_task(void *run, const clm_work *w, const clm_task *task, clm_outcome *out, clm_err *err) {
@@ -303,20 +306,12 @@ static bool write_affine(const options *o, bool first, bool *done, clm_err *err)
     return ok;
 }
 
-static bool drop_record(const options *o, clm_err *err) {
-    clm_transform_out out = {.kind = CLM_TRANSFORM_SCENE};
-    char folder[CLM_PATH_MAX];
-    return clm_transform_kind_of(o->spec.output, o->spec.format, &out.kind, err) &&
-           (out.kind != CLM_TRANSFORM_VOLUME ||
-            (clm_path_format(out.path, err, "%s", o->spec.output) &&
-             clm_transform_out_folder(&out, folder, err) && clm_folder_remove(folder, err)));
-}
-
 static int run_command(int argc, char **argv, verb what) {
     const char *name = verbs[what].name;
     const clm_launch_body body = {.command = name,
                                   .share = share,
                                   .open = open_run,
+                                  .fits = fits,
                                   .prepare = prepare,
                                   .stage_begin = stage_begin,
                                   .task = run_task,
@@ -338,9 +333,6 @@ static int run_command(int argc, char **argv, verb what) {
     if (o.store && first && code == CLM_EXIT_BLOCKS_FAILED)
         (void)fputs("the inverse is not made a part of T, which is still solved where it is wanted\n",
                     stderr);
-    /* beside a file; what it had to tell is told */
-    if ((code == CLM_EXIT_DONE || code == CLM_EXIT_BLOCKS_FAILED) && first && !drop_record(&o, &err))
-        return clm_command_fails(name, &err);
     return code;
 }
 

@@ -49,7 +49,8 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     clm_heap_free(spec);
     if (!ok) return false;
     out->plan = &c->plan;
-    out->folder = c->folder;
+    out->folder = out->drop = c->folder;
+    out->drop_after = 1u << CLM_EXIT_DONE;
     out->threads = c->spec.threads;
     out->task_mib = c->task_mib;
     out->lease_s = CLM_LEASE_S;
@@ -58,6 +59,7 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     return true;
 }
 
+static bool fits(void *run, clm_err *err) { return clm_convert_fits(run, err); }
 static bool prepare(void *run, clm_err *err) { return clm_convert_prepare(run, err); }
 
 static bool stage_begin(void *run, int stage, clm_err *err) {
@@ -94,6 +96,7 @@ static void close_run(void *run) {
 static const clm_launch_body body = {.command = "convert",
                                      .share = share,
                                      .open = open_run,
+                                     .fits = fits,
                                      .prepare = prepare,
                                      .stage_begin = stage_begin,
                                      .task = run_task,
@@ -172,24 +175,13 @@ static bool parse(int argc, char **argv, options *o, clm_err *err) {
            clm_path_format(s->out, err, "%s", o->args.rest[1]);
 }
 
-static int run_command(options *o) {
-    clm_err err = CLM_ERR_NONE;
-    char folder[CLM_PATH_MAX];
-    int code = clm_launch(&body, &o->spec, &o->args);
-    /* the journal has told all it had to tell */
-    if (code == CLM_EXIT_DONE && clm_launch_is_first() &&
-        !(clm_convert_folder(o->spec.out, folder, &err) && clm_folder_remove(folder, &err)))
-        return clm_command_fails("convert", &err);
-    return code;
-}
-
 int clm_cmd_convert(int argc, char **argv) {
     clm_err err = CLM_ERR_NONE;
     options *o = clm_heap_new(1, sizeof *o, &err);
     if (!o) return clm_command_fails("convert", &err);
     int code = !parse(argc, argv, o, &err) ? clm_launch_refuse("convert", &err)
                : o->args.help              ? clm_launch_help(help)
-                                           : run_command(o);
+                                           : clm_launch(&body, &o->spec, &o->args);
     clm_heap_free(o);
     return code;
 }

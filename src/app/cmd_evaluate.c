@@ -153,6 +153,8 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     *out = (clm_launched){.run = e,
                           .plan = &e->plan,
                           .folder = e->spec.folder,
+                          .drop = e->spec.folder, /* but where the same command may end otherwise */
+                          .drop_after = ~(1u << CLM_EXIT_INTERRUPTED | 1u << CLM_EXIT_OUTPUT),
                           .threads = e->spec.threads,
                           .task_mib = e->task_mib,
                           .lease_s = CLM_LEASE_S};
@@ -198,8 +200,5 @@ int clm_cmd_evaluate(int argc, char **argv) {
     if (!parse(argc, argv, &o, &err)) return clm_launch_refuse("evaluate", &err);
     if (o.args.help) return clm_launch_help(help);
     as_json = o.json;
-    int code = clm_launch(&body, &o, &o.args);
-    /* nothing to go on with, but where the same command may end otherwise */
-    if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
-    return clm_folder_remove(o.folder, &err) ? code : clm_command_fails("evaluate", &err);
+    return clm_launch(&body, &o, &o.args);
 }

@@ -142,6 +142,8 @@ static bool open_run(const clm_buf *shared, clm_launched *out, clm_err *err) {
     *out = (clm_launched){.run = run,
                           .plan = &run->plan,
                           .folder = run->folder,
+                          .drop = run->folder, /* but where the same command may end otherwise */
+                          .drop_after = ~(1u << CLM_EXIT_INTERRUPTED | 1u << CLM_EXIT_OUTPUT),
                           .threads = run->spec.threads,
                           .task_mib = (double)arena_bytes(&run->spec) / 1048576.0,
                           .lease_s = CLM_LEASE_S};
@@ -178,13 +180,8 @@ static const clm_launch_body body = {.command = "points",
                                      .tell = tell,
                                      .close = close_run};
 
-static int run_shared(options *o, clm_err *err) {
-    char folder[CLM_PATH_MAX];
+static int run_shared(options *o) {
     int code = clm_launch(&body, o, &o->args);
-    /* nothing to go on with, but where the same command may end otherwise */
-    if (!clm_launch_is_first() || code == CLM_EXIT_INTERRUPTED || code == CLM_EXIT_OUTPUT) return code;
-    if (!clm_points_folder(o->spec.table.out, folder, err) || !clm_folder_remove(folder, err))
-        return clm_command_fails("points", err);
     return code == CLM_EXIT_DONE && unsolved ? CLM_EXIT_BLOCKS_FAILED : code;
 }
 
@@ -194,7 +191,7 @@ int clm_cmd_points(int argc, char **argv) {
     clm_point_count n;
     if (!parse(argc, argv, &o, &err)) return clm_launch_refuse("points", &err);
     if (o.args.help) return clm_launch_help(help);
-    if (clm_launch_ranks() > 1 || o.args.local_ranks || o.spec.threads > 1) return run_shared(&o, &err);
+    if (clm_launch_ranks() > 1 || o.args.local_ranks || o.spec.threads > 1) return run_shared(&o);
     double begin = clm_clock_s();
     if (!run_alone(&o.spec, &n, &err)) return clm_command_fails("points", &err);
     if (!o.args.quiet) tell_count(&o.spec, &n, clm_clock_s() - begin);

@@ -9,6 +9,7 @@
 #include "collimate/cluster/journal.h"
 #include "collimate/cluster/seal.h"
 
+#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <signal.h>
@@ -117,15 +118,15 @@ static bool open_slots(rank *r, clm_err *err) {
     return r->work != NULL;
 }
 
-/* What is prepared must be no other run's: a folder that one was at work in is taken before anything in it is
- * touched, another when the command has found it fit for its own. */
+/* The folder is taken before anything in it is touched, so of two launches that begin at the same moment one prepares;
+ * but not before the command has found a folder that no run was at work in fit for its own. */
 static bool take_folder(rank *r, clm_err *err) {
     char path[CLM_PATH_MAX];
     if (!clm_path_join(path, r->l.folder, CLM_JOURNAL_NAME, err)) return false;
     bool used = clm_path_kind_of(path) != CLM_PATH_NONE;
-    return (!used || clm_journal_claim(r->l.folder, &r->claim, err)) && r->body->prepare(r->l.run, err) &&
-           (used || clm_journal_claim(r->l.folder, &r->claim, err)) && clm_folder_is_one(r->l.folder, err) &&
-           clm_seal_begin(r->l.folder, err);
+    return (used || !r->body->fits || r->body->fits(r->l.run, err)) &&
+           clm_journal_claim(r->l.folder, &r->claim, err) && r->body->prepare(r->l.run, err) &&
+           clm_folder_is_one(r->l.folder, err) && clm_seal_begin(r->l.folder, err);
 }
 
 /* all ranks work on what rank 0 read, whatever their own files and arguments say */
@@ -143,6 +144,21 @@ static bool open_rank(rank *r, clm_err *err) {
     return ok;
 }
 
+/* A folder that was for this run alone goes while it is taken, so no launch that came meanwhile is in it. NFS keeps a
+ * file that is open, the journal, under another name until it is closed. */
+static void drop_folder(rank *r) {
+    clm_err err = CLM_ERR_NONE;
+    bool drop = r->claim && r->l.drop && r->l.drop_after >> r->exit_code & 1u;
+    bool gone = !drop || clm_folder_remove(r->l.drop, &err);
+    clm_journal_close(r->claim);
+    r->claim = NULL;
+    if (gone) return;
+    if (err.sys != EBUSY && err.sys != ENOTEMPTY)
+        r->exit_code = clm_command_fails(r->body->command, &err);
+    else if (rmdir(r->l.folder) == 0 && strcmp(r->l.folder, r->l.drop) != 0)
+        (void)rmdir(r->l.drop);
+}
+
 static void close_rank(rank *r) {
     for (int s = 0; r->work && s < r->slots; s++) {
         clm_arena_close(r->work[s].keep);
@@ -150,8 +166,8 @@ static void close_rank(rank *r) {
     }
     clm_heap_free(r->work);
     (void)clm_exec_close(r->exec, 0);
+    drop_folder(r);
     if (r->l.run) r->body->close(r->l.run);
-    clm_journal_close(r->claim);
 }
 
 /* One rank's failure to open is everybody's: agree before anybody begins. Of rank 0's all take the code, for the

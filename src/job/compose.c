@@ -203,13 +203,12 @@ static void lay_stages(clm_compose_run *run) {
 }
 
 static bool open_all(clm_compose_run *run, clm_err *err) {
-    char place[CLM_PATH_MAX];
     clm_compose_spec *s = &run->spec;
     if (!clm_compose_spec_of_json(run->json, s, err) ||
         !clm_path_format(run->out.path, err, "%s", s->output) ||
         !clm_transform_kind_of(s->output, s->format, &run->out.kind, err) ||
-        !clm_transform_out_folder(&run->out, place, err) ||
-        !clm_path_join(run->folder, place, CLM_RECORD_FOLDER, err) || !open_map(run, err) ||
+        !clm_transform_out_folder(&run->out, run->place, err) ||
+        !clm_path_join(run->folder, run->place, CLM_RECORD_FOLDER, err) || !open_map(run, err) ||
         !lay_lattice(run, err) || !clm_transform_out_check(&run->out, err))
         return false;
     run->out.spec.residual = s->invert || s->root > 1;
@@ -245,17 +244,26 @@ void clm_compose_close(clm_compose_run *run) {
     clm_heap_free(run);
 }
 
-bool clm_compose_prepare(clm_compose_run *run, clm_err *err) {
-    char place[CLM_PATH_MAX];
-    clm_record r = {.out = place, .name = "compose.json", .plan = run->plan.hash};
-    bool fresh;
-    run->is_first = true;
-    if (!clm_transform_out_folder(&run->out, place, err)) return false;
-    if (run->out.kind == CLM_TRANSFORM_VOLUME && clm_path_kind_of(place) == CLM_PATH_NONE &&
-        clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
+static bool check(const clm_compose_run *run, clm_record *r, bool *fresh, clm_err *err) {
+    *r = (clm_record){.out = run->place, .name = "compose.json", .plan = run->plan.hash};
+    if (!clm_map_stamp(&run->given, &r->inputs, err) || !clm_record_check(r, fresh, err)) return false;
+    if (*fresh && run->out.kind == CLM_TRANSFORM_VOLUME && clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it",
                         run->out.path);
-    if (!clm_map_stamp(&run->given, &r.inputs, err) || !clm_record_check(&r, &fresh, err)) return false;
+    return true;
+}
+
+bool clm_compose_fits(const clm_compose_run *run, clm_err *err) {
+    clm_record r;
+    bool fresh;
+    return check(run, &r, &fresh, err);
+}
+
+bool clm_compose_prepare(clm_compose_run *run, clm_err *err) {
+    clm_record r;
+    bool fresh;
+    run->is_first = true;
+    if (!check(run, &r, &fresh, err)) return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_transform_out_create(&run->out, err) &&
                       clm_record_write(&r, run->json, err));
 }

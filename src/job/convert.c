@@ -284,13 +284,14 @@ void clm_convert_close(clm_convert *c) {
 
 /* ---- doing it ---- */
 
+#define INPUT "input" /* in the journal's folder */
+
 /* Of what input the output is begun; a launch killed before it was told has written no voxel. */
 static bool same_input(const clm_convert *c, clm_err *err) {
     char path[CLM_PATH_MAX], want[24];
     clm_buf have = {0};
     uint64_t stamp = 0;
-    if (!clm_path_join(path, c->folder, "input", err) || !clm_image_stamp(c->image, &stamp, err))
-        return false;
+    if (!clm_path_join(path, c->folder, INPUT, err) || !clm_image_stamp(c->image, &stamp, err)) return false;
     int n = snprintf(want, sizeof want, "%016llx\n", (unsigned long long)stamp);
     if (clm_path_kind_of(path) == CLM_PATH_NONE) return clm_file_publish(path, want, (size_t)n, true, err);
     if (!clm_file_read(path, sizeof want, &have, err)) return false;
@@ -301,13 +302,21 @@ static bool same_input(const clm_convert *c, clm_err *err) {
                             c->spec.out, c->spec.in, c->folder);
 }
 
+/* a launch killed before it was told of which has not made the output */
+static bool is_begun(const clm_convert *c) {
+    char path[CLM_PATH_MAX];
+    clm_err none;
+    return clm_path_join(path, c->folder, INPUT, &none) && clm_path_kind_of(path) == CLM_PATH_FILE;
+}
+
+bool clm_convert_fits(const clm_convert *c, clm_err *err) {
+    return clm_path_kind_of(c->spec.out) == CLM_PATH_NONE || is_begun(c) ||
+           clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
+}
+
 bool clm_convert_prepare(const clm_convert *c, clm_err *err) {
-    bool going_on = clm_path_kind_of(c->folder) == CLM_PATH_FOLDER;
-    bool there =
-        clm_path_kind_of(c->spec.out) != CLM_PATH_NONE; /* going on, a volume: whole, only not yet told */
-    if (!going_on && there)
-        return clm_fail(err, CLM_E_ARG, "%s is there already; remove it or name another output", c->spec.out);
-    return clm_folder_make(c->folder, err) && same_input(c, err) &&
+    bool there = clm_path_kind_of(c->spec.out) != CLM_PATH_NONE; /* a volume: whole, only not yet told */
+    return clm_convert_fits(c, err) && clm_folder_make(c->folder, err) && same_input(c, err) &&
            (!c->is_volume ? clm_output_create(&c->output, err)
                           : there || clm_volume_create(c->spec.out, &c->volume, err));
 }

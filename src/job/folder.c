@@ -86,19 +86,32 @@ static bool create_coarse(const clm_run *run, clm_err *err) {
     return true;
 }
 
-/* A launch that was killed while it prepared the folder left some of what clm_run_prepare makes, spill first,
- * and nothing else. */
-static bool half_made(const clm_names *names) {
+#define JOURNAL "journal" /* as cluster/journal.h names it */
+
+/* the run's journal, of which no header has been written */
+static bool blank_journal(const clm_run *run) {
+    char path[CLM_PATH_MAX];
+    clm_err none;
+    clm_buf b = {0};
+    bool blank = clm_run_path(run, path, &none, JOURNAL) && clm_file_head(path, 1, &b, &none) && b.n == 0;
+    clm_buf_free(&b);
+    return blank;
+}
+
+/* A launch that was killed while it prepared the folder left a journal without a word, then some of what
+ * clm_run_prepare makes, spill first, and nothing else. */
+static bool half_made(const clm_run *run, const clm_names *names) {
     static const char *const ours[] = {"spill", CLM_RUN_TRANSFORM, CLM_RUN_ALIGNED, CLM_RUN_FIXED_FOREGROUND,
                                        CLM_RUN_MOVING_FOREGROUND};
-    bool spill = false;
+    bool begun = names->n == 0;
     for (int64_t i = 0; i < names->n; i++) {
         bool known = strncmp(names->name[i], ".job.json.tmp.", 14) == 0;
         for (int k = 0; k < 5; k++) known |= strcmp(names->name[i], ours[k]) == 0;
-        if (!known) return false;
-        spill |= strcmp(names->name[i], ours[0]) == 0;
+        bool journal = strcmp(names->name[i], JOURNAL) == 0 && blank_journal(run);
+        if (!known && !journal) return false;
+        begun |= journal || strcmp(names->name[i], ours[0]) == 0;
     }
-    return names->n == 0 || spill;
+    return begun;
 }
 
 /* an existing folder must hold this plan, or nothing of ours */
@@ -114,7 +127,7 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
     if (clm_path_kind_of(path) == CLM_PATH_NONE) {
         clm_names names;
         if (!clm_folder_list(run->folder, &names, err)) return false;
-        const bool mine = half_made(&names);
+        const bool mine = half_made(run, &names);
         char first[80] = "";
         if (!mine) (void)snprintf(first, sizeof first, "%.79s", names.name[0]);
         clm_names_free(&names);
@@ -144,6 +157,11 @@ static bool accept_folder(const clm_run *run, bool *fresh, clm_err *err) {
             run->folder);
     *fresh = false;
     return true;
+}
+
+bool clm_run_fits(const clm_run *run, clm_err *err) {
+    bool fresh;
+    return accept_folder(run, &fresh, err);
 }
 
 bool clm_run_prepare(clm_run *run, clm_err *err) {

@@ -45,6 +45,61 @@ same before after
 ended 1 ''
 results_same holes got
 
+# ---- two launches of different jobs into one new folder at the same moment: one of them has it, whole ----
+small=("${job[@]}" --set deform.enabled=false --set report.enabled=false --threads 1)
+one=("$COLLIMATE" "${small[@]}" --set apply.chunk_vox=24) two=("$COLLIMATE" "${small[@]}")
+expect 0 '' "${one[@]}" --out one
+expect 0 '' "${two[@]}" --out two
+for round in 1 2 3 4; do
+    rm -rf both
+    "${one[@]}" --out both 2>log.one &
+    first=$!
+    "${two[@]}" --out both 2>log.two &
+    second=$! a=0 b=0
+    wait $first || a=$?
+    wait $second || b=$?
+    case $a$b in
+    02) same_tree one/aligned.ome.zarr both/aligned.ome.zarr && loser=log.two ;;
+    20) same_tree two/aligned.ome.zarr both/aligned.ome.zarr && loser=log.one ;;
+    *) cat log.one log.two; fail "exit codes $a and $b, not 0 and 2" ;;
+    esac
+    grep -qE 'another run is at work in both|both: holds the run of another job' $loser || { cat $loser; fail "no clear word"; }
+    [ "$(wc -l <$loser)" = 1 ] || { cat $loser; fail "more than a line"; }
+done
+for round in 1 2; do # the same of a conversion
+    rm -rf both.zarr
+    "$COLLIMATE" convert demo/moving.n5 both.zarr --chunk 16 -q 2>log.one &
+    first=$!
+    "$COLLIMATE" convert demo/fixed.ome.zarr both.zarr --chunk 24 -q 2>log.two &
+    second=$! a=0 b=0
+    wait $first || a=$?
+    wait $second || b=$?
+    [[ $a$b = 02 || $a$b = 20 ]] || { cat log.one log.two; fail "exit codes $a and $b, not 0 and 2"; }
+    [ $a = 0 ] && made=16 || made=24
+    [ -e both.$made.zarr ] ||
+        expect 0 '' "$COLLIMATE" convert demo/$([ $made = 16 ] && echo moving.n5 || echo fixed.ome.zarr) both.$made.zarr --chunk $made -q
+    same_tree both.$made.zarr/s0 both.zarr/s0
+done
+
+# ---- the same of a job whose folder goes at its end: the refused one takes nothing away ----
+awk 'BEGIN { print "z,y,x"; for (i = 0; i < 1000000; i++) print i % 60 "," i % 90 "," i % 110 }' >points.csv
+points=("$COLLIMATE" points want points.csv moved.csv --direction inverse --local 2 --part-mib 1 -q)
+expect 0 '' "${points[@]}"
+mv moved.csv moved.want
+"${points[@]}" 2>log &
+rank=$!
+until [ -n "$(find .moved.csv.points/part -type f 2>/dev/null)" ]; do
+    kill -0 $rank 2>/dev/null || { cat log; fail "points was never at work"; }
+    sleep 0.01
+done
+kill -STOP $rank
+expect 2 'another run is at work' "${points[@]}"
+[ -d .moved.csv.points/part ] || fail "the refused launch has removed the other's folder"
+kill -CONT $rank
+wait $rank || { cat log; fail "the one that was at work has failed"; }
+same moved.want moved.csv
+[ ! -e .moved.csv.points ] || fail "the folder is left behind"
+
 # ---- what cannot be cleared away at the end costs space, nothing else ----
 begin kept "$COLLIMATE" "${torn[@]}"
 mkdir kept/spill/busy

@@ -14,10 +14,12 @@
 typedef struct clm_launched {
     void *run;
     const clm_plan *plan;
-    const char *folder; /* of the journal */
-    int64_t threads;    /* 0: this rank's share of the cores */
-    double task_mib;    /* most memory of one task */
-    double task_bytes;  /* what one and the thread's cache are planned to take at most; 0: not known */
+    const char *folder;  /* of the journal */
+    const char *drop;    /* removed at the end, that folder or one around it; NULL: none */
+    unsigned drop_after; /* 1 << exit code, of those after which it is */
+    int64_t threads;     /* 0: this rank's share of the cores */
+    double task_mib;     /* most memory of one task */
+    double task_bytes;   /* what one and the thread's cache are planned to take at most; 0: not known */
     double lease_s;
     double silence_s; /* 0: as usual; then epoch_s is, too */
     double epoch_s;
@@ -34,7 +36,11 @@ typedef struct clm_launch_body {
     bool (*share)(void *ctx, clm_buf *b, clm_err *err);
     /** Every rank, and every child of one; the run lives until close, which is called also after a failure that left out->run set. */
     bool (*open)(const clm_buf *shared, clm_launched *out, clm_err *err);
-    /** Rank 0, before any task, after open. */
+    /** Rank 0, after open, before its folder is taken: does what stands there belong to this run, or to nobody? Looks,
+     *  touches nothing. NULL: any folder does. */
+    bool (*fits)(void *run, clm_err *err);
+    /** Rank 0, before any task: the folder is taken, and no other launch is at work in it. Looks again, then makes what is
+     *  missing. */
     bool (*prepare)(void *run, clm_err *err);
     /** Before a task of the stage runs; in a fresh child without the stages before. */
     bool (*stage_begin)(void *run, int stage, clm_err *err);

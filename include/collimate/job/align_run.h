@@ -97,6 +97,8 @@ typedef struct clm_run {
 CLM_MUST bool clm_run_open(const clm_config *config, clm_run **out, clm_err *err);
 void clm_run_close(clm_run *run); /* NULL is fine */
 
+/** Is the run folder not there, empty, or of this same plan? CLM_E_ARG no. */
+CLM_MUST bool clm_run_fits(const clm_run *run, clm_err *err);
 /** Rank 0, once, before any task: make the run folder with the resolved job.json and empty outputs, or accept
  *  the folder of this same plan. CLM_E_ARG for the folder of another plan; CLM_E_WRITE. */
 CLM_MUST bool clm_run_prepare(clm_run *run, clm_err *err);

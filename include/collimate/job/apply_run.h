@@ -65,6 +65,8 @@ typedef struct clm_apply_run {
  *  Errors   CLM_E_ARG no output grid known, a channel that is not there; those of clm_map_open, clm_image_open */
 CLM_MUST bool clm_apply_open(clm_json *v, int share, clm_apply_run **out, clm_err *err);
 void clm_apply_close(clm_apply_run *run); /* NULL is fine */
+/** Is the output not there, empty, or of this same plan on these same files? CLM_E_ARG no. */
+CLM_MUST bool clm_apply_fits(const clm_apply_run *run, clm_err *err);
 /** Rank 0: make the output's arrays, or accept those of this same plan on these same files (clm_record).
  *  CLM_E_ARG another's, or files that have changed since; CLM_E_WRITE. */
 CLM_MUST bool clm_apply_prepare(clm_apply_run *run, clm_err *err);

@@ -63,7 +63,8 @@ typedef enum clm_composed {
 typedef struct clm_compose_run {
     clm_json *json; /* owned; the spec's texts live in it */
     clm_compose_spec spec;
-    char folder[CLM_PATH_MAX]; /* OUT/.collimate, of a file in clm_transform_out_folder */
+    char place[CLM_PATH_MAX];  /* OUT; of a file a folder beside it, see clm_transform_out_folder */
+    char folder[CLM_PATH_MAX]; /* PLACE/.collimate */
     clm_map given;             /* as the user has it: it owns all arrays                       */
     clm_map map;               /* what is written; of a root not before its last stage        */
     clm_transform_out out;
@@ -82,6 +83,8 @@ typedef struct clm_compose_run {
  *  Errors   CLM_E_ARG no lattice known; an output that cannot hold a field; those of clm_map_open */
 CLM_MUST bool clm_compose_open(clm_json *v, clm_compose_run **out, clm_err *err);
 void clm_compose_close(clm_compose_run *run); /* NULL is fine */
+/** Is the output not there, empty, or of this same plan on these same files? CLM_E_ARG, CLM_E_WRITE no. */
+CLM_MUST bool clm_compose_fits(const clm_compose_run *run, clm_err *err);
 /** Rank 0: make the output's arrays, or accept those of this same plan on these same files. */
 CLM_MUST bool clm_compose_prepare(clm_compose_run *run, clm_err *err);
 /** Before a task of the stage; on rank 0 before any other rank. */

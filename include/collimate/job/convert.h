@@ -55,6 +55,8 @@ CLM_MUST bool clm_convert_folder(const char *out, char folder[CLM_PATH_MAX], clm
  *  Errors as clm_image_open; CLM_E_ARG what cannot be done */
 CLM_MUST bool clm_convert_open(const clm_convert_spec *spec, int share, clm_convert *out, clm_err *err);
 void clm_convert_close(clm_convert *c);
+/** Is the output not there, or of a run that was begun? CLM_E_ARG no. */
+CLM_MUST bool clm_convert_fits(const clm_convert *c, clm_err *err);
 /** Once, before any task. CLM_E_ARG: something stands at `out` that an unfinished run did not leave there. */
 CLM_MUST bool clm_convert_prepare(const clm_convert *c, clm_err *err);
 /** Before tasks of any stage, on each rank. */
