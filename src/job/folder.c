@@ -212,9 +212,12 @@ static bool load_lattice(clm_run *run, int stage, clm_err *err) {
         clm_spill spill;
         bool failed;
         if (from < 0 || from >= stage || run->lattice[k].n) continue;
+        clm_mark m = clm_arena_mark(run->store);
         if (!clm_job_get(run, from, 0, run->store, &spill, &failed, err) ||
-            !clm_job_lattice_of(run, &spill, &run->lattice[k], err))
+            !clm_job_lattice_of(run, &spill, &run->lattice[k], err)) {
+            clm_arena_rewind(run->store, m);
             return false;
+        }
     }
     return true;
 }
@@ -222,10 +225,11 @@ static bool load_lattice(clm_run *run, int stage, clm_err *err) {
 static bool open_field(clm_run *run, int k, clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_pass *p = &run->pass[k];
-    if (p->field) return true;
-    if (!field_path(run, k, path, err) || !clm_array_open_write(path, &p->field, err)) return false;
-    if (!last_pass(run, k)) return true;
-    return coverage_path(run, path, err) && clm_array_open_write(path, &p->coverage, err);
+    /* each by itself: a stage that could not be begun is tried again */
+    if (last_pass(run, k) && !p->coverage &&
+        (!coverage_path(run, path, err) || !clm_array_open_write(path, &p->coverage, err)))
+        return false;
+    return p->field || (field_path(run, k, path, err) && clm_array_open_write(path, &p->field, err));
 }
 
 /* for the tasks that make the coarse images, and then for those that look at them */

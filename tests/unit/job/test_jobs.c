@@ -416,6 +416,30 @@ static void coarse_images_are_made(void **state) {
     close_run(again, c);
 }
 
+/* what could not be opened once, a disk's hiccup, is missed when it is tried again */
+static void a_stage_can_be_begun_again(void **state) {
+    (void)state;
+    clm_config *c;
+    clm_run *run = open_run_with("again", "local.enabled=false", &c);
+    clm_err err = CLM_ERR_NONE;
+    char there[CLM_PATH_MAX], away[CLM_PATH_MAX];
+    int pass = run->n_passes - 1, stitch = clm_run_stage_of(run, CLM_JOB_STITCH, pass);
+    static const char *const arrays[] = {"coverage", "dfield/s0"};
+    run->has_affine = true;
+    for (int k = 0; k < 2; k++) {
+        assert_ok(
+            clm_run_path(run, there, &err, "transform.ome.zarr/coordinateTransformations/%s", arrays[k]) &&
+                clm_run_path(run, away, &err, "away"),
+            err);
+        assert_int_equal(rename(there, away), 0);
+        assert_fails(CLM_E_NOTFOUND, clm_run_stage_begin(run, stitch, &err), err);
+        assert_int_equal(rename(away, there), 0);
+    }
+    assert_ok(clm_run_stage_begin(run, stitch, &err), err);
+    assert_true(run->pass[pass].field && run->pass[pass].coverage);
+    close_run(run, c);
+}
+
 static void the_folder_of_another_plan_is_refused(void **state) {
     (void)state;
     clm_config *c;
@@ -442,6 +466,7 @@ int main(void) {
                                        cmocka_unit_test(tiles_of_a_view_fit_together),
                                        cmocka_unit_test(a_cache_keeps_what_is_reduced),
                                        cmocka_unit_test(coarse_images_are_made),
+                                       cmocka_unit_test(a_stage_can_be_begun_again),
                                        cmocka_unit_test(the_folder_of_another_plan_is_refused)};
     return cmocka_run_group_tests(tests, make_pair, drop_pair);
 }
