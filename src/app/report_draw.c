@@ -12,7 +12,6 @@
 #include <string.h>
 
 enum { RADIUS = 4, MOST = CLM_RUN_PICTURE_VOX, PANEL = 560, MARGIN = 14, LEGEND = 120 };
-#define MIN_VARIANCE 1e-3
 
 static bool draw_map(const clm_plane *plane, clm_window window, clm_palette palette, const char *path,
                      clm_err *err) {
@@ -55,7 +54,7 @@ static bool draw_local_ncc(const clm_work *w, const clm_image *fixed, const clm_
     const int64_t plane[3] = {1, core.hi[1], core.hi[2]};
     if (!read_slab(w, fixed, slab, &f, err) || !read_slab(w, aligned, slab, &m, err) ||
         !clm_vol_new(w->keep, plane, f.spacing, f.origin, &map, err) ||
-        !clm_lncc_add(w, &f, &m, core, RADIUS, MIN_VARIANCE, &sum, &map, err))
+        !clm_lncc_add(w, &f, &m, core, RADIUS, &sum, &map, err))
         return false;
     const clm_plane p = {map.data, plane[1], plane[2], {f.spacing[1], f.spacing[2]}};
     return draw_map(&p, (clm_window){0.0, 1.0}, CLM_PALETTE_HEAT, path, err);

@@ -1,16 +1,21 @@
 #include "collimate/image/lncc.h"
 #include "collimate/base/simd.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 /* Sums over windows are made one axis after another: along z by adding the plane that enters the window and
  * taking away the one that leaves, on a slab of rows that stays in cache; along y the same with rows; along x,
  * where a running sum would not vectorise, by doubling: windows of 1, 2, 4 ... voxels, and w from its binary
- * digits. Double throughout: products of counts of 16 bits are exact, so taking away leaves nothing behind. */
+ * digits. Double throughout, of values above the volume's least: products of counts of 16 bits are exact, so taking
+ * away leaves nothing behind. */
 
 #define SLAB 32 /* rows of windows side by side */
 #define SUMS 6  /* of 1, f, m, ff, mm, fm over voxels that are finite in both */
+#define FLAT \
+    1e-12 /* of the range squared: a thousand times what taking away leaves behind of bright neighbours */
+#define LANES 16
 
 typedef struct scratch {
     double *column;        /* [SLAB + 2 radius][SUMS][nx]: sums along z            */
@@ -21,12 +26,12 @@ typedef struct scratch {
 } scratch;
 
 CLM_CLONES static void enter(const float *restrict f, const float *restrict m, int64_t n,
-                             double *restrict c) {
+                             const double least[2], double *restrict c) {
     double *restrict c1 = c + n, *restrict c2 = c + 2 * n, *restrict c3 = c + 3 * n;
-    double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n;
+    double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n, f1 = least[0], m1 = least[1];
     for (int64_t i = 0; i < n; i++) {
         bool on = f[i] * 0.0f + m[i] * 0.0f == 0.0f;
-        double p = on ? (double)f[i] : 0.0, q = on ? (double)m[i] : 0.0;
+        double p = on ? (double)f[i] - f1 : 0.0, q = on ? (double)m[i] - m1 : 0.0;
         c[i] += on ? 1.0 : 0.0;
         c1[i] += p, c2[i] += q;
         c3[i] += p * p, c4[i] += q * q, c5[i] += p * q;
@@ -35,13 +40,14 @@ CLM_CLONES static void enter(const float *restrict f, const float *restrict m, i
 
 /** f and m enter, f0 and m0 leave: at once, since the sums do not fit into the first cache. */
 CLM_CLONES static void replace(const float *restrict f, const float *restrict m, const float *restrict f0,
-                               const float *restrict m0, int64_t n, double *restrict c) {
+                               const float *restrict m0, int64_t n, const double least[2],
+                               double *restrict c) {
     double *restrict c1 = c + n, *restrict c2 = c + 2 * n, *restrict c3 = c + 3 * n;
-    double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n;
+    double *restrict c4 = c + 4 * n, *restrict c5 = c + 5 * n, f1 = least[0], m1 = least[1];
     for (int64_t i = 0; i < n; i++) {
         bool on = f[i] * 0.0f + m[i] * 0.0f == 0.0f, off = f0[i] * 0.0f + m0[i] * 0.0f == 0.0f;
-        double p = on ? (double)f[i] : 0.0, q = on ? (double)m[i] : 0.0;
-        double p0 = off ? (double)f0[i] : 0.0, q0 = off ? (double)m0[i] : 0.0;
+        double p = on ? (double)f[i] - f1 : 0.0, q = on ? (double)m[i] - m1 : 0.0;
+        double p0 = off ? (double)f0[i] - f1 : 0.0, q0 = off ? (double)m0[i] - m1 : 0.0;
         c[i] = c[i] + (on ? 1.0 : 0.0) - (off ? 1.0 : 0.0);
         c1[i] = c1[i] + p - p0, c2[i] = c2[i] + q - q0;
         c3[i] = c3[i] + p * p - p0 * p0, c4[i] = c4[i] + q * q - q0 * q0, c5[i] = c5[i] + p * q - p0 * q0;
@@ -83,13 +89,13 @@ static void windows_along(const double *a, int64_t n, int64_t width, const scrat
 }
 
 CLM_CLONES static void correlate(const double *restrict s, int64_t stride, int64_t n, double volume,
-                                 double min_var, double *restrict r) {
+                                 const double flat[2], double *restrict r) {
     const double *f = s + stride, *m = s + 2 * stride, *ff = s + 3 * stride, *mm = s + 4 * stride;
     const double *fm = s + 5 * stride, v = 1.0 / volume;
     for (int64_t i = 0; i < n; i++) {
         double a = f[i] * v, b = m[i] * v;
         double va = ff[i] * v - a * a, vb = mm[i] * v - b * b, c = fm[i] * v - a * b;
-        bool on = (s[i] == volume) & (va > min_var) & (vb > min_var);
+        bool on = (s[i] == volume) & (va > flat[0]) & (vb > flat[1]);
         double q = c / sqrt(on ? va * vb : 1.0);
         q = q > 1.0 ? 1.0 : q < -1.0 ? -1.0 : q;
         r[i] = on ? q : (double)NAN;
@@ -116,7 +122,7 @@ typedef struct request {
     const clm_vol *fixed, *moving;
     clm_box at;
     int64_t corner[3], radius;
-    double min_var;
+    double least[2], flat[2]; /* of fixed and moving: what is taken off values, variances that are none */
     clm_vol *map;
 } request;
 
@@ -126,7 +132,7 @@ static void finish_row(const request *q, const scratch *t, int64_t z, int64_t y,
     double *r = t->correlation, sum = 0;
     for (int k = 0; k < SUMS; k++)
         windows_along(t->row + k * nx + lo - q->radius, n + 2 * q->radius, width, t, t->window + k * nx);
-    correlate(t->window, nx, n, (double)(width * width * width), q->min_var, r);
+    correlate(t->window, nx, n, (double)(width * width * width), q->flat, r);
     for (int64_t i = 0; i < n; i++)
         if (r[i] == r[i]) sum += r[i], s->n++;
     s->sum += sum;
@@ -147,10 +153,10 @@ static void slab(const request *q, const scratch *t, int64_t y0, int64_t y1, clm
             int64_t y = y0 - r + j;
             double *column = t->column + j * per;
             if (leaves < first)
-                enter(clm_vol_row(f, z, y), clm_vol_row(m, z, y), nx, column);
+                enter(clm_vol_row(f, z, y), clm_vol_row(m, z, y), nx, q->least, column);
             else
                 replace(clm_vol_row(f, z, y), clm_vol_row(m, z, y), clm_vol_row(f, leaves, y),
-                        clm_vol_row(m, leaves, y), nx, column);
+                        clm_vol_row(m, leaves, y), nx, q->least, column);
         }
         if (z - r < q->at.lo[0]) continue;
         memset(t->row, 0, (size_t)per * sizeof *t->row);
@@ -164,6 +170,32 @@ static void slab(const request *q, const scratch *t, int64_t y0, int64_t y1, clm
             finish_row(q, t, z - r, y, s);
         }
     }
+}
+
+/* lo, hi: [LANES] of what was seen before; finite values only */
+CLM_CLONES static void widen(const float *restrict v, int64_t n, float *restrict lo, float *restrict hi) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            bool on = v[i + k] * 0.0f == 0.0f;
+            float p = on ? v[i + k] : lo[k], q = on ? v[i + k] : hi[k];
+            lo[k] = p < lo[k] ? p : lo[k];
+            hi[k] = q > hi[k] ? q : hi[k];
+        }
+    for (; i < n; i++) {
+        if (v[i] < lo[0] && v[i] >= -FLT_MAX) lo[0] = v[i];
+        if (v[i] > hi[0] && v[i] <= FLT_MAX) hi[0] = v[i];
+    }
+}
+
+static void range_of(const clm_vol *v, double *least, double *flat) {
+    float lo[LANES], hi[LANES];
+    for (int k = 0; k < LANES; k++) lo[k] = FLT_MAX, hi[k] = -FLT_MAX;
+    for (int64_t z = 0; z < v->shape[0]; z++)
+        for (int64_t y = 0; y < v->shape[1]; y++) widen(clm_vol_row(v, z, y), v->shape[2], lo, hi);
+    for (int k = 1; k < LANES; k++) lo[0] = fminf(lo[0], lo[k]), hi[0] = fmaxf(hi[0], hi[k]);
+    double range = (double)hi[0] - (double)lo[0];
+    *least = (double)lo[0], *flat = FLAT * range * range;
 }
 
 static bool check(const clm_vol *f, const clm_vol *m, clm_box core, int64_t radius, const clm_vol *map,
@@ -183,14 +215,16 @@ static bool check(const clm_vol *f, const clm_vol *m, clm_box core, int64_t radi
 }
 
 bool clm_lncc_add(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, clm_box core,
-                  int64_t radius, double min_var, clm_lncc *s, clm_vol *map, clm_err *err) {
+                  int64_t radius, clm_lncc *s, clm_vol *map, clm_err *err) {
     if (!check(fixed, moving, core, radius, map, err)) return false;
     for (int64_t z = 0; map && z < map->shape[0]; z++)
         for (int64_t y = 0; y < map->shape[1]; y++)
             for (int64_t x = 0; x < map->shape[2]; x++) clm_vol_row(map, z, y)[x] = NAN;
     clm_box whole = clm_box_grow(clm_box_of(fixed->shape), (int64_t[3]){-radius, -radius, -radius});
     request q = {.fixed = fixed, .moving = moving, .at = clm_box_meet(core, whole), .radius = radius};
-    q.min_var = min_var, q.map = map;
+    q.map = map;
+    range_of(fixed, &q.least[0], &q.flat[0]);
+    range_of(moving, &q.least[1], &q.flat[1]);
     for (int d = 0; d < 3; d++) q.corner[d] = core.lo[d];
     if (clm_box_is_empty(q.at)) return true;
     clm_mark mark = clm_arena_mark(w->temp);

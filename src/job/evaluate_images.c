@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#define MIN_VARIANCE 1e-3 /* of a window of the local correlation, intensity squared */
-
 bool clm_evaluate_image_values(const clm_evaluate *e, const clm_work *w, int64_t block, clm_values *out,
                                clm_err *err) {
     const clm_grid *fixed = &e->blocks[CLM_EVALUATE_RANGE];
@@ -69,8 +67,8 @@ static bool compare(const block *b, const clm_work *w, clm_judged which, clm_sim
     if (empty) return !mapped || put_map(b, which, &values, err);
     clm_vol m = clm_vol_crop(&moving, b->core);
     return clm_ncc_add(&s->ncc, &f, &m, err) && clm_mi_add(&s->mi, &f, &m, err) &&
-           clm_lncc_add(w, &b->fixed, &moving, b->core, e->spec.radius_vox, MIN_VARIANCE, &s->lncc,
-                        mapped ? &values : NULL, err) &&
+           clm_lncc_add(w, &b->fixed, &moving, b->core, e->spec.radius_vox, &s->lncc, mapped ? &values : NULL,
+                        err) &&
            (!mapped || put_map(b, which, &values, err));
 }
 

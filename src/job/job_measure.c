@@ -8,8 +8,6 @@
 
 #include <math.h>
 
-#define MIN_VARIANCE 1e-3 /* of a window of the local correlation, counts squared */
-
 /* The transform of a stage over the box; *f is NULL when it has no field. */
 static bool transform_of(const clm_run *run, const clm_work *w, clm_measured which, const clm_vol *fixed,
                          clm_affine *a, clm_field *field, const clm_field **f, clm_err *err) {
@@ -37,7 +35,7 @@ static bool measure(const clm_run *run, const clm_work *w, clm_measured which, c
         return false;
     clm_vol inner_fixed = clm_vol_crop(fixed, core), inner_warped = clm_vol_crop(&warped, core);
     if (!clm_ncc_add(&out->ncc, &inner_fixed, &inner_warped, err) ||
-        !clm_lncc_add(w, fixed, &warped, core, CLM_MEASURE_RADIUS, MIN_VARIANCE, &out->lncc, NULL, err))
+        !clm_lncc_add(w, fixed, &warped, core, CLM_MEASURE_RADIUS, &out->lncc, NULL, err))
         return false;
     if (f) out->min_jacobian = clm_jacobian_min(&a, f);
     return true;

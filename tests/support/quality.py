@@ -74,7 +74,7 @@ def similarity(row, f, w, ranges, name):
     g, v = f - c, np.where(on, w, d) - d
     mg, mv = mean(g), mean(v)
     vg, vv = mean(g * g) - mg**2, mean(v * v) - mv**2
-    on2 = whole & (vg > 1e-3) & (vv > 1e-3)
+    on2 = whole & (vg > 1e-12 * np.ptp(f) ** 2) & (vv > 1e-12 * np.ptp(b) ** 2)
     local = (mean(g * v) - mg * mv)[on2] / np.sqrt(vg[on2] * vv[on2])
     check(f"{name} local ncc", row["local_ncc"], local.mean())
     check(f"{name} windows", row["local_ncc_windows"], on2.sum())

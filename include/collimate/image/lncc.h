@@ -19,18 +19,18 @@ static inline int64_t clm_lncc_halo(int64_t radius) { return radius; }
  *  fixed, moving  one shape; a NaN in either (outside, masked) voids every window that holds it, as does the
  *                 border of the volumes
  *  core           voxels of these volumes whose windows count: a block's own, its halo left out
- *  min_var        a window counts when both variances (population) exceed it, in the volumes' own units;
- *                 1e-3 for raw counts, so that flat background gives no opinion
  *  s              added to
  *  map            NULL, or allocated with the shape of core: the correlation of each window, NaN where it
  *                 does not count. Its spacing and origin are not read
+ *  A window counts when both variances (population) exceed 1e-12 of the square of their volume's range, from
+ *  the least to the largest finite value, halo and all: flat background gives no opinion, in whatever unit.
  *  Cost does not depend on the radius but for a logarithm. Same bytes on every machine. Cut into blocks, each
  *  correlation agrees with that of the whole to 1e-9 for counts of 16 bits.
  *  Errors   CLM_E_ARG shapes differ, core not inside, radius < 0; CLM_E_BUDGET
  *  Memory   temp: 6 doubles a voxel of a slab of (32 + 2 radius) rows, and some rows
  */
 CLM_MUST bool clm_lncc_add(const clm_work *w, const clm_vol *fixed, const clm_vol *moving, clm_box core,
-                           int64_t radius, double min_var, clm_lncc *s, clm_vol *map, clm_err *err);
+                           int64_t radius, clm_lncc *s, clm_vol *map, clm_err *err);
 /** That memory, for rows of nx voxels. */
 int64_t clm_lncc_bytes(int64_t nx, int64_t radius);
 

@@ -25,7 +25,15 @@ static void pair(clm_arena *a, clm_vol *f, clm_vol *m) {
     }
 }
 
-static double slow(const clm_vol *f, const clm_vol *m, int64_t r, int64_t z, int64_t y, int64_t x) {
+static double flat_of(const clm_vol *v) {
+    double lo = INFINITY, hi = -INFINITY;
+    for (int64_t i = 0; i < clm_vol_count(v); i++)
+        if (isfinite(v->data[i])) lo = fmin(lo, (double)v->data[i]), hi = fmax(hi, (double)v->data[i]);
+    return 1e-12 * (hi - lo) * (hi - lo);
+}
+
+static double slow(const clm_vol *f, const clm_vol *m, int64_t r, const double flat[2], int64_t z, int64_t y,
+                   int64_t x) {
     double n = 0, sf = 0, sm = 0, ff = 0, mm = 0, fm = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int64_t k = z - r; k <= z + r; k++)
@@ -41,7 +49,7 @@ static double slow(const clm_vol *f, const clm_vol *m, int64_t r, int64_t z, int
                     a -= sf / n, b -= sm / n;
                     ff += a * a, mm += b * b, fm += a * b;
                 }
-    return ff / n > 1e-3 && mm / n > 1e-3 ? fm / sqrt(ff * mm) : (double)NAN;
+    return ff / n > flat[0] && mm / n > flat[1] ? fm / sqrt(ff * mm) : (double)NAN;
 }
 
 static void near_the_definition(void **state) {
@@ -51,15 +59,16 @@ static void near_the_definition(void **state) {
     clm_vol f, m, map;
     pair(w.keep, &f, &m);
     assert_ok(clm_vol_copy(w.keep, &f, &map, &err), err);
+    const double flat[2] = {flat_of(&f), flat_of(&m)};
     static const int64_t radii[] = {0, 1, 2, 3, 4, 8};
     for (size_t k = 0; k < sizeof radii / sizeof *radii; k++) {
         clm_lncc s = {0};
         double sum = 0;
         int64_t n = 0;
-        assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), radii[k], 1e-3, &s, &map, &err), err);
+        assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), radii[k], &s, &map, &err), err);
         for (int64_t i = 0; i < clm_vol_count(&f); i++) {
             int64_t x = i % shape[2], y = i / shape[2] % shape[1], z = i / shape[2] / shape[1];
-            double want = slow(&f, &m, radii[k], z, y, x);
+            double want = slow(&f, &m, radii[k], flat, z, y, x);
             assert_int_equal(isnan(map.data[i]), isnan(want));
             if (isnan(want)) continue;
             assert_near((double)map.data[i], want, 1e-6);
@@ -81,7 +90,7 @@ static void blocks_with_halo_add_up(void **state) {
     pair(w.keep, &f, &m);
     assert_ok(clm_vol_copy(w.keep, &f, &map, &err), err);
     clm_lncc whole = {0}, sum = {0};
-    assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), radius, 1e-3, &whole, &map, &err), err);
+    assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), radius, &whole, &map, &err), err);
     for (int b = 0; b < 8; b++) {
         clm_box core = clm_box_of(shape);
         for (int d = 0; d < 3; d++) *(b >> d & 1 ? &core.lo[d] : &core.hi[d]) = 6 + d;
@@ -90,7 +99,7 @@ static void blocks_with_halo_add_up(void **state) {
         clm_box own = core;
         for (int d = 0; d < 3; d++) own.lo[d] -= padded.lo[d], own.hi[d] -= padded.lo[d];
         assert_ok(clm_vol_copy(w.keep, &want, &part, &err), err);
-        assert_ok(clm_lncc_add(&w, &cf, &cm, own, radius, 1e-3, &sum, &part, &err), err);
+        assert_ok(clm_lncc_add(&w, &cf, &cm, own, radius, &sum, &part, &err), err);
         for (int64_t z = 0; z < part.shape[0]; z++)
             for (int64_t y = 0; y < part.shape[1]; y++)
                 for (int64_t x = 0; x < part.shape[2]; x++) {
@@ -104,6 +113,32 @@ static void blocks_with_halo_add_up(void **state) {
     clm_test_work_drop(&w);
 }
 
+/** Counts, shares of one, anything: no unit loses windows, nor lets flat ones in. */
+static void units_do_not_matter(void **state) {
+    (void)state;
+    static const double scale[3][2] = {{1 / 65535.0, 1e6}, {1e6, 1 / 65535.0}, {1, 1}},
+                        offset[3] = {0, 0, -3e5};
+    clm_work w = clm_test_work(16);
+    clm_err err = CLM_ERR_NONE;
+    clm_vol f, m;
+    clm_lncc counts = {0};
+    pair(w.keep, &f, &m);
+    assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), 2, &counts, NULL, &err), err);
+    assert_true(counts.n > 1000 && counts.n < clm_vol_count(&f) - 1000);
+    for (int k = 0; k < 3; k++) {
+        clm_lncc s = {0};
+        pair(w.temp, &f, &m);
+        for (int64_t i = 0; i < clm_vol_count(&f); i++) {
+            f.data[i] = (float)(scale[k][0] * (double)f.data[i] + offset[k]);
+            m.data[i] = (float)(scale[k][1] * (double)m.data[i] + offset[k]);
+        }
+        assert_ok(clm_lncc_add(&w, &f, &m, clm_box_of(shape), 2, &s, NULL, &err), err);
+        assert_int_equal(s.n, counts.n);
+        assert_near(clm_lncc_value(&s), clm_lncc_value(&counts), 1e-6);
+    }
+    clm_test_work_drop(&w);
+}
+
 static void bounds_are_kept(void **state) {
     (void)state;
     clm_work w = clm_test_work(16);
@@ -112,22 +147,22 @@ static void bounds_are_kept(void **state) {
     pair(w.keep, &f, &m);
     clm_lncc s = {0};
     clm_box all = clm_box_of(shape), out = all;
-    assert_ok(clm_lncc_add(&w, &f, &f, all, 2, 1e-3, &s, NULL, &err), err);
+    assert_ok(clm_lncc_add(&w, &f, &f, all, 2, &s, NULL, &err), err);
     assert_near(clm_lncc_value(&s), 1, 1e-12); /* itself */
     s = (clm_lncc){0};
-    assert_ok(clm_lncc_add(&w, &f, &m, all, 9, 1e-3, &s, NULL, &err), err);
+    assert_ok(clm_lncc_add(&w, &f, &m, all, 9, &s, NULL, &err), err);
     assert_int_equal(s.n, 0); /* no window fits */
     clm_arena *tight;         /* the memory that is promised suffices; 512 for rounding up */
     assert_ok(clm_arena_open((size_t)clm_lncc_bytes(shape[2], 4) + 512, &tight, &err), err);
     const clm_work small = {.keep = w.keep, .temp = tight};
-    assert_ok(clm_lncc_add(&small, &f, &m, all, 4, 1e-3, &s, NULL, &err), err);
+    assert_ok(clm_lncc_add(&small, &f, &m, all, 4, &s, NULL, &err), err);
     assert_true(clm_lncc_bytes(shape[2], 4) <= (int64_t)clm_arena_peak(tight));
     clm_arena_close(tight);
     out.hi[1]++;
-    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, out, 2, 1e-3, &s, NULL, &err), err);
-    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, all, -1, 1e-3, &s, NULL, &err), err);
+    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, out, 2, &s, NULL, &err), err);
+    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, all, -1, &s, NULL, &err), err);
     m.shape[0]--;
-    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, clm_box_of(m.shape), 2, 1e-3, &s, NULL, &err), err);
+    assert_fails(CLM_E_ARG, clm_lncc_add(&w, &f, &m, clm_box_of(m.shape), 2, &s, NULL, &err), err);
     clm_test_work_drop(&w);
 }
 
@@ -135,6 +170,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(near_the_definition),
         cmocka_unit_test(blocks_with_halo_add_up),
+        cmocka_unit_test(units_do_not_matter),
         cmocka_unit_test(bounds_are_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
