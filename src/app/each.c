@@ -1,8 +1,8 @@
 #include "collimate/app/each.h"
 #include "collimate/base/heap.h"
+#include "collimate/cluster/comm.h"
 #include "collimate/cluster/exec.h"
 
-#include <sched.h>
 #include <string.h>
 
 #define BATCH 256 /* blocks between two merges: their results are all that is kept */
@@ -14,11 +14,7 @@ typedef struct loop {
     int64_t first;  /* index of the batch's first block */
 } loop;
 
-int clm_each_threads(int asked) {
-    cpu_set_t set;
-    if (asked > 0) return asked;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
+int clm_each_threads(int asked) { return asked > 0 ? asked : clm_comm_cores(); }
 
 static bool run_block(void *ctx, int slot, const clm_task *task, clm_outcome *out, clm_err *err) {
     const loop *l = ctx;

@@ -121,7 +121,7 @@ bool clm_slice_write(const clm_work *w, const clm_image *fixed_image, const clm_
 bool clm_slices_write(const clm_image *fixed, const clm_image *moving, const clm_image *aligned,
                       const char *folder, clm_err *err) {
     clm_work w = {0};
-    bool ok = clm_arena_open((size_t)1 << 30, &w.keep, err) && clm_arena_open((size_t)64 << 20, &w.temp, err);
+    bool ok = clm_arena_open_pair((size_t)256 << 20, &w.keep, &w.temp, err);
     for (int axis = 0; ok && axis < 3; axis++) {
         ok = clm_slice_write(&w, fixed, moving, aligned, axis, folder, err);
         clm_arena_rewind(w.keep, (clm_mark){0});

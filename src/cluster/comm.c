@@ -40,10 +40,14 @@ void clm_comm_close(clm_comm *c, bool clean) {
     if (c) c->ops->close(c, clean);
 }
 
+int clm_comm_cores(void) {
+    cpu_set_t mask[64]; /* 65 536 of them: with room for fewer than the system has, it does not answer */
+    return sched_getaffinity(0, sizeof mask, mask) == 0 ? CPU_COUNT_S(sizeof mask, mask) : 1;
+}
+
 int clm_comm_slots(const clm_comm *c) {
-    cpu_set_t mask;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int mine = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : (int)online;
-    if (mine >= online) mine /= c->host_size; /* not bound: the ranks of the host share all */
+    int mine = clm_comm_cores();
+    if (mine >= sysconf(_SC_NPROCESSORS_ONLN))
+        mine /= c->host_size; /* not bound: the ranks of the host share all */
     return mine > 1 ? mine : 1;
 }

@@ -1,6 +1,6 @@
 #include "collimate/job/view.h"
 #include "collimate/image/reduce.h"
-#include "collimate/store/format.h"
+#include "collimate/store/array.h"
 
 #include <math.h>
 #include <string.h>
@@ -131,7 +131,7 @@ static bool keeps_tiles(const clm_view *v) {
         if (chunk > TILE || chunk % v->factor[d] != 0) return false;
         n *= chunk;
     }
-    return a->cache && !v->mask && !v->foreground && n >= LEAST_TILE;
+    return clm_array_has_cache(a) && !v->mask && !v->foreground && n >= LEAST_TILE;
 }
 
 int64_t clm_view_tile(const clm_view *v, int axis) {
@@ -166,28 +166,27 @@ typedef struct filling {
     clm_box tile;
 } filling;
 
-static bool fill_tile(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err) {
+static bool fill_tile(void *ctx, void *into, clm_err *err) {
     const filling *f = ctx;
     clm_vol v;
     if (!reduce_tile(f->w, f->v, f->tile, &v, err)) return false;
-    out->bytes = (size_t)clm_vol_count(&v) * sizeof(float);
-    out->data = clm_slab_take(room, out->bytes, err);
-    if (out->data) memcpy(out->data, v.data, out->bytes);
-    return out->data != NULL;
+    memcpy(into, v.data, (size_t)clm_vol_count(&v) * sizeof(float));
+    return true;
 }
 
-/* Which of the cached tiles: of this array, so reduced, of that sign (clm_cache_id counts from 1). */
+/* Which of the cached tiles: so reduced, of that sign. A factor divides a chunk's edge, which is at most TILE. */
 static uint64_t tiles_of(const clm_view *v) {
-    uint64_t key = v->negative;
-    for (int d = 0; d < 3; d++) key = key << 8 | (uint64_t)v->factor[d];
-    return array_of(v)->cache_id | key << 39;
+    uint64_t kind = v->negative;
+    for (int d = 0; d < 3; d++) kind = kind << 8 | (uint64_t)v->factor[d];
+    return kind;
 }
+_Static_assert(TILE < 256, "a factor is a byte of the kind");
 
 static bool take_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_box box, const clm_vol *out,
                       clm_err *err) {
-    clm_cache *cache = array_of(v)->cache;
     filling f = {w, v, tile};
     const clm_cached *held;
+    const void *data;
     clm_vol whole = {
         .stride = {(tile.hi[1] - tile.lo[1]) * (tile.hi[2] - tile.lo[2]), tile.hi[2] - tile.lo[2]}};
     uint64_t number = 0;
@@ -196,10 +195,12 @@ static bool take_tile(const clm_work *w, const clm_view *v, clm_box tile, clm_bo
         number = number * (uint64_t)clm_div_up(v->shape[d], edge) + (uint64_t)(tile.lo[d] / edge);
         whole.shape[d] = tile.hi[d] - tile.lo[d];
     }
-    if (!clm_cache_take(cache, tiles_of(v), number, fill_tile, &f, &held, err)) return false;
-    whole.data = (float *)(void *)held->data;
+    if (!clm_array_take_made(array_of(v), tiles_of(v), number, (size_t)clm_box_count(tile) * sizeof(float),
+                             fill_tile, &f, &data, &held, err))
+        return false;
+    whole.data = (float *)(uintptr_t)data;
     copy_tile(&whole, tile, box, out);
-    clm_cache_give(cache, held);
+    clm_array_give_made(array_of(v), held);
     return true;
 }
 

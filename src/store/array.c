@@ -55,6 +55,41 @@ void clm_array_use_cache(clm_array *a, clm_cache *c) {
     if (!a->cache_id) a->cache_id = clm_cache_id();
 }
 
+bool clm_array_has_cache(const clm_array *a) { return a->cache != NULL; }
+
+typedef struct making {
+    clm_array_make make;
+    void *ctx;
+    size_t bytes;
+} making;
+
+static bool fill_made(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err) {
+    const making *m = ctx;
+    void *own = clm_slab_take(room, m->bytes, err);
+    if (!own) return false;
+    if (!m->make(m->ctx, own, err)) {
+        clm_slab_give(room, own, m->bytes);
+        return false;
+    }
+    out->data = own, out->bytes = m->bytes;
+    return true;
+}
+
+bool clm_array_take_made(const clm_array *a, uint64_t kind, uint64_t number, size_t bytes,
+                         clm_array_make make, void *ctx, const void **out, const clm_cached **held,
+                         clm_err *err) {
+    making m = {make, ctx, bytes};
+    if (!a->cache || kind == 0 || kind >> 25)
+        return clm_fail(err, CLM_E_ARG, "%s: nothing of kind %llu can be kept", a->path,
+                        (unsigned long long)kind);
+    /* arrays count from 1 and are fewer than 2^39 */
+    if (!clm_cache_take(a->cache, a->cache_id | kind << 39, number, fill_made, &m, held, err)) return false;
+    *out = (*held)->data;
+    return true;
+}
+
+void clm_array_give_made(const clm_array *a, const clm_cached *held) { clm_cache_give(a->cache, held); }
+
 bool clm_array_of_file(const char *path, const char *name, clm_array_of_text of_text, clm_array **out,
                        clm_err *err) {
     char file[CLM_PATH_MAX];

@@ -51,6 +51,8 @@ void clm_comm_close(clm_comm *c, bool clean);
 #define CLM_COMM_MEET_S 120.0
 #define CLM_COMM_LEAVE_S 3600 /* rank 0 draws the report while the others wait for it */
 
+/** Processors that this process may run on. At least 1. */
+int clm_comm_cores(void);
 /** Compute threads this rank may use: its CPU mask, divided among the ranks of the host when they
  *  are not bound to different CPUs. At least 1. */
 int clm_comm_slots(const clm_comm *c);

@@ -92,6 +92,19 @@ void clm_cache_keep(clm_cache *c, size_t budget_bytes); /* another budget; befor
 void clm_cache_close(clm_cache *c);                     /* after the arrays that use it; NULL is fine */
 /** Let reads of `a` go through c; call before the first read. */
 void clm_array_use_cache(clm_array *a, clm_cache *c);
+/** What a program makes of an array and wants again, beside the array's chunks in its cache.
+ *  kind     of the array's things which: 1 .. 2^25 - 1
+ *  number   which of that kind
+ *  make     fills `bytes` when they are not held; it may read arrays. Threads that want it wait for the one that makes
+ *  out      borrowed until clm_array_give_made
+ *  Errors   those of make; CLM_E_ARG the array has no cache; CLM_E_NOMEM */
+typedef bool (*clm_array_make)(void *ctx, void *into, clm_err *err);
+typedef struct clm_cached clm_cached;
+CLM_MUST bool clm_array_take_made(const clm_array *a, uint64_t kind, uint64_t number, size_t bytes,
+                                  clm_array_make make, void *ctx, const void **out, const clm_cached **held,
+                                  clm_err *err);
+void clm_array_give_made(const clm_array *a, const clm_cached *held);
+bool clm_array_has_cache(const clm_array *a);
 typedef struct clm_cache_figures {
     int64_t hits, misses, evictions;
     size_t bytes, peak_bytes;

@@ -166,10 +166,10 @@ CLM_MUST bool clm_array_each(const clm_array *a, const int64_t lo[], const int64
 
 /* cache.c */
 
-typedef struct clm_cached {
+struct clm_cached {
     unsigned char *data; /* packed, native, clipped to the shape; NULL: absent */
     size_t bytes;
-} clm_cached;
+};
 /* data from `room`, of `bytes` */
 typedef bool (*clm_cache_fill)(void *ctx, clm_slabs *room, clm_cached *out, clm_err *err);
 uint64_t clm_cache_id(void);

@@ -4,6 +4,7 @@
 #include "support/near.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 enum { RANKS = 4, ROUNDS = 200 };
@@ -117,10 +118,24 @@ static void test_limits_and_a_dropped_peer(void **state) {
     clm_comm_local_close(hub);
 }
 
+static void cores_are_those_of_the_mask(void **state) {
+    (void)state;
+    cpu_set_t all, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
+    assert_int_equal(clm_comm_cores(), CPU_COUNT(&all));
+    for (size_t k = 0; CPU_COUNT(&one) == 0; k++)
+        if (CPU_ISSET(k, &all)) CPU_SET(k, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
+    assert_int_equal(clm_comm_cores(), 1);
+    assert_int_equal(sched_setaffinity(0, sizeof all, &all), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_talk),
         cmocka_unit_test(test_limits_and_a_dropped_peer),
+        cmocka_unit_test(cores_are_those_of_the_mask),
     };
     return cmocka_run_group_tests_name("cluster.comm", tests, NULL, NULL);
 }

@@ -520,6 +520,47 @@ static void filters_before_bytes(void **state) {
     }
 }
 
+static bool count_up(void *ctx, void *into, clm_err *err) {
+    int *made = ctx;
+    if (*made < 0) return clm_fail(err, CLM_E_IO, "not now");
+    memset(into, ++*made, 5);
+    return true;
+}
+
+/* what is made of an array is made once a kind and number, and not beside another's chunks */
+static void what_is_made_is_kept(void **state) {
+    (void)state;
+    const clm_array_spec spec = {.ndim = 1, .dtype = CLM_U8, .shape = {8}, .chunk = {8}};
+    clm_err err = CLM_ERR_NONE;
+    clm_array *a;
+    clm_cache *cache;
+    const clm_cached *held;
+    const void *got;
+    int made = 0;
+    static const uint64_t asked[][3] = {{1, 0, 1}, {1, 7, 2}, {2, 7, 3}, {1, 7, 2}, {1, 0, 1}};
+    assert_ok(clm_cache_open(1 << 16, &cache, &err), err);
+    assert_ok(clm_array_open_memory(&spec, NULL, &a, &err), err);
+    assert_false(clm_array_has_cache(a));
+    assert_fails(CLM_E_ARG, clm_array_take_made(a, 1, 0, 5, count_up, &made, &got, &held, &err), err);
+    clm_array_use_cache(a, cache);
+    assert_true(clm_array_has_cache(a));
+    for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+        assert_ok(clm_array_take_made(a, asked[i][0], asked[i][1], 5, count_up, &made, &got, &held, &err),
+                  err);
+        for (int k = 0; k < 5; k++) assert_int_equal(((const uint8_t *)got)[k], asked[i][2]);
+        clm_array_give_made(a, held);
+    }
+    made = -1; /* a failure is not kept */
+    assert_fails(CLM_E_IO, clm_array_take_made(a, 3, 0, 5, count_up, &made, &got, &held, &err), err);
+    made = 40;
+    assert_ok(clm_array_take_made(a, 3, 0, 5, count_up, &made, &got, &held, &err), err);
+    assert_int_equal(((const uint8_t *)got)[0], 41);
+    clm_array_give_made(a, held);
+    assert_fails(CLM_E_ARG, clm_array_take_made(a, 1 << 25, 0, 5, count_up, &made, &got, &held, &err), err);
+    clm_array_close(a);
+    clm_cache_close(cache);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),
@@ -530,6 +571,7 @@ int main(void) {
         cmocka_unit_test(threads_share_a_cache),
         cmocka_unit_test(threads_tell_the_first_failure),
         cmocka_unit_test(put_is_seen_through_the_cache),
+        cmocka_unit_test(what_is_made_is_kept),
         cmocka_unit_test(bad_metadata_is_refused),
         cmocka_unit_test(filters_before_bytes),
     };
