@@ -165,6 +165,25 @@ static void left_out_is_what_fitting_again_gives(void **state) {
             }
 }
 
+/* a direction that one point alone holds is not known without it; five points hold all without any of them */
+static void left_out_is_told_where_there_is_an_answer(void **state) {
+    (void)state;
+    for (int smooth = 0; smooth < 2; smooth++) {
+        const clm_landmark_fit_params p = {.model = CLM_LANDMARKS_TPS, .smoothing = smooth * 0.1};
+        scatter();
+        for (int i = 0; i < N; i++)
+            if (i != 11) fixed[i][0] = 0.3 * fixed[i][1] - 2 * fixed[i][2];
+        clm_affine a = truth(CLM_MODEL_AFFINE);
+        aim(&a, 30);
+        clm_landmark_fit f = find(p, N, weight);
+        for (int i = 0; i < N; i++) assert_int_equal(isnan(f.left_out_um[i]), i == 11);
+        scatter();
+        aim(&a, 30);
+        f = find(p, 5, weight);
+        for (int i = 0; i < 5; i++) assert_true(f.left_out_um[i] > 1);
+    }
+}
+
 static void refused(clm_code code, clm_landmark_fit_params p, int64_t n) {
     clm_landmark_fit f;
     clm_err err = CLM_ERR_NONE;
@@ -217,6 +236,7 @@ int main(void) {
         cmocka_unit_test(a_spline_leads_through_all_points),
         cmocka_unit_test(an_affine_is_the_least_squares_one),
         cmocka_unit_test(left_out_is_what_fitting_again_gives),
+        cmocka_unit_test(left_out_is_told_where_there_is_an_answer),
         cmocka_unit_test(what_is_not_determined_is_refused),
         cmocka_unit_test(a_published_affine),
     };
