@@ -8,6 +8,7 @@
 #include "jobs.h"
 
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define ALIKE 0.5 /* the score that "auto" asks of the images alone, besides CLM_CENTRE_STANDS_OUT */
 #define FIRM_SHARE (1.0 / 3) /* of all matches, and */
 #define FIRM_TIMES 2.0       /* as many as asked: so many that agree need no other witness */
+#define STEPS 64             /* of grey that an image must have in float32 */
 #define DISTINCT_VOX 3.0     /* two moving spots nearer than this are the same place */
 
 /* All blocks of one image put together. */
@@ -55,6 +57,21 @@ static void place_spots(side *s, int64_t at, const clm_spill *spill, int64_t n) 
     memcpy(s->patches.norm + at, find_part(spill, s, "norm")->data, (size_t)n * sizeof(float));
 }
 
+/* Whole numbers above 2^24 are no longer all float32; with the range of the values only STEPS of its steps, they are
+ * stairs. */
+static bool has_steps(const clm_vol *v, clm_err *err) {
+    double lo = INFINITY, hi = -INFINITY;
+    for (int64_t i = 0; i < clm_vol_count(v); i++)
+        if (isfinite(v->data[i])) lo = fmin(lo, (double)v->data[i]), hi = fmax(hi, (double)v->data[i]);
+    double most = fmax(fabs(lo), fabs(hi));
+    if (!(lo <= hi) || most < 16777216.0 || hi - lo >= STEPS * FLT_EPSILON * most) return true;
+    return clm_fail(
+        err, CLM_E_UNSUPPORTED,
+        "values from %.10g to %.10g: near so large a number the 32-bit floats that all is computed in are "
+        "%.3g apart; store the image less that offset",
+        lo, hi, FLT_EPSILON * most);
+}
+
 static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
     const clm_patch_params patch = clm_feature_patches(run, s->view);
     const int64_t most = s->grid->n * clm_job_spots_quota(run, s->grid);
@@ -80,6 +97,7 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
         clm_arena_rewind(w->temp, m);
     }
     s->points.n = s->patches.n = at;
+    if (!has_steps(&s->coarse, err)) return false;
     for (int64_t i = 0; s->dark && i < clm_vol_count(&s->coarse); i++) s->coarse.data[i] = -s->coarse.data[i];
     return true;
 }
