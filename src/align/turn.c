@@ -1,11 +1,12 @@
 #include "collimate/align/turn.h"
+#include "turn_parts.h"
 
 #include <math.h>
 #include <string.h>
 
 #define SHELLS 5
-#define DEGREE 6     /* finest angular detail: a shell of 4 samples radius holds no more */
-#define HARMONICS 49 /* (DEGREE + 1)^2 */
+#define DEGREE TURN_DEGREE /* finest angular detail: a shell of 4 samples radius holds no more */
+#define HARMONICS TURN_HARMONICS
 #define DIRECTIONS 192
 #define SIGNATURE (SHELLS + DEGREE * SHELLS * (SHELLS + 1) / 2)
 #define SIGNATURE_DIM 96                 /* SIGNATURE rounded up to 32 */
@@ -68,8 +69,7 @@ static float look(const cube *c, const place *p) {
     return low + p->f[0] * (high - low);
 }
 
-/** Real spherical harmonics of one direction by the usual recursions; order l * l + l + m. */
-static void harmonics(double z, double turn, double y[HARMONICS]) {
+void clm_turn_harmonics(double z, double turn, double y[HARMONICS]) {
     double p[DEGREE + 1][DEGREE + 1] = {{0}}, r = sqrt(fmax(0, 1 - z * z));
     p[0][0] = 1;
     for (int m = 1; m <= DEGREE; m++) p[m][m] = (2 * m - 1) * r * p[m - 1][m - 1];
@@ -94,7 +94,7 @@ static sphere *sphere_new(clm_arena *a, int32_t samples, clm_err *err) {
     for (int i = 0; i < DIRECTIONS; i++) {
         double z = 1 - (2 * i + 1.0) / DIRECTIONS, turn = i * 2.399963229728653, r = sqrt(1 - z * z);
         double y[HARMONICS], weight = 4 * 3.141592653589793 / DIRECTIONS;
-        harmonics(z, turn, y);
+        clm_turn_harmonics(z, turn, y);
         for (int k = 0; k < HARMONICS; k++) s->y[i][k] = (float)(weight * y[k]);
         for (int shell = 0; shell < SHELLS; shell++) {
             double radius = (samples / 2) * (0.25 + 0.75 * shell / (SHELLS - 1));

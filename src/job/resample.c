@@ -153,6 +153,7 @@ static bool resample(call *c, const clm_vol *grid, unsigned char *out, clm_err *
             fill(c, clm_vol_count(grid), out);
         } else if (!one && (double)clm_box_count(need) > VOXELS_MAX) {
             clm_arena_rewind(c->w->keep, m);
+            clm_arena_rewind(c->w->temp, temp);
             return halve(c, grid, out, err);
         } else {
             ok = is_stored(c, need) ? warp_stored(c, need, grid, &a, f, out, err)

@@ -6,6 +6,8 @@
 #include "support/speckle.h"
 #include "support/temp.h"
 
+#include "../../../src/align/turn_parts.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -74,6 +76,24 @@ static double worst_of(const scans *s, const clm_affine *a) {
         for (int d = 0; d < 3; d++) worst = fmax(worst, fabs(y[d] - z[d]));
     }
     return worst;
+}
+
+/* by the midpoint rule over z and, exactly, over the azimuth */
+static void harmonics_are_orthonormal(void **state) {
+    (void)state;
+    enum { RINGS = 1000, STEPS = 16 };
+    static double sum[TURN_HARMONICS][TURN_HARMONICS];
+    const double weight = 4 * 3.141592653589793 / (RINGS * STEPS);
+    for (int i = 0; i < RINGS; i++)
+        for (int k = 0; k < STEPS; k++) {
+            double y[TURN_HARMONICS];
+            for (int p = 0; p < TURN_HARMONICS; p++) y[p] = NAN;
+            clm_turn_harmonics(2 * (i + 0.5) / RINGS - 1, k * 2 * 3.141592653589793 / STEPS, y);
+            for (int p = 0; p < TURN_HARMONICS; p++)
+                for (int q = 0; q <= p; q++) sum[p][q] += weight * y[p] * y[q];
+        }
+    for (int p = 0; p < TURN_HARMONICS; p++)
+        for (int q = 0; q <= p; q++) assert_near(sum[p][q], p == q, 1e-4);
 }
 
 static void turning_patches_is_describing_turned(void **state) {
@@ -189,11 +209,9 @@ static void strangers_do_not_match(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(turning_patches_is_describing_turned),
-        cmocka_unit_test(any_rotation_is_found),
-        cmocka_unit_test(upright_needs_no_signatures),
-        cmocka_unit_test(sizes_follow_the_voxels),
-        cmocka_unit_test(strangers_do_not_match),
+        cmocka_unit_test(harmonics_are_orthonormal), cmocka_unit_test(turning_patches_is_describing_turned),
+        cmocka_unit_test(any_rotation_is_found),     cmocka_unit_test(upright_needs_no_signatures),
+        cmocka_unit_test(sizes_follow_the_voxels),   cmocka_unit_test(strangers_do_not_match),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
