@@ -14,10 +14,14 @@
 #define TYPICAL 0.85 /* median of a squared miss of a prediction, over its expectation */
 #define FINE 1e-3    /* of a block's size: below it, noise and bending are nothing         */
 
-/** A block's matches about its centre, and its own fit. */
+/** A block's own fit. */
+typedef struct fit {
+    clm_quad own, inverse; /* coefficients; (pp)^-1 */
+    double rss;
+} fit;
+
+/** What a block says, and what is thought of it. */
 typedef struct opinion {
-    clm_moments data;
-    clm_quad own, inverse;            /* coefficients; (pp)^-1 */
     double rss;                       /* of its own fit          */
     double noise2;                    /* variance of a match, a component */
     double gap2, expected2, allowed2; /* of the prediction; see verdict */
@@ -30,8 +34,8 @@ typedef struct judge {
     const clm_lattice_params *p;
     int64_t n;
     opinion *o;
-    clm_moments *data; /* [n] copies in the layout of the system */
-    double *weight;    /* [n]                                    */
+    clm_moments *data; /* [n] blocks' matches about their centres */
+    double *weight;    /* [n]                                     */
     clm_lattice_system system;
     double noise2, bend2, pull2;
 } judge;
@@ -84,23 +88,23 @@ static bool well_spread(const clm_lattice_grid *g, const clm_lattice_block *s) {
 }
 
 /** The block alone; directions its matches do not span stay at no change. */
-static bool fit_alone(const clm_lattice_system *s, opinion *o) {
-    clm_quad a;
+static bool fit_alone(const judge *j, int64_t b, fit *out) {
+    const clm_moments *data = &j->data[b];
+    clm_quad a = data->pp;
     double rhs[4][8];
-    a = o->data.pp;
     memset(rhs, 0, sizeof rhs);
     for (int i = 0; i < 4; i++) {
-        a.v[i][i] += 1e-6 * o->data.n * (i < 3 ? s->var[i] : 1);
-        memcpy(rhs[i], o->data.pu.v[i], sizeof o->data.pu.v[i]);
+        a.v[i][i] += 1e-6 * data->n * (i < 3 ? j->system.var[i] : 1);
+        memcpy(rhs[i], data->pu.v[i], sizeof data->pu.v[i]);
         rhs[i][4 + i] = 1;
     }
-    if (!clm_lattice_dense(4, &a.v[0][0], 8, &rhs[0][0])) return false;
+    if (!clm_lattice_dense(4, &a.v[0][0], 8, &rhs[0][0], 0)) return false;
     for (int i = 0; i < 4; i++) {
-        memcpy(o->own.v[i], rhs[i], sizeof o->own.v[i]);
-        memcpy(o->inverse.v[i], rhs[i] + 4, sizeof o->inverse.v[i]);
+        memcpy(out->own.v[i], rhs[i], sizeof out->own.v[i]);
+        memcpy(out->inverse.v[i], rhs[i] + 4, sizeof out->inverse.v[i]);
     }
-    o->rss = clm_lattice_residual(&o->data, &o->own);
-    return isfinite(o->rss);
+    out->rss = clm_lattice_residual(data, &out->own);
+    return isfinite(out->rss);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -123,7 +127,7 @@ static double trace(const clm_quad *a, const clm_quad *b) {
 }
 
 /** Mean over the box around a face of |u_a - u_b|^2 for two own fits, less what noise makes of it. */
-static double disagreement(const judge *j, int d, double gap, const opinion *a, const opinion *b) {
+static double disagreement(const judge *j, int d, double gap, const fit *a, const fit *b) {
     clm_quad aa, ab, bb;
     clm_lattice_face(j->system.var, d, gap, 1, 1, &aa);
     clm_lattice_face(j->system.var, d, gap, 1, -1, &ab);
@@ -144,42 +148,46 @@ static void measure(judge *j, double *list) {
     int64_t n = 0, at[3], step[3] = {g->shape[1] * g->shape[2], g->shape[2], 1};
     floor2 *= floor2;
     for (int64_t b = 0; b < j->n; b++)
-        if (j->o[b].solid) list[n++] = j->o[b].rss / (3 * (j->o[b].data.n - 4));
+        if (j->o[b].solid) list[n++] = j->o[b].rss / (3 * (j->data[b].n - 4));
     j->noise2 = j->p->noise_um > 0 ? j->p->noise_um * j->p->noise_um : fmax(n ? median(list, n) : 0, floor2);
     n = 0;
     for (int64_t b = 0; b < j->n; b++) {
+        fit mine, next; /* made again: less than all blocks' would take in memory */
+        if (!j->o[b].solid || !fit_alone(j, b, &mine)) continue;
         block_at(g, b, at);
         for (int d = 0; d < 3; d++) {
-            if (at[d] + 1 >= g->shape[d] || !j->o[b].solid || !j->o[b + step[d]].solid) continue;
+            if (at[d] + 1 >= g->shape[d] || !j->o[b + step[d]].solid || !fit_alone(j, b + step[d], &next))
+                continue;
             double gap = g->centre[d][at[d] + 1] - g->centre[d][at[d]];
-            list[n++] = disagreement(j, d, gap, &j->o[b], &j->o[b + step[d]]);
+            list[n++] = disagreement(j, d, gap, &mine, &next);
         }
     }
     j->bend2 = j->p->bend_um > 0 ? j->p->bend_um * j->p->bend_um
                                  : fmax(n ? median(list, n) : 9 * j->noise2, 0.25 * j->noise2);
     n = 0;
     for (int64_t b = 0; b < j->n; b++)
-        if (j->o[b].has) list[n++] = j->o[b].data.uu / j->o[b].data.n;
+        if (j->o[b].has) list[n++] = j->data[b].uu / j->data[b].n;
     double typical = fmax(n ? median(list, n) : 0, j->bend2);
     j->pull2 = j->p->pull_um > 0 ? j->p->pull_um * j->p->pull_um : 100 * typical;
     j->system.pull = 1 / j->pull2;
     for (int64_t b = 0; b < j->n; b++) {
         opinion *o = &j->o[b];
         if (!o->has) continue;
-        double freedom = fmax(0, 3 * (o->data.n - 4));
+        double freedom = fmax(0, 3 * (j->data[b].n - 4));
         o->noise2 = (o->rss + 3 * SHRINK * j->noise2) / (freedom + 3 * SHRINK);
     }
 }
 
 /** How far off is block b from what its neighbours say without it, and how far may it be? */
 static void ask(judge *j, int64_t b, double *scratch) {
+    const clm_moments *data = &j->data[b];
     opinion *o = &j->o[b];
     clm_quad x, covariance;
     o->stale = false;
     o->gap2 = 0, o->expected2 = o->allowed2 = INFINITY;
     if (!clm_lattice_predict(&j->system, b, scratch, &x, &covariance)) return;
-    double n = o->data.n, variance = trace(&covariance, &o->data.pp) / n + o->noise2 * fmin(1, 4 / n);
-    o->gap2 = fmax(0, (clm_lattice_residual(&o->data, &x) - o->rss) / n);
+    double n = data->n, variance = trace(&covariance, &data->pp) / n + o->noise2 * fmin(1, 4 / n);
+    o->gap2 = fmax(0, (clm_lattice_residual(data, &x) - o->rss) / n);
     o->expected2 = 3 * variance;
     /* nearer than the error of one match is near enough, however sure the neighbours are */
     o->allowed2 = 3 * fmax(variance, o->noise2) * j->p->doubt * j->p->doubt;
@@ -305,10 +313,12 @@ static bool begin(const clm_work *w, const clm_lattice_block *blocks, const clm_
         block_at(j->grid, b, at);
         const double centre[3] = {j->grid->centre[0][at[0]], j->grid->centre[1][at[1]],
                                   j->grid->centre[2][at[2]]};
-        to_moments(&blocks[b], centre, inverse, &o->data);
-        j->data[b] = o->data;
-        o->has = blocks[b].n >= (double)j->p->min_matches && fit_alone(&j->system, o);
-        o->solid = o->has && o->data.n >= MANY && well_spread(j->grid, &blocks[b]);
+        fit own;
+        to_moments(&blocks[b], centre, inverse, &j->data[b]);
+        o->has = blocks[b].n >= (double)j->p->min_matches && fit_alone(j, b, &own);
+        if (!o->has) continue;
+        o->rss = own.rss;
+        o->solid = blocks[b].n >= MANY && well_spread(j->grid, &blocks[b]);
     }
     return true;
 }
@@ -342,7 +352,7 @@ static void tell(const judge *j, const clm_quad *x, clm_lattice *out, clm_lattic
             v.status = v.weight == 0  ? CLM_LATTICE_REJECTED
                        : v.weight < 1 ? CLM_LATTICE_DOUBTED
                                       : CLM_LATTICE_USED;
-            v.residual_um = sqrt(clm_lattice_residual(&o->data, &x[b]) / o->data.n);
+            v.residual_um = sqrt(clm_lattice_residual(&j->data[b], &x[b]) / j->data[b].n);
             v.gap_um = sqrt(o->gap2), v.allowed_um = sqrt(o->allowed2);
         }
         report->used += v.status == CLM_LATTICE_USED, report->doubted += v.status == CLM_LATTICE_DOUBTED;

@@ -33,9 +33,9 @@ static inline int64_t clm_lattice_index(const int64_t shape[3], const int64_t at
 void clm_lattice_face(const double var[3], int d, double gap, int sign_a, int sign_b, clm_quad *out);
 /** Sum of squares of a block's matches about coefficients x. */
 double clm_lattice_residual(const clm_moments *b, const clm_quad *x);
-/** Cholesky of a symmetric positive definite A [n][n] in place, then B [n][cols] becomes A^-1 B. False when not
- *  positive definite. In a fixed order of operations on every machine. */
-bool clm_lattice_dense(int64_t n, double *a, int64_t cols, double *b);
+/** Cholesky of a symmetric positive definite A [n][n] in place, then rows `first` to n of B [n][cols] become those of
+ *  A^-1 B. False when not positive definite. In a fixed order of operations on every machine. */
+bool clm_lattice_dense(int64_t n, double *a, int64_t cols, double *b, int64_t first);
 void clm_lattice_multiply(const clm_quad *a, const clm_quad *x, clm_quad *out); /* out = a x */
 /** K [n], the diagonal of the system, and its inverses. False when singular. */
 bool clm_lattice_factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inverse);

@@ -1,3 +1,4 @@
+#include "collimate/base/simd.h"
 #include "lattice_parts.h"
 
 #include <math.h>
@@ -28,27 +29,29 @@ double clm_lattice_residual(const clm_moments *b, const clm_quad *x) {
     return sum > 0 ? sum : 0;
 }
 
-bool clm_lattice_dense(int64_t n, double *a, int64_t cols, double *b) {
+/* a -= f b, inlined into each clone */
+static inline void take_off(double *restrict a, double f, const double *restrict b, int64_t n) {
+    for (int64_t i = 0; i < n; i++) a[i] -= f * b[i];
+}
+
+CLM_CLONES bool clm_lattice_dense(int64_t n, double *a, int64_t cols, double *b, int64_t first) {
     for (int64_t k = 0; k < n; k++) { /* upper factor by rows: every inner loop is contiguous */
         double *row = a + k * n, pivot = row[k];
         if (!(pivot > 0) || !isfinite(pivot)) return false;
         double scale = 1 / sqrt(pivot);
-        for (int64_t j = k; j < n; j++) row[j] *= scale;
+        int64_t end = n; /* few of a row are not zero */
+        while (row[end - 1] == 0) end--;
+        for (int64_t j = k; j < end; j++) row[j] *= scale;
         for (int64_t c = 0; c < cols; c++) b[k * cols + c] *= scale;
-        for (int64_t i = k + 1; i < n; i++) {
-            double f = row[i];
-            if (f == 0) continue;
-            double *to = a + i * n;
-            for (int64_t j = i; j < n; j++) to[j] -= f * row[j];
-            for (int64_t c = 0; c < cols; c++) b[i * cols + c] -= f * b[k * cols + c];
+        for (int64_t i = k + 1; i < end; i++) {
+            if (row[i] == 0) continue;
+            take_off(a + i * n + i, row[i], row + i, end - i);
+            take_off(b + i * cols, row[i], b + k * cols, cols);
         }
     }
-    for (int64_t k = n - 1; k >= 0; k--) {
-        for (int64_t j = k + 1; j < n; j++) {
-            double f = a[k * n + j];
-            if (f == 0) continue;
-            for (int64_t c = 0; c < cols; c++) b[k * cols + c] -= f * b[j * cols + c];
-        }
+    for (int64_t k = n - 1; k >= first; k--) {
+        for (int64_t j = k + 1; j < n; j++)
+            if (a[k * n + j] != 0) take_off(b + k * cols, a[k * n + j], b + j * cols, cols);
         for (int64_t c = 0; c < cols; c++) b[k * cols + c] /= a[k * n + k];
     }
     return true;
@@ -132,7 +135,7 @@ bool clm_lattice_factor(const clm_lattice_system *s, clm_quad *K, clm_quad *inve
                 a = K[b];
                 memset(&inverse[b], 0, sizeof inverse[b]);
                 for (int i = 0; i < 4; i++) inverse[b].v[i][i] = 1;
-                if (!clm_lattice_dense(4, &a.v[0][0], 4, &inverse[b].v[0][0])) return false;
+                if (!clm_lattice_dense(4, &a.v[0][0], 4, &inverse[b].v[0][0], 0)) return false;
             }
     return true;
 }
@@ -259,10 +262,11 @@ bool clm_lattice_predict(const clm_lattice_system *s, int64_t b, double *scratch
     const int64_t own[3] = {at[0] - lo[0], at[1] - lo[1], at[2] - lo[2]};
     double *rhs = scratch + n * n;
     assemble(s, lo, hi, b, n, scratch, rhs);
-    if (!clm_lattice_dense(n, scratch, 8, rhs)) return false;
-    const double *mine = rhs + 4 * clm_lattice_index(size, own) * 8;
+    const int64_t mine = 4 * clm_lattice_index(size, own);
+    if (!clm_lattice_dense(n, scratch, 8, rhs, mine)) return false;
     for (int i = 0; i < 4; i++)
         for (int c = 0; c < 4; c++)
-            x->v[i][c] = c < 3 ? mine[i * 8 + c] : 0, covariance->v[i][c] = mine[i * 8 + 4 + c];
+            x->v[i][c] = c < 3 ? rhs[(mine + i) * 8 + c] : 0,
+            covariance->v[i][c] = rhs[(mine + i) * 8 + 4 + c];
     return true;
 }

@@ -27,7 +27,8 @@ static void print_image(const char *what, const clm_image *image) {
 
 static void print_text(const clm_run *run) {
     const clm_view *v = &run->measure_fixed;
-    double most = 0.0, bytes_out = 0.0, task = run->config->memory_task_mib * 1048576.0;
+    double most = 0.0, bytes_out = 0.0;
+    int largest = 0;
     print_image("fixed", run->fixed);
     print_image("moving", run->moving);
     (void)printf("  aligned at %.4g x %.4g x %.4g um; the global stage at %.4g x %.4g x %.4g um\n\n",
@@ -41,7 +42,7 @@ static void print_text(const clm_run *run) {
         (void)snprintf(grid, sizeof grid, "%lld x %lld x %lld", (long long)s->shape[0],
                        (long long)s->shape[1], (long long)s->shape[2]);
         (void)printf("  %-10s %10lld  %-18s %12s\n", s->name, (long long)s->n, grid, clm_text_bytes(bytes).s);
-        most = fmax(most, bytes);
+        if (bytes > most) most = bytes, largest = k;
     }
     const double cache = clm_run_cache_bytes(run);
     double in = voxels_of(run->fixed) * (double)clm_dtype_size(clm_image_info_of(run->fixed)->dtype) +
@@ -58,10 +59,13 @@ static void print_text(const clm_run *run) {
     (void)printf("  memory a rank: threads x %s, %s of it cached chunks\n", clm_text_bytes(most + cache).s,
                  clm_text_bytes(cache).s);
     (void)printf("  time: about %s of CPU; divide by the cores\n", clm_text_seconds(cpu).s);
-    if (most > task)
-        (void)printf(
-            "  WARNING: a task needs more than memory.task_mib = %.0f; use smaller blocks or raise it\n",
-            run->config->memory_task_mib);
+    if (most <= run->config->memory_task_mib * 1048576.0) return;
+    /* one task over all blocks of local, or tasks of a block each */
+    bool all = run->kind[largest] == CLM_JOB_LATTICE || run->kind[largest] == CLM_JOB_SETTLE;
+    (void)printf(
+        "  WARNING: a task of %s needs more than memory.task_mib = %.0f; use %s blocks%s or raise it\n",
+        run->stage[largest].name, run->config->memory_task_mib, all ? "larger" : "smaller",
+        all ? " of local (local.block_vox)" : "");
 }
 
 static bool print_json(const clm_run *run, clm_err *err) {

@@ -30,6 +30,8 @@ expect 0 '' plan --fixed huge.ome.zarr --moving huge.ome.zarr
 contains stdout '100000 x 100000 x 100000 voxels'
 contains stdout 'deform.3 +435519512 +758 x 758 x 758'
 contains stdout 'images 3.6 PiB raw'
+# one task over all blocks of local, so fewer, larger ones take less memory
+contains stdout 'WARNING: a task of lattice needs .* use larger blocks of local .local.block_vox.'
 expect 0 '' plan --fixed huge.ome.zarr --moving huge.ome.zarr --json
 contains stdout '"tasks":[[:space:]]*435519512'
 # twice what a block meets, and never more than 80 MiB: 132 voxels, 20 more on each side, and 14 for the moving one, are

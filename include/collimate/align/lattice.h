@@ -94,7 +94,7 @@ typedef struct clm_lattice_report {
  *  Errors   CLM_E_ARG     parameters or grid out of range, not finite matches
  *           CLM_E_NUMERIC A singular; the solve did not converge
  *           CLM_E_BUDGET
- *  Memory   keep: 96 bytes a block; temp: 1.9 KiB a block
+ *  Memory   keep: 96 bytes a block; temp: 1.4 KiB a block
  *  Time     in proportion to the blocks, however large the regions without matches are (lattice_levels.c)
  */
 CLM_MUST bool clm_lattice_fit(const clm_work *w, const clm_lattice_grid *grid,
