@@ -121,14 +121,33 @@ static void points_equal_the_definition_in_any_order(void **state) {
     clm_map_close(&map);
 }
 
+/* is x beyond a grid of n points? -1: too near its border to say */
+static int is_beyond(const double x[3], const int64_t n[3], const double spacing_um[3],
+                     const double origin_um[3]) {
+    int beyond = 0;
+    for (int d = 0; d < 3; d++) {
+        double v = x[d] - origin_um[d], last = (double)(n[d] - 1) * spacing_um[d];
+        if (fabs(v) < 0.01 || fabs(v - last) < 0.01) return -1;
+        beyond |= v < 0 || v > last;
+    }
+    return beyond;
+}
+
+/* once, twice, and stretched afterwards, which an error in the field is, too */
 static void back_returns_what_forward_took(void **state) {
     (void)state;
+    static const char stretch[] = "2000 0 0 0\n0 2000 0 0\n0 0 2000 0\n";
     clm_err err = CLM_ERR_NONE;
-    const char *once[] = {scene}, *chain[] = {scene, scene};
-    for (int k = 0; k < 2; k++) {
-        clm_map map = open_map(k ? chain : once, k + 1);
+    char large[CLM_PATH_MAX];
+    assert_ok(clm_path_join(large, folder, "large.txt", &err) &&
+                  clm_file_publish(large, stretch, sizeof stretch - 1, false, &err),
+              err);
+    const char *chain[3][2] = {{scene, NULL}, {scene, scene}, {scene, large}};
+    for (int k = 0; k < 3; k++) {
+        clm_map map = open_map(chain[k], k ? 2 : 1);
         static double x[POINTS][3], y[POINTS][3], residual[POINTS];
         static uint8_t flags[POINTS];
+        int seen[2][2] = {{0}};
         random_points(2, 0.1, POINTS, x);
         memcpy(y, x, sizeof x);
         assert_ok(clm_map_points(&map, &work, POINTS, y, flags, &err), err);
@@ -137,7 +156,15 @@ static void back_returns_what_forward_took(void **state) {
             assert_false(flags[i] & CLM_POINT_UNSOLVED);
             assert_near(residual[i], 0, 1e-4);
             for (int d = 0; d < 3; d++) assert_near(y[i][d], x[i][d], 1e-3);
+            const clm_image_frame *f = &map.fixed;
+            int outside = is_beyond(x[i], f->shape, f->spacing_um, f->origin_um);
+            int extrapolated = is_beyond(x[i], whole.shape, whole.spacing, whole.origin);
+            if (outside < 0 || extrapolated < 0) continue;
+            assert_int_equal((flags[i] & CLM_POINT_OUTSIDE) != 0, outside);
+            if (k != 1) assert_int_equal((flags[i] & CLM_POINT_EXTRAPOLATED) != 0, extrapolated);
+            seen[0][outside]++, seen[1][extrapolated]++;
         }
+        for (int j = 0; j < 4; j++) assert_true(seen[j / 2][j % 2] > 10);
         clm_map_close(&map);
     }
 }
