@@ -190,6 +190,16 @@ static int done_code(const rank *r) {
     return r->summary.failed || partial ? CLM_EXIT_BLOCKS_FAILED : CLM_EXIT_DONE;
 }
 
+static bool on_end(void *ctx, bool ok, const clm_run_summary *s, clm_err *err) {
+    rank *r = ctx;
+    clm_err other = CLM_ERR_NONE;
+    if (!ok && !s->clean && !clm_seal_stop(r->l.folder, (int)clm_exit_of(err->code), &other))
+        clm_log(CLM_LOG_ERROR, "%s", other.text);
+    if (!r->body->tell(r->l.run, ok, r->args->quiet, s, &other) && ok) ok = false, *err = other;
+    if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
+    return ok && clm_seal_put(r->l.folder, done_code(r), err);
+}
+
 static bool run_plan(rank *r, clm_err *err) {
     clm_worker_ops ops = {.ctx = r, .run = run_task, .stage_begin = stage_begin};
     clm_cluster_options o = CLM_CLUSTER_DEFAULTS;
@@ -205,14 +215,8 @@ static bool run_plan(rank *r, clm_err *err) {
     o.exec = r->exec;
     o.claim = r->claim;
     r->exec = NULL;
-    clm_err other = CLM_ERR_NONE;
-    bool ok = clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);
-    if (r->comm->rank != 0) return ok;
-    if (!ok && !r->summary.clean && !clm_seal_stop(r->l.folder, (int)clm_exit_of(err->code), &other))
-        clm_log(CLM_LOG_ERROR, "%s", other.text);
-    if (!r->body->tell(r->l.run, ok, r->args->quiet, &r->summary, &other) && ok) ok = false, *err = other;
-    if (ok && r->body->tidy) ok = r->body->tidy(r->l.run, err);
-    return ok && clm_seal_put(r->l.folder, done_code(r), err);
+    o.on_end = on_end;
+    return clm_cluster_run(r->comm, r->l.plan, &o, &ops, &r->summary, err);
 }
 
 static void run_rank(rank *r) {

@@ -457,6 +457,8 @@ bool clm_master_give(clm_master *m, int *to, clm_msg *out, double now_s) {
 
 bool clm_master_over(const clm_master *m) { return m->phase == OVER; }
 
+bool clm_master_has_lost(const clm_master *m, int rank) { return m->rank[rank].lost; }
+
 bool clm_master_result(const clm_master *m, clm_run_summary *summary, clm_err *err) {
     *summary = m->sum;
     summary->clean = true;

@@ -1,6 +1,7 @@
 #include "collimate/cluster/run.h"
 #include "collimate/base/clock.h"
 #include "collimate/cluster/master.h"
+#include "collimate/cluster/side.h"
 #include "collimate/cluster/worker.h"
 
 #include <math.h>
@@ -30,6 +31,7 @@ typedef struct rank_run {
     const clm_cluster_options *options;
     clm_worker *worker;
     clm_master *master; /* rank 0 */
+    bool *lost;         /* rank 0, at the end: [ranks] */
     run_clock clock;
     double sent_s, heard_s; /* other ranks: to and from the master */
     double busy_s;          /* when something last happened */
@@ -101,6 +103,7 @@ static bool run_master(rank_run *r, clm_run_summary *summary, clm_err *err) {
         rest(r, busy);
     }
     bool ok = clm_master_result(r->master, summary, err);
+    for (int i = 0; i < r->comm->size; i++) r->lost[i] = clm_master_has_lost(r->master, i);
     clm_err unsent; /* a rank that does not hear QUIT ends by itself, later */
     if (!clm_comm_flush(r->comm, r->options->silence_s, &unsent)) summary->clean = false;
     summary->seconds = clm_clock_s() - begin_s;
@@ -163,7 +166,82 @@ static bool run_worker(rank_run *r, clm_run_summary *summary, clm_err *err) {
     return false;
 }
 
-/* ---- start and end ---- */
+/* ---- the end ---- */
+
+/* rank 0's last work, which nothing else of the run waits for, beside the thread that talks */
+typedef struct last_work {
+    const clm_cluster_options *options;
+    const clm_run_summary *summary;
+    bool ok;
+    clm_err why;
+    atomic_int over;
+} last_work;
+
+static bool work_last(void *arg, clm_err *err) {
+    last_work *l = arg;
+    *err = l->why;
+    return l->options->on_end(l->options->ctx, l->ok, l->summary, err);
+}
+
+static void say_over(void *arg) { atomic_store(&((last_work *)arg)->over, 1); }
+
+/* to all that have not been lost; what cannot be sent is not missed for long */
+static void tell_others(rank_run *r, const clm_msg *m) {
+    clm_err unsent;
+    for (int to = 1; to < r->comm->size; to++)
+        if (!r->lost[to]) (void)!send_message(r, to, m, &unsent);
+}
+
+/* Rank 0: while it works on, the others hear of it, so that they wait for it as long as that takes and no longer. */
+static bool end_master(rank_run *r, const clm_run_summary *summary, bool ok, clm_err *err) {
+    last_work last = {.options = r->options, .summary = summary, .ok = ok, .why = CLM_ERR_NONE};
+    clm_side *side = NULL;
+    clm_err other;
+    double seconds;
+    bool alone = r->comm->size == 1;
+    if (!ok) last.why = *err;
+    if (!r->options->on_end) {
+    } else if (alone || !clm_side_open(say_over, &last, &side, &other) ||
+               !clm_side_begin(side, work_last, &last, &other)) {
+        ok = work_last(&last, err);
+    } else {
+        for (r->sent_s = -INFINITY; !atomic_load(&last.over); clm_nap_us(1000)) {
+            clm_msg msg;
+            bool got = true;
+            int peer;
+            while (next_message(r, &peer, &msg, &got, &other) && got) {}
+            if (tell_time(&r->clock) - r->sent_s > fmin(alive_every_s, r->options->silence_s / 4))
+                tell_others(r, &(clm_msg){.kind = CLM_MSG_ALIVE});
+        }
+        (void)clm_side_ended(side, &ok, &seconds, err);
+    }
+    clm_side_close(side);
+    tell_others(r, &(clm_msg){.kind = CLM_MSG_QUIT});
+    if (!alone) (void)!clm_comm_flush(r->comm, r->options->silence_s, &other);
+    return ok;
+}
+
+/* The others: until rank 0 has done its last work. */
+static bool end_worker(rank_run *r, clm_run_summary *summary, bool ok, clm_err *err) {
+    clm_err why;
+    for (r->heard_s = tell_time(&r->clock);; clm_nap_us(1000)) {
+        clm_msg msg;
+        bool got = true;
+        int peer;
+        if (!next_message(r, &peer, &msg, &got, &why)) break;
+        if (got && msg.kind == CLM_MSG_QUIT) return ok;
+        if (tell_time(&r->clock) - r->heard_s > master_patience * r->options->silence_s) {
+            clm_fail(&why, CLM_E_PEER, "nothing was heard of rank 0 at the end for %.0f s",
+                     master_patience * r->options->silence_s);
+            break;
+        }
+    }
+    summary->clean = false;
+    if (ok) *err = why; /* else the run has ended with an error of its own */
+    return false;
+}
+
+/* ---- the whole ---- */
 
 static bool check(const clm_comm *comm, const clm_cluster_options *o, const clm_worker_ops *ops,
                   clm_err *err) {
@@ -214,11 +292,16 @@ bool clm_cluster_run(clm_comm *comm, const clm_plan *plan, const clm_cluster_opt
     if (!ok) (void)clm_exec_close(options->exec, 0);
     ok = ok && clm_worker_open(comm, options, ops, &r.worker, err);
     if (ok && comm->rank == 0)
-        ok = clm_master_open(comm, plan, options, ops, clm_worker_wake, r.worker, &r.master, err);
+        ok = (r.lost = clm_heap_new((size_t)comm->size, sizeof *r.lost, err)) != NULL &&
+             clm_master_open(comm, plan, options, ops, clm_worker_wake, r.worker, &r.master, err);
     ok = agree(comm, plan->hash, ok, err);
     r.clock.last_s = clm_clock_s();
+    bool begun = ok;
     if (ok) ok = comm->rank == 0 ? run_master(&r, summary, err) : run_worker(&r, summary, err);
-    clm_master_close(r.master);
+    clm_master_close(r.master); /* first: what it writes beside wakes the worker */
     summary->abandoned = clm_worker_close(r.worker, 1.0);
+    if (begun && comm->rank == 0) ok = end_master(&r, summary, ok, err);
+    if (begun && comm->rank != 0 && summary->clean) ok = end_worker(&r, summary, ok, err);
+    clm_heap_free(r.lost);
     return ok;
 }

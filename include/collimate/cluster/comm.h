@@ -49,7 +49,7 @@ CLM_MUST bool clm_comm_flush(clm_comm *c, double timeout_s, clm_err *err);
 void clm_comm_close(clm_comm *c, bool clean);
 
 #define CLM_COMM_MEET_S 120.0
-#define CLM_COMM_LEAVE_S 3600 /* rank 0 draws the report while the others wait for it */
+#define CLM_COMM_LEAVE_S 120 /* all leave at once: clm_cluster_run waits for rank 0's last work */
 
 /** Processors that this process may run on. At least 1. */
 int clm_comm_cores(void);

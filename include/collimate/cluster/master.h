@@ -28,6 +28,8 @@ bool clm_master_give(clm_master *m, int *to, clm_msg *out, double now_s);
 bool clm_master_over(const clm_master *m);
 /** The result; summary gets the figures. */
 bool clm_master_result(const clm_master *m, clm_run_summary *summary, clm_err *err);
+/** Has this rank fallen silent for good? Then nothing is sent to it. */
+bool clm_master_has_lost(const clm_master *m, int rank);
 void clm_master_close(clm_master *m); /* NULL is fine */
 
 #endif

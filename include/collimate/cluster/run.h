@@ -33,6 +33,7 @@ typedef struct clm_progress {
     bool over;
 } clm_progress;
 
+typedef struct clm_run_summary clm_run_summary;
 typedef struct clm_cluster_options {
     const char *folder;        /* run folder, the same on every rank; holds the journal. Must be on a
                                   file system all ranks share                                         */
@@ -56,13 +57,17 @@ typedef struct clm_cluster_options {
     /** Every task of the FOLLOWS stage after `stage` that needs this one is done and will stay done
      *  after any crash: a file only they read may go. Comes again in later launches. */
     void (*on_spent)(void *ctx, int stage, int64_t index);
+    /** Last, once, when no task runs any more but abandoned ones: what rank 0 alone has to do, however long it takes,
+     *  while the others wait. On another thread than the other callbacks, none of which comes any more.
+     *  ok, *err: what became of the run. false: clm_cluster_run returns that, with *err. */
+    bool (*on_end)(void *ctx, bool ok, const clm_run_summary *summary, clm_err *err);
 } clm_cluster_options;
 #define CLM_CLUSTER_DEFAULTS \
     ((clm_cluster_options){  \
         .slots = 1, .lease_s = 3600, .epoch_s = 1, .grace_s = 10, .silence_s = 60, .retry_pause_s = 0.5})
 
 /** Figures of a launch. Ranks but 0 know failed and abandoned only. */
-typedef struct clm_run_summary {
+struct clm_run_summary {
     int64_t tasks, ended, failed; /* of the plan; with what earlier launches did */
     int64_t replayed;             /* ended in earlier launches                   */
     int64_t retried, duplicates;
@@ -72,7 +77,7 @@ typedef struct clm_run_summary {
     int64_t epochs;
     double seconds, busy_seconds, sync_seconds; /* busy: sum over tasks; sync: beside the work */
     bool clean;                                 /* no rank was lost: clm_comm_close(comm, clean) */
-} clm_run_summary;
+};
 
 /** Run what is not done yet. Collective; the same plan and folder on every rank; every rank gets the
  *  same result. true: every task has ended (summary->failed of them without success).

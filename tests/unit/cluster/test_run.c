@@ -39,11 +39,13 @@ typedef struct launch {
     double drop_after_s, silence_s, lease_s;
     atomic_int *stop;
     double stop_after_s; /* then it is set */
+    bool (*on_end)(void *ctx, bool ok, const clm_run_summary *sum, clm_err *err);
 } launch;
+
+static clm_comm_hub *hub; /* of the launch under way */
 
 static void run_ranks(toy *t, const launch *l, rank_arg a[MOST_RANKS]) {
     clm_err err = CLM_ERR_NONE;
-    clm_comm_hub *hub;
     clm_comm *comm[MOST_RANKS];
     pthread_t thread[MOST_RANKS];
     t->ended = 0;
@@ -60,6 +62,7 @@ static void run_ranks(toy *t, const launch *l, rank_arg a[MOST_RANKS]) {
         if (r == 0) {
             a[r].o.ctx = t;
             a[r].o.on_spent = toy_on_spent;
+            a[r].o.on_end = l->on_end;
         }
         assert_int_equal(pthread_create(&thread[r], NULL, rank_main, &a[r]), 0);
     }
@@ -231,6 +234,60 @@ static void test_a_peer_vanishes_at_any_message(void **state) {
     }
 }
 
+static bool work_long(void *ctx, bool ok, const clm_run_summary *sum, clm_err *err) {
+    (void)err;
+    ((toy *)ctx)->ended = -1;
+    clm_nap_us(1000000);
+    return ok && sum->ended == sum->tasks && sum->clean;
+}
+
+static bool cannot_end(void *ctx, bool ok, const clm_run_summary *sum, clm_err *err) {
+    (void)ctx;
+    (void)sum;
+    return ok && clm_fail(err, CLM_E_WRITE, "the disk is full");
+}
+
+static bool die_at_the_end(void *ctx, bool ok, const clm_run_summary *sum, clm_err *err) {
+    (void)ctx;
+    (void)sum;
+    (void)err;
+    clm_comm_local_drop(hub, 0);
+    return ok;
+}
+
+/* The others wait for what rank 0 does last, three times as long as they would for one that is silent; for one that
+ * is gone not longer than that. */
+static void test_the_last_work(void **state) {
+    (void)state;
+    for (int ranks = 1; ranks <= 3; ranks += 2) {
+        char folder[CLM_PATH_MAX];
+        toy t;
+        rank_arg a[MOST_RANKS];
+        clm_test_folder(folder);
+        toy_make(&t, folder, 2);
+        launch l = {.ranks = ranks, .slots = 1, .silence_s = 0.03, .on_end = die_at_the_end};
+        run_ranks(&t, &l, a);
+        assert_ok(a[0].ok, a[0].err);
+        for (int r = 1; r < ranks; r++) {
+            assert_fails(CLM_E_PEER, a[r].ok, a[r].err);
+            assert_non_null(strstr(a[r].err.text, "nothing was heard of rank 0 at the end"));
+            assert_false(a[r].sum.clean);
+        }
+        l.on_end = cannot_end;
+        run_ranks(&t, &l, a);
+        assert_fails(CLM_E_WRITE, a[0].ok, a[0].err);
+        for (int r = 1; r < ranks; r++) assert_ok(a[r].ok, a[r].err);
+        l.on_end = work_long;
+        run_ranks(&t, &l, a);
+        assert_int_equal(t.ended, -1);
+        for (int r = 0; r < ranks; r++) {
+            assert_ok(a[r].ok, a[r].err);
+            assert_true(a[r].sum.clean);
+        }
+        clm_test_folder_drop(folder);
+    }
+}
+
 static void test_stop_and_resume(void **state) {
     (void)state;
     uint64_t want = undisturbed(SIDE);
@@ -387,6 +444,7 @@ int main(void) {
         cmocka_unit_test(test_resume_from_any_part_of_the_journal),
         cmocka_unit_test(test_a_lost_rank_costs_only_time),
         cmocka_unit_test(test_a_peer_vanishes_at_any_message),
+        cmocka_unit_test(test_the_last_work),
         cmocka_unit_test(test_stop_and_resume),
         cmocka_unit_test(test_fatal_stage_ends_the_run),
         cmocka_unit_test(test_full_disk_stops_at_once),
