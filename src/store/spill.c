@@ -36,6 +36,10 @@ bool clm_spill_put(const char *path, uint64_t plan_hash, int32_t stage, int64_t 
         if (!section_bytes(&section[i], &bytes[i], err)) return false;
         total += (size_t)bytes[i];
     }
+    if (total > MOST - head)
+        return clm_fail(err, CLM_E_ARG,
+                        "%s: %zu bytes of one task, at most %zu can be read back: make blocks smaller", path,
+                        total, MOST - head);
     if (!clm_buf_reserve(&s->pad, total + 1, err)) return false;
     for (int i = 0; i < n; i++) {
         if (bytes[i]) memcpy(s->pad.data + at, section[i].data, (size_t)bytes[i]);

@@ -81,16 +81,20 @@ static bool find_guesses(clm_nfield *f, clm_err *err) {
         if (f->guesses <= GUESSES_MAX) break;
         if (every > 64) every += every / 8;
     }
-    f->guess = clm_heap_new((size_t)f->guesses * 2 * (size_t)f->n, sizeof *f->guess, err);
-    if (!f->guess) return false;
-    for (int64_t i = 0; i < f->guesses; i++, (void)clm_step(f->n, lo, count, at)) {
-        double *x = f->guess + i * 2 * f->n, v[CLM_DIMS_MAX];
+    double *guess = clm_heap_new((size_t)f->guesses * 2 * (size_t)f->n, sizeof *guess, err);
+    bool ok = guess != NULL;
+    for (int64_t i = 0; ok && i < f->guesses; i++, (void)clm_step(f->n, lo, count, at)) {
+        double *x = guess + i * 2 * f->n, v[CLM_DIMS_MAX];
         for (int d = 0; d < f->n; d++) v[d] = (double)(at[d] * every);
-        if (!clm_solve_small(f->n, f->to_node, v)) return clm_fail(err, CLM_E_NUMERIC, "a flat lattice");
+        ok = clm_solve_small(f->n, f->to_node, v) || clm_fail(err, CLM_E_NUMERIC, "a flat lattice");
         for (int d = 0; d < f->n; d++) x[d] = x[f->n + d] = f->origin[d] + v[d];
-        if (!clm_nfield_forward(f, x + f->n, err)) return false;
+        ok = ok && clm_nfield_forward(f, x + f->n, err);
     }
-    return true;
+    if (ok)
+        f->guess = guess; /* whole: who asks again after an error has none */
+    else
+        clm_heap_free(guess);
+    return ok;
 }
 
 static const double *nearest_guess(const clm_nfield *f, const double *y) {

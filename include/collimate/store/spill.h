@@ -22,7 +22,7 @@ typedef struct clm_spill {
     clm_section section[CLM_SPILL_SECTIONS]; /* data in the arena */
 } clm_spill;
 
-/** Atomic; the same sections give the same bytes. */
+/** Atomic; the same sections give the same bytes.  Errors CLM_E_ARG more than 16 GiB; CLM_E_WRITE, CLM_E_NOMEM */
 CLM_MUST bool clm_spill_put(const char *path, uint64_t plan_hash, int32_t stage, int64_t index,
                             const clm_section *section, int n, clm_err *err);
 /** Errors CLM_E_NOTFOUND; CLM_E_FORMAT torn, another version, another plan's; CLM_E_BUDGET the arena's budget */

@@ -98,10 +98,25 @@ static void budget_is_kept(void **state) {
     clm_arena_close(small);
 }
 
+/* what could not be read back is not written: told before a byte of it is looked at */
+static void test_too_much(void **state) {
+    (void)state;
+    char path[CLM_PATH_MAX];
+    clm_err err = CLM_ERR_NONE;
+    clm_section s[3];
+    for (int i = 0; i < 3; i++)
+        s[i] = (clm_section){.name = "u", .dtype = CLM_F64, .shape = {1 << 10, 1 << 10, 1 << 10, 1}};
+    assert_ok(clm_path_join(path, folder, "large", &err), err);
+    assert_fails(CLM_E_ARG, clm_spill_put(path, 77, 2, 1, s, 3, &err), err);
+    assert_non_null(strstr(err.text, "blocks smaller"));
+    assert_int_equal(clm_path_kind_of(path), CLM_PATH_NONE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trip),
         cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(test_too_much),
         cmocka_unit_test(budget_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
