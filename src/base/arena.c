@@ -20,6 +20,7 @@
 #endif
 
 #define ALIGN 64u
+#define PAGE ((size_t)2 << 20) /* a large page */
 
 struct clm_arena {
     unsigned char *base;
@@ -128,7 +129,7 @@ void clm_arena_reset(clm_arena *a, size_t keep_bytes) {
     if (a->high > a->recent) a->recent = a->high;
     size_t keep = 2 * a->recent < a->touched ? a->recent : a->touched; /* pages fetched anew cost time */
     if (keep > keep_bytes) keep = keep_bytes;
-    keep = (keep + 4095u) & ~(size_t)4095u;
+    keep += (PAGE - ((uintptr_t)a->base + keep) % PAGE) % PAGE; /* one cut in two comes back in small pages */
     if (keep < a->touched) {
         (void)madvise(a->base + keep, a->budget - keep, MADV_DONTNEED);
         a->touched = keep;

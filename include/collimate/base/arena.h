@@ -27,7 +27,7 @@ clm_mark clm_arena_mark(const clm_arena *a);
 void clm_arena_rewind(clm_arena *a, clm_mark m);
 /** Most bytes in use since open or the last clm_arena_reset; of a pair, in both together. */
 size_t clm_arena_peak(const clm_arena *a);
-/** Rewind to empty, forget the peak, and return pages above `keep_bytes` to the system; when tasks of
+/** Rewind to empty, forget the peak, and return large pages above `keep_bytes` to the system; when tasks of
  *  late used less than half of what is held, all that they did not: tasks that take turns have their memory, those of the past
  *  hold none. What a task used counts a quarter less with each reset. */
 void clm_arena_reset(clm_arena *a, size_t keep_bytes);

@@ -171,23 +171,24 @@ static bool in_memory(void *page) {
 /* a task that comes again has its pages; one of the past does not hold any */
 static void reset_keeps_what_was_used_of_late(void **state) {
     (void)state;
+    enum { MIB = 1024 * KIB };
     clm_err err = CLM_ERR_NONE;
-    clm_arena *a = open_kib(256);
+    clm_arena *a = open_kib(26 * KIB);
     char *p = NULL;
     for (int round = 0; round < 2; round++) {
-        p = clm_take_zero(a, char, 200 * KIB, &err);
+        p = clm_take_zero(a, char, 20 * MIB, &err);
         assert_non_null(p);
-        clm_arena_reset(a, 128 * KIB);
-        assert_true(in_memory(p + 100 * KIB));
-        assert_false(in_memory(p + 160 * KIB)); /* above the most that is kept */
+        clm_arena_reset(a, 13 * MIB);
+        assert_true(in_memory(p + 10 * MIB));
+        assert_false(in_memory(p + 16 * MIB)); /* above the most that is kept */
     }
     for (int task = 0; task < 8; task++) { /* smaller ones */
-        assert_non_null(clm_take_zero(a, char, 10 * KIB, &err));
-        clm_arena_reset(a, 128 * KIB);
+        assert_non_null(clm_take_zero(a, char, MIB, &err));
+        clm_arena_reset(a, 13 * MIB);
         assert_true(in_memory(p));
-        if (task == 0) assert_true(in_memory(p + 100 * KIB)); /* a large one may come again */
+        if (task == 0) assert_true(in_memory(p + 10 * MIB)); /* a large one may come again */
     }
-    assert_false(in_memory(p + 100 * KIB));
+    assert_false(in_memory(p + 10 * MIB));
     clm_arena_close(a);
 }
 
