@@ -75,7 +75,7 @@ clm_layer(app BELOW cluster job transform plan align image store core base
   SOURCES args.c cmd_align.c cmd_apply.c cmd_compose.c cmd_convert.c cmd_dump.c cmd_evaluate.c cmd_info.c
     cmd_landmarks.c cmd_phantom.c cmd_plan.c cmd_points.c cmd_report.c cmd_status.c cmd_transform_points.c
     cmd_validate.c commands.c demo_check.c demo_write.c describe.c each.c evaluation.c font.c isolate.c launch.c
-    options.c ordered.c picture.c plane.c report.c report_draw.c slices.c tally.c truth_json.c
+    options.c ordered.c picture.c plane.c report.c report_draw.c report_field.c slices.c tally.c truth_json.c
   LIBS PNG::PNG Threads::Threads m)
 
 add_executable(collimate src/app/main.c)

@@ -2,14 +2,14 @@
 #include "collimate/app/evaluation.h"
 #include "collimate/base/csv.h"
 #include "collimate/base/file.h"
-#include "collimate/job/evaluate.h"
+#include "report_parts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#define FAILED_TOLD 500 /* blocks in the table; blocks.jsonl has all of them */
-#define BARS 40
+#define FAILED_TOLD 500              /* blocks in the table; blocks.jsonl has all of them */
+#define FIELD_MOST ((size_t)1 << 20) /* bytes of its histograms */
 
 static const char head[] =
     "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Collimate: report</title>\n<style>\n"
@@ -258,88 +258,25 @@ static bool put_maps(clm_buf *b, const blocks *k, clm_err *err) {
 
 /* ---- histograms ---- */
 
-static bool put_bars(clm_buf *b, const double bar[BARS], double lo, double hi, const char *title,
-                     clm_err *err) {
-    enum { WIDE = 9, HIGH = 120 };
-    double most = 0.0;
-    for (int i = 0; i < BARS; i++) most = fmax(most, bar[i]);
-    if (!(most > 0.0)) return true;
-    bool ok = clm_buf_printf(b, err, "<figure><svg width=\"%d\" height=\"%d\">", BARS * WIDE, HIGH + 18);
-    for (int i = 0; ok && i < BARS; i++)
-        ok = clm_buf_printf(b, err,
-                            "<rect x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%.1f\" fill=\"#3b6ea5\"/>",
-                            i * WIDE, HIGH * (1.0 - bar[i] / most), WIDE - 1, HIGH * bar[i] / most);
-    return ok && clm_buf_printf(
-                     b, err,
-                     "<text y=\"%d\" font-size=\"12\">%.3g</text><text x=\"%d\" y=\"%d\" font-size=\"12\" "
-                     "text-anchor=\"end\">%.3g</text></svg><figcaption>%s</figcaption></figure>\n",
-                     HIGH + 14, lo, BARS * WIDE, HIGH + 14, hi, title);
+static bool put_residuals(clm_buf *b, const blocks *k, clm_err *err) {
+    double bar[CLM_REPORT_BARS] = {0}, most = 1e-9;
+    for (int64_t i = 0; i < k->n_residuals; i++) most = fmax(most, 1.01 * (double)k->residual[i]);
+    for (int64_t i = 0; i < k->n_residuals; i++)
+        bar[(int)(fmax(0.0, (double)k->residual[i]) / most * CLM_REPORT_BARS)]++;
+    return clm_report_put_bars(b, bar, 0.0, most, "residual of the blocks' matches (rms, um)", err);
 }
 
-static bool put_values(clm_buf *b, const clm_quantile *q, double lo, double hi, const char *title,
-                       clm_err *err) {
-    double bar[BARS], below = 0.0;
-    for (int i = 0; i < BARS; i++) {
-        double upto = clm_quantile_below(q, lo + (hi - lo) * (i + 1) / BARS);
-        bar[i] = i + 1 == BARS ? (double)q->n - below : upto - below;
-        below = upto;
-    }
-    return put_bars(b, bar, lo, hi, title, err);
-}
-
-static bool put_jacobians(clm_buf *b, const clm_jacobian_sums *s, double det, clm_err *err) {
-    double bar[BARS] = {0}; /* from 0 to 2 of det(I + grad u) */
-    for (int i = 0; i < CLM_JACOBIAN_BINS; i++) {
-        int at = i * 2 * BARS / CLM_JACOBIAN_BINS;
-        bar[at < BARS ? at : BARS - 1] += (double)s->bin[i];
-    }
-    return put_bars(b, bar, 0.0, 2.0 * det, "Jacobian at the centres of lattice cells", err);
-}
-
-/* lengths and Jacobians of the whole field, as evaluate has them */
-static bool put_field(clm_buf *b, const clm_evaluate *e, const clm_work *w, clm_err *err) {
-    clm_quantile q[CLM_SPREADS];
-    clm_jacobian_stats j;
-    clm_field_sums *s = clm_take_zero(w->temp, clm_field_sums, 1, err);
-    bool ok = s != NULL;
-    for (int k = 0; ok && k < CLM_SPREADS; k++) ok = clm_quantile_new(w->temp, &q[k], err);
-    ok = ok && clm_evaluate_field(e, w, 0, e->blocks[CLM_EVALUATE_FIELD].n, s, q, err) &&
-         clm_jacobian_conclude(&e->affine, &s->jacobian, &j, err);
-    double most = ok ? s->length_most[CLM_SPREAD_BESIDE] : 0.0;
-    return ok &&
-           put_values(b, &q[CLM_SPREAD_BESIDE], 0.0, most * 1.01 + 1e-9,
-                      "displacement beside the affine (um)", err) &&
-           put_jacobians(b, &s->jacobian, clm_affine_det(&e->affine), err) &&
-           clm_buf_printf(b, err,
-                          "<p>Jacobian from %.3f to %.3f, %lld folds in %lld cells; displacement beside the "
-                          "affine %.3g um on average, at most %.3g um.</p>\n",
-                          j.min, j.max, (long long)j.folds, (long long)j.cells,
-                          s->length[CLM_SPREAD_BESIDE] / (double)s->nodes, most);
-}
-
-static bool open_evaluation(const clm_run *run, clm_evaluate **out, clm_err *err) {
-    clm_evaluate_spec spec = CLM_EVALUATE_DEFAULTS;
-    clm_json *v = NULL;
-    spec.run = spec.folder = run->folder;
-    return clm_evaluate_spec_to_json(&spec, &v, err) && clm_evaluate_open(v, out, err);
-}
-
+/* of the blocks here, of the field as a task left them */
 static bool put_histograms(clm_buf *b, const clm_run *run, const blocks *k, clm_err *err) {
-    clm_evaluate *e = NULL;
-    clm_work w = {0};
-    clm_quantile residual;
-    bool ok = clm_buf_printf(b, err, "<h2>Histograms</h2>\n") &&
-              clm_arena_open((size_t)512 << 20, &w.keep, err) &&
-              clm_arena_open((size_t)512 << 20, &w.temp, err) && clm_quantile_new(w.temp, &residual, err);
-    if (ok && k->n_residuals) {
-        clm_quantile_add(&residual, k->residual, k->n_residuals);
-        ok = put_values(b, &residual, 0.0, clm_quantile_at(&residual, 1.0) * 1.01 + 1e-9,
-                        "residual of the blocks' matches (rms, um)", err);
-    }
-    ok = ok && open_evaluation(run, &e, err) && (!e->has_field || put_field(b, e, &w, err));
-    clm_evaluate_close(e);
-    clm_arena_close(w.keep);
-    clm_arena_close(w.temp);
+    char path[CLM_PATH_MAX];
+    clm_buf field = {0};
+    if (!clm_buf_printf(b, err, "<h2>Histograms</h2>\n") || !put_residuals(b, k, err) ||
+        !clm_report_field_path(run, path, err))
+        return false;
+    if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
+    bool ok = clm_file_read(path, FIELD_MOST, &field, err) &&
+              clm_buf_printf(b, err, "%.*s", (int)field.n, (const char *)field.data);
+    clm_buf_free(&field);
     return ok;
 }
 

@@ -7,6 +7,7 @@
 #include "collimate/image/lncc.h"
 #include "collimate/job/evaluate.h"
 #include "collimate/transform/transform.h"
+#include "report_parts.h"
 
 #include <math.h>
 #include <string.h>
@@ -130,6 +131,7 @@ static bool draw_of_aligned(const clm_run *run, const clm_work *w, int64_t pictu
 bool clm_report_draw(const clm_run *run, const clm_work *w, int64_t picture, clm_err *err) {
     char folder[CLM_PATH_MAX];
     if (!clm_run_path(run, folder, err, "report") || !clm_folder_make(folder, err)) return false;
+    if (picture == 5) return clm_report_draw_field(run, w, err);
     return picture == 3 ? draw_of_field(run, w, folder, err) : draw_of_aligned(run, w, picture, folder, err);
 }
 

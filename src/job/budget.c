@@ -232,14 +232,25 @@ static double pyramid_bytes(const clm_run *run, int level) {
     return n * (cell + 1.0) * (size + 4.0);
 }
 
-/* a slice with what of the moving image lies around it, or local correlation from the slab of its windows */
+/* of the final field's lengths and Jacobians, a block of evaluate's after the other */
+static double histogram_bytes(const clm_run *run) {
+    const int64_t edge = 64, *nodes = run->pass[run->n_passes - 1].lattice.shape;
+    double own = 1.0, around = 1.0;
+    for (int d = 0; d < 3; d++) {
+        own *= (double)(nodes[d] < edge ? nodes[d] : edge);
+        around *= (double)(nodes[d] < edge + 2 ? nodes[d] : edge + 2);
+    }
+    return 4.0 * 8.0 * CLM_QUANTILE_BINS + 52.0 * own + 24.0 * around;
+}
+
+/* a slice with what of the moving image lies around it, local correlation from the slab of its windows, or histograms */
 static double picture_bytes(const clm_run *run) {
     const clm_affine same = CLM_AFFINE_IDENTITY;
     const clm_view fixed = clm_view_level(run->fixed, 0), moving = clm_view_level(run->moving, 0);
     const clm_vol f = clm_view_grid(&fixed), m = clm_view_grid(&moving);
     const int64_t windows = 2 * CLM_MEASURE_RADIUS + 1;
     clm_box whole = {{0}, {0}};
-    double bytes = 0.0;
+    double bytes = histogram_bytes(run);
     for (int d = 0; d < 3; d++)
         whole.hi[d] = f.shape[d] < CLM_RUN_PICTURE_VOX ? f.shape[d] : CLM_RUN_PICTURE_VOX;
     for (int axis = 0; axis < 3; axis++) {

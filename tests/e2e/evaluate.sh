@@ -63,6 +63,7 @@ for picture in slice_z slice_y slice_x jacobian local_ncc; do
     [ -s out/report/$picture.png ] || fail "no $picture.png"
     contains out/report/index.html "src=\"$picture.png\""
 done
+contains out/report/index.html 'displacement beside the affine .um.</figcaption>'
 contains out/report/index.html '</html>'
 lacks out/report/index.html displacement.png
 # an evaluation beside it is shown, not measured again

@@ -7,7 +7,7 @@
 /** Write folder/report/index.html: job, metrics before and after, stages, failed blocks with their reasons, histograms
  *  of the blocks' residuals, of displacements and Jacobians, block maps by status, and the pictures that lie beside it;
  *  and what `collimate evaluate RUN --maps RUN/evaluation` left there, figures and maps. What is not there (no aligned
- *  volume, no metrics, no evaluation) is left out. The whole field is read once.
+ *  volume, no metrics, no evaluation) is left out.
  *  draw    the pictures, too; false: the run has drawn them
  *  Errors  CLM_E_NOTFOUND the run has not ended; CLM_E_WRITE; as the readers */
 CLM_MUST bool clm_report_write(const clm_run *run, bool draw, clm_err *err);
@@ -16,7 +16,8 @@ CLM_MUST bool clm_report_write(const clm_run *run, bool draw, clm_err *err);
 #define CLM_RUN_EVALUATION "evaluation"
 
 /** One of CLM_RUN_PICTURES into folder/report/, if the run has what it shows: slice_z.png, slice_y.png, slice_x.png
- *  (app/slices.h), and of the middle plane of z jacobian.png and local_ncc.png.
+ *  (app/slices.h), of the middle plane of z jacobian.png and local_ncc.png; of the whole field, which is read once,
+ *  field.html, the page's histograms of displacements and Jacobians.
  *  Memory  keep, temp: clm_run_task_bytes of the stage */
 CLM_MUST bool clm_report_draw(const clm_run *run, const clm_work *w, int64_t picture, clm_err *err);
 /** The maps of an evaluation, where there are any: local_ncc_before.png, local_ncc.png, jacobian.png and

@@ -13,7 +13,8 @@
 
 #define CLM_PASS_MAX CLM_LIST_MAX
 #define CLM_STAGE_MAX 64
-#define CLM_RUN_PICTURES 5       /* of the report: slices across z, y and x, Jacobian, local correlation */
+#define CLM_RUN_PICTURES \
+    6 /* of the report: slices across z, y and x, Jacobian, local correlation, histograms */
 #define CLM_RUN_PICTURE_VOX 1024 /* a side of what one shows, at most                                  */
 
 /* in the run folder */
