@@ -319,16 +319,6 @@ bool clm_journal_begin(clm_journal *j, const clm_plan *plan, const clm_journal_r
     return resume(j, plan, reader, info, err) || clm_err_in(err, "%s", j->path);
 }
 
-bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
-                      clm_journal **out, clm_journal_info *info, clm_err *err) {
-    *info = (clm_journal_info){.plan_hash = plan->hash};
-    if (!clm_journal_claim(folder, out, err)) return false;
-    if (clm_journal_begin(*out, plan, reader, info, err)) return true;
-    clm_journal_close(*out);
-    *out = NULL;
-    return false;
-}
-
 bool clm_journal_append(clm_journal *j, const clm_buf *records, clm_err *err) {
     if (!in_place(j))
         return clm_fail(err, CLM_E_WRITE,

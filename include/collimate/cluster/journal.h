@@ -45,9 +45,6 @@ CLM_MUST bool clm_journal_claim(const char *folder, clm_journal **out, clm_err *
  *         `reader` said. */
 CLM_MUST bool clm_journal_begin(clm_journal *j, const clm_plan *plan, const clm_journal_reader *reader,
                                 clm_journal_info *info, clm_err *err);
-/** Both. */
-CLM_MUST bool clm_journal_open(const char *folder, const clm_plan *plan, const clm_journal_reader *reader,
-                               clm_journal **out, clm_journal_info *info, clm_err *err);
 /** Add one record to b, to be written later by clm_journal_append. */
 CLM_MUST bool clm_journal_pack(clm_buf *b, const clm_outcome *o, clm_err *err);
 CLM_MUST bool clm_journal_pack_stamp(clm_buf *b, const clm_stamp *m, clm_err *err);

@@ -10,7 +10,7 @@
 typedef struct clm_master clm_master;
 
 /** Opens (resumes) the journal in options->folder. wake(ctx): from another thread, see clm_epoch_open.
- *  Errors: those of clm_journal_open and clm_sched_open. */
+ *  Errors: those of clm_journal_claim, clm_journal_begin and clm_sched_open. */
 CLM_MUST bool clm_master_open(const clm_comm *comm, const clm_plan *plan, const clm_cluster_options *options,
                               const clm_worker_ops *ops, void (*wake)(void *), void *ctx, clm_master **out,
                               clm_err *err);

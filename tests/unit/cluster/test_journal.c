@@ -53,14 +53,24 @@ static void pack(clm_buf *b, int64_t from, int64_t to) {
     }
 }
 
+/* claimed and begun */
+static bool take(const char *folder, const clm_plan *of, const clm_journal_reader *reader, clm_journal **out,
+                 clm_journal_info *info, clm_err *err) {
+    *info = (clm_journal_info){.plan_hash = of->hash};
+    if (!clm_journal_claim(folder, out, err)) return false;
+    if (clm_journal_begin(*out, of, reader, info, err)) return true;
+    clm_journal_close(*out);
+    *out = NULL;
+    return false;
+}
+
 /* open, count, add [from, to), close; how many were there */
 static int64_t add(const char *folder, int64_t from, int64_t to) {
     clm_err err = CLM_ERR_NONE;
     clm_journal *j;
     clm_journal_info info;
     seen s = {0};
-    assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){see, see_stamp, &s}, &j, &info, &err),
-              err);
+    assert_ok(take(folder, &plan, &(clm_journal_reader){see, see_stamp, &s}, &j, &info, &err), err);
     assert_int_equal(info.outcomes, s.n);
     assert_true(info.locked);
     clm_buf b = {0};
@@ -123,7 +133,7 @@ static void test_stamps(void **state) {
     clm_buf b = {0};
     seen s = {0};
     clm_test_folder(folder);
-    assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
+    assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
     clm_stamp stamp = {.kind = CLM_STAMP_LAUNCH, .unix_s = 17.5, .ranks = 4, .slots = 2};
     assert_ok(clm_journal_pack_stamp(&b, &stamp, &err), err);
     pack(&b, 0, 2);
@@ -188,7 +198,7 @@ static void test_damage_at_every_byte(void **state) {
         }
         clm_journal *j; /* a damaged header: refused, and the file left as it was */
         clm_journal_info info;
-        assert_false(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err));
+        assert_false(take(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err));
         assert_null(j);
         clm_buf now = {0};
         load(folder, &now);
@@ -230,16 +240,15 @@ static void test_another_plan_is_refused(void **state) {
     add(folder, 0, 3);
     clm_plan other = plan;
     other.hash++;
-    assert_fails(CLM_E_ARG, clm_journal_open(folder, &other, &(clm_journal_reader){0}, &j, &info, &err), err);
+    assert_fails(CLM_E_ARG, take(folder, &other, &(clm_journal_reader){0}, &j, &info, &err), err);
     assert_non_null(strstr(err.text, folder));
     assert_non_null(strstr(err.text, "another plan"));
     clm_stage more[2] = {stages[0], stages[1]};
     more[1].n++;
     other = (clm_plan){.stage = more, .n_stages = 2, .hash = plan.hash};
-    assert_fails(CLM_E_ARG, clm_journal_open(folder, &other, &(clm_journal_reader){0}, &j, &info, &err), err);
+    assert_fails(CLM_E_ARG, take(folder, &other, &(clm_journal_reader){0}, &j, &info, &err), err);
     store(folder, "#!/bin/sh\necho this is no journal but a long enough file to be one\n", 60);
-    assert_fails(CLM_E_FORMAT, clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err),
-                 err);
+    assert_fails(CLM_E_FORMAT, take(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
     clm_test_folder_drop(folder);
 }
 
@@ -250,14 +259,13 @@ static void test_two_runs_in_one_folder(void **state) {
     clm_journal *first, *second;
     clm_journal_info info;
     clm_test_folder(folder);
-    assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &first, &info, &err), err);
-    assert_fails(CLM_E_ARG, clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err),
-                 err);
+    assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &first, &info, &err), err);
+    assert_fails(CLM_E_ARG, take(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
     assert_non_null(strstr(err.text, "another run is at work"));
     assert_non_null(strstr(err.text, folder));
     pid_t child = fork(); /* another process is refused, too */
     if (child == 0) {
-        bool open = clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err);
+        bool open = take(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err);
         _exit(open ? 1 : err.code == CLM_E_ARG ? 0 : 2);
     }
     int status;
@@ -266,7 +274,7 @@ static void test_two_runs_in_one_folder(void **state) {
     seen s = {0}; /* but reading is allowed */
     assert_ok(clm_journal_read(folder, &(clm_journal_reader){see, NULL, &s}, NULL, NULL, &info, &err), err);
     clm_journal_close(first);
-    assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
+    assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
     clm_journal_close(second);
     clm_test_folder_drop(folder);
 }
@@ -282,7 +290,7 @@ static void test_a_folder_that_is_taken_away(void **state) {
         clm_buf b = {0};
         clm_test_folder(folder);
         assert_ok(clm_path_format(other, &err, "%s.moved", folder), err);
-        assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
+        assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
         assert_ok(clm_journal_pack_stamp(&b, &(clm_stamp){.kind = CLM_STAMP_EPOCH}, &err), err);
         assert_ok(clm_journal_append(j, &b, &err), err);
         if (moved)
@@ -292,7 +300,7 @@ static void test_a_folder_that_is_taken_away(void **state) {
         assert_fails(CLM_E_WRITE, clm_journal_append(j, &b, &err), err);
         assert_non_null(strstr(err.text, folder));
         /* another run begins in its place */
-        assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
+        assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &second, &info, &err), err);
         assert_fails(CLM_E_WRITE, clm_journal_append(j, &b, &err), err);
         assert_ok(clm_journal_append(second, &b, &err), err);
         clm_journal_close(j);
@@ -318,8 +326,7 @@ static void test_the_reader_may_refuse(void **state) {
     int n = 0;
     clm_test_folder(folder);
     add(folder, 0, RECORDS);
-    assert_fails(CLM_E_FORMAT,
-                 clm_journal_open(folder, &plan, &(clm_journal_reader){refuse, NULL, &n}, &j, &info, &err),
+    assert_fails(CLM_E_FORMAT, take(folder, &plan, &(clm_journal_reader){refuse, NULL, &n}, &j, &info, &err),
                  err);
     assert_int_equal(n, 3);
     assert_int_equal(add(folder, 0, 0), RECORDS); /* nothing was cut */
@@ -335,7 +342,7 @@ static void test_a_long_journal(void **state) {
     clm_journal_info info;
     clm_buf b = {0};
     clm_test_folder(folder);
-    assert_ok(clm_journal_open(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
+    assert_ok(take(folder, &plan, &(clm_journal_reader){0}, &j, &info, &err), err);
     pack(&b, 0, 20000);
     assert_ok(clm_journal_append(j, &b, &err), err);
     assert_true(b.n > 3 << 20);
@@ -367,8 +374,7 @@ static bool open_and_add(void *ctx, clm_err *err) {
     clm_journal *j;
     clm_journal_info info;
     seen s = {0};
-    if (!clm_journal_open(a->folder, &plan, &(clm_journal_reader){see, see_stamp, &s}, &j, &info, err))
-        return false;
+    if (!take(a->folder, &plan, &(clm_journal_reader){see, see_stamp, &s}, &j, &info, err)) return false;
     if (s.n < a->kept) fail_msg("%lld records were lost", (long long)(a->kept - s.n));
     clm_buf b = {0};
     clm_outcome o = outcome_of(s.n);
