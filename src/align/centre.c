@@ -5,13 +5,15 @@
 #include <math.h>
 #include <string.h>
 
-#define SMALL 50000  /* voxels of the volumes that are looked at often */
-#define LEAST 24     /* voxels an axis of theirs keeps                 */
-#define RANDOM 200   /* placements that the result is held against     */
-#define TURNS 2000   /* rotations tried: 12 degrees apart              */
-#define STARTS 13    /* of all kinds                                   */
-#define FINALISTS 2  /* refined on all voxels                          */
-#define OVERLAP 0.25 /* share of the smaller image that a start must compare */
+#define SMALL 50000      /* voxels of the volumes that are looked at often */
+#define LEAST 24         /* voxels an axis of theirs keeps                 */
+#define RANDOM 200       /* placements that the result is held against     */
+#define TURNS 2000       /* rotations tried: 12 degrees apart              */
+#define STARTS 13        /* of all kinds                                   */
+#define FINALISTS 2      /* refined on all voxels                          */
+#define MIRROR_START 0.5 /* of the score as it is, that a mirrored start must have to be climbed from */
+#define MIRROR_GAIN 1.1  /* times as telling as it is: what is symmetric is as good either way */
+#define OVERLAP 0.25     /* share of the smaller image that a start must compare */
 
 /** What is looked at many times. */
 typedef struct search {
@@ -221,26 +223,61 @@ static bool weigh(const search *s, const clm_vol *fixed, const clm_vol *moving, 
     return stand_out(s, &c, &io->refined.affine, &io->stands_out, err);
 }
 
+static bool prepare(const clm_work *inner, const clm_vol *fixed, const clm_vol *moving, search *s,
+                    clm_err *err) {
+    s->refine.finest = 0, s->flat = -1;
+    if (!shrink(inner, fixed, &s->fixed, err) || !shrink(inner, moving, &s->moving, err)) return false;
+    for (int d = 0; d < 3; d++)
+        if (fixed->shape[d] == 1) s->flat = d;
+    middle_of(fixed, s->fixed_middle), middle_of(moving, s->moving_middle);
+    mass_of(&s->fixed, s->fixed_mass), mass_of(&s->moving, s->moving_mass);
+    return true;
+}
+
 bool clm_centre_find(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
                      const clm_centre_params *p, clm_centre_fit *out, clm_err *err) {
     clm_mark mark = clm_arena_mark(w->temp);
     clm_work inner = clm_work_flip(w);
-    search s = {.w = w, .refine = p->refine, .flat = -1};
+    search s = {.w = w, .refine = p->refine};
     start list[STARTS], best[FINALISTS];
     clm_centre_fit fit = {.stands_out = 0};
     int n, found;
-    s.refine.finest = 0;
-    bool ok = shrink(&inner, fixed, &s.fixed, err) && shrink(&inner, moving, &s.moving, err);
-    for (int d = 0; d < 3; d++)
-        if (fixed->shape[d] == 1) s.flat = d;
-    if (ok) {
-        middle_of(fixed, s.fixed_middle), middle_of(moving, s.moving_middle);
-        mass_of(&s.fixed, s.fixed_mass), mass_of(&s.moving, s.moving_mass);
-        ok = lay_starts(&s, p, list, &n, err) && choose(&s, list, n, best, &found, err) &&
-             finish(&s, fixed, moving, &p->refine, best, found, &fit.refined, err) &&
-             weigh(&s, fixed, moving, p, &fit, err);
-    }
+    bool ok = prepare(&inner, fixed, moving, &s, err) && lay_starts(&s, p, list, &n, err) &&
+              choose(&s, list, n, best, &found, err) &&
+              finish(&s, fixed, moving, &p->refine, best, found, &fit.refined, err) &&
+              weigh(&s, fixed, moving, p, &fit, err);
     clm_arena_rewind(w->temp, mark);
     if (ok) *out = fit;
+    return ok;
+}
+
+/** `a`, then mirrored along axis d through the moving image's centre of mass. */
+static clm_affine mirrored(const search *s, const clm_affine *a, int d) {
+    clm_affine t = *a;
+    for (int k = 0; k < 4; k++) t.m[d][k] = -t.m[d][k];
+    t.m[d][3] += 2 * s->moving_mass[d];
+    return t;
+}
+
+bool clm_centre_mirror(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
+                       const clm_refine_params *p, const clm_affine *a, clm_mirror *out, clm_err *err) {
+    clm_mark mark = clm_arena_mark(w->temp);
+    clm_work inner = clm_work_flip(w);
+    search s = {.w = w, .refine = *p};
+    clm_refine_fit as_is, f;
+    bool fits, ok = prepare(&inner, fixed, moving, &s, err) && look(&s, a, p->iterations, &as_is, &fits, err);
+    clm_mirror found = {.axis = -1, .score = ok && fits ? as_is.after : 0};
+    double most = ok && fits ? tells(&as_is) : 0;
+    for (int d = 0; ok && most > 0 && d < 3; d++) {
+        clm_affine other = mirrored(&s, a, d);
+        bool any;
+        ok = look(&s, &other, 0, &f, &any, err);
+        if (!ok || !any || f.after < MIRROR_START * as_is.after) continue;
+        ok = look(&s, &other, p->iterations, &f, &any, err);
+        if (!ok || !any || tells(&f) <= MIRROR_GAIN * most) continue;
+        most = tells(&f) / MIRROR_GAIN, found.axis = d, found.mirrored = f.after;
+    }
+    clm_arena_rewind(w->temp, mark);
+    if (ok) *out = found;
     return ok;
 }

@@ -93,7 +93,8 @@ static bool put_global(clm_buf *b, const clm_run *run, clm_err *err) {
     if (clm_path_kind_of(path) != CLM_PATH_FILE) return true;
     if (!clm_json_read(path, &v, err)) return false;
     const char *method = clm_json_text(clm_json_get(v, "method")),
-               *note = clm_json_text(clm_json_get(v, "note"));
+               *note = clm_json_text(clm_json_get(v, "note")),
+               *warning = clm_json_text(clm_json_get(v, "warning"));
     bool ok = true;
     if (method && strcmp(method, "blobs") != 0)
         ok = clm_buf_printf(b, err, "<p>Global affine: method ") && put_text(b, method, err) &&
@@ -102,6 +103,9 @@ static bool put_global(clm_buf *b, const clm_run *run, clm_err *err) {
                              number(v, "ncc_refined"), number(v, "stands_out"))) &&
              (!note || (clm_buf_printf(b, err, "; by blobs: ") && put_text(b, note, err))) &&
              clm_buf_printf(b, err, ".</p>\n");
+    if (ok && warning)
+        ok = clm_buf_printf(b, err, "<p><strong>") && put_text(b, warning, err) &&
+             clm_buf_printf(b, err, "</strong></p>\n");
     clm_json_free(v);
     return ok;
 }

@@ -3,6 +3,7 @@
 #include "collimate/align/global.h"
 #include "collimate/align/refine.h"
 #include "collimate/base/file.h"
+#include "collimate/base/log.h"
 #include "collimate/transform/transform_out.h"
 #include "feature_params.h"
 #include "jobs.h"
@@ -10,6 +11,7 @@
 #include <assert.h>
 #include <float.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +23,8 @@
 #define FIRM_TIMES 2.0       /* as many as asked: so many that agree need no other witness */
 #define STEPS 64             /* of grey that an image must have in float32 */
 #define DISTINCT_VOX 3.0     /* two moving spots nearer than this are the same place */
+#define WARNINGS 800         /* bytes of text */
+#define FAINT 0.5            /* spreads of the response: all but rounding */
 
 /* All blocks of one image put together. */
 typedef struct side {
@@ -28,6 +32,7 @@ typedef struct side {
     const clm_grid *grid;
     int64_t first; /* its first task in the spots stage */
     bool dark;     /* dark blobs, and voxels times -1   */
+    bool faint;    /* blobs of any clearness            */
     clm_vol coarse;
     clm_points points;
     clm_patches patches;
@@ -72,6 +77,18 @@ static bool has_steps(const clm_vol *v, clm_err *err) {
         lo, hi, FLT_EPSILON * most);
 }
 
+/* Instead of the blobs that the blocks found clear enough: those of the coarse volume itself, however faint. Where
+ * everything is texture nothing stands out, yet places are told apart by their surroundings. */
+static bool look_closer(const clm_run *run, const clm_work *w, side *s, clm_err *err) {
+    static const double same[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}};
+    clm_blob_params blob = clm_feature_blobs(run, s->view, false);
+    const clm_patch_params patch = clm_feature_patches(run, s->view);
+    clm_vol whole;
+    blob.min_signal = FAINT;
+    return clm_job_blobs(w, &s->coarse, clm_box_of(s->coarse.shape), &blob, &whole, &s->points, err) &&
+           clm_patch_describe(w, &whole, &s->points, &patch, same, &s->patches, err);
+}
+
 static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, clm_err *err) {
     const clm_patch_params patch = clm_feature_patches(run, s->view);
     const int64_t most = s->grid->n * clm_job_spots_quota(run, s->grid);
@@ -99,7 +116,7 @@ static bool gather(const clm_run *run, const clm_work *w, int stage, side *s, cl
     s->points.n = s->patches.n = at;
     if (!has_steps(&s->coarse, err)) return false;
     for (int64_t i = 0; s->dark && i < clm_vol_count(&s->coarse); i++) s->coarse.data[i] = -s->coarse.data[i];
-    return true;
+    return !s->faint || look_closer(run, w, s, err);
 }
 
 static clm_model model_of(const clm_config *c) {
@@ -137,15 +154,17 @@ static bool fit_matches(const clm_run *run, const clm_work *w, const side *f, co
     return true;
 }
 
-/* affine.json for us, affine.txt for numpy.loadtxt: 4 x 4, z y x; `note`: why not by blobs, or "" */
+/* affine.json for us, affine.txt for numpy.loadtxt: 4 x 4, z y x; `note`: why not by blobs, or ""; `warning`: what
+ * to look at, or "" */
 static bool publish(const clm_run *run, const clm_affine *a, const char *method, const char *note,
-                    const double *figure, clm_err *err) {
+                    const char *warning, const double *figure, clm_err *err) {
     char path[CLM_PATH_MAX];
     clm_buf b = {0};
     clm_json *v = clm_json_new_object(err);
     bool ok = v != NULL;
     clm_json_add_text(v, "method", method);
     if (note[0]) clm_json_add_text(v, "note", note);
+    if (warning[0]) clm_json_add_text(v, "warning", warning);
     if (ok) clm_affine_to_json(a, v);
     for (int i = 0; i < CLM_FIGURE_RSS; i++) {
         const char *name = clm_job_figure(CLM_JOB_GLOBAL, i).name;
@@ -228,7 +247,8 @@ static bool fit_contrast(const clm_run *run, const clm_work *w, int stage, const
         side m = {.view = &run->coarse_moving,
                   .grid = &run->spots_moving,
                   .first = run->spots_fixed.n,
-                  .dark = dark};
+                  .dark = dark,
+                  .faint = f->faint};
         double own[CLM_FIGURE_COUNT] = {0};
         clm_affine a;
         clm_err why = CLM_ERR_NONE;
@@ -260,7 +280,7 @@ static bool is_negative(const clm_work *w, const side *f, const side *m, const c
 
 /* from the voxels alone; `start` (may be NULL): one place more to begin */
 static bool fit_images(const clm_run *run, const clm_work *w, int stage, const side *f, bool centres,
-                       const clm_affine *start, double *figure, clm_affine *out, clm_err *err) {
+                       bool turned, const clm_affine *start, double *figure, clm_affine *out, clm_err *err) {
     const clm_config *c = run->config;
     bool any = strcmp(c->global_contrast, "any") == 0;
     side m = {.view = &run->coarse_moving,
@@ -271,7 +291,7 @@ static bool fit_images(const clm_run *run, const clm_work *w, int stage, const s
                            .start = start,
                            .identity = true,
                            .centres = centres,
-                           .any_rotation = c->global_any_rotation};
+                           .any_rotation = turned};
     clm_centre_fit fit;
     p.refine.model = model_of(c);
     p.refine.metric = any ? CLM_REFINE_MI : clm_feature_metric(run);
@@ -320,29 +340,168 @@ static bool fit_blobs(const clm_run *run, const clm_work *w, int stage, const si
     return ok;
 }
 
-/* "auto": blobs and, where they find nothing or too little, the images themselves, if what they say cannot be chance;
- * *why then tells what blobs lacked */
-static bool fit_auto(const clm_run *run, const clm_work *w, int stage, const side *f, double *figure,
-                     clm_affine *out, clm_err *why, clm_err *err) {
-    clm_err second = CLM_ERR_NONE;
+/* no answer, which another witness may have; the plan of memory leaves out what few jobs need */
+static bool is_nothing(const clm_err *err) {
+    return err->code == CLM_E_NODATA || err->code == CLM_E_NUMERIC || err->code == CLM_E_BUDGET;
+}
+
+/* the images laid over each other, by any angle or not: *sure when what they say cannot be chance. Without an answer
+ * *why tells it and the call succeeds */
+static bool ask_images(const clm_run *run, const clm_work *w, int stage, const side *f, bool turned,
+                       const clm_affine *start, double *figure, clm_affine *out, bool *sure, clm_err *why,
+                       clm_err *err) {
+    clm_err none = CLM_ERR_NONE;
+    double own[CLM_FIGURE_COUNT];
+    clm_affine a;
+    clm_mark mark = clm_arena_mark(w->keep);
+    memcpy(own, figure, sizeof own);
+    bool ok = fit_images(run, w, stage, f, true, turned, start, own, &a, &none);
+    clm_arena_rewind(w->keep, mark);
+    *sure = ok && own[9] >= CLM_CENTRE_STANDS_OUT && own[6] >= ALIKE;
+    if (*sure) *out = a, memcpy(figure, own, sizeof own);
+    if (!ok && none.code != CLM_E_NODATA) return *err = none, false;
+    if (ok && !*sure)
+        (void)clm_fail(
+            &none, CLM_E_NODATA,
+            "laid over each other the images agree by %.3f (needed %.1f), %.1f standard deviations better than at "
+            "random (needed %.0f)",
+            own[6], ALIKE, own[9], CLM_CENTRE_STANDS_OUT);
+    *why = none;
+    return true;
+}
+
+/* blobs however faint, of both coarse volumes; as ask_images */
+static bool ask_closer(const clm_run *run, const clm_work *w, int stage, side *f, double *figure,
+                       clm_affine *out, bool *sure, clm_err *err) {
+    clm_err none = CLM_ERR_NONE, why = CLM_ERR_NONE;
+    double own[CLM_FIGURE_COUNT];
+    clm_affine a;
+    clm_mark mark = clm_arena_mark(w->keep);
+    memcpy(own, figure, sizeof own);
+    f->faint = true, *sure = false;
+    bool ok = look_closer(run, w, f, &none) && fit_blobs(run, w, stage, f, own, &a, sure, &why, &none);
+    clm_arena_rewind(w->keep, mark);
+    f->faint = false;
+    if (!ok && !is_nothing(&none)) return *err = none, false;
+    if (*sure) *out = a, memcpy(figure, own, sizeof own);
+    return true;
+}
+
+/* "auto": blobs; the images; blobs however faint; the images turned by any angle: who is sure is believed. *why: what the
+ * first blobs lacked */
+static bool fit_auto(const clm_run *run, const clm_work *w, int stage, side *f, double *figure,
+                     const char **method, clm_affine *out, clm_err *why, clm_err *err) {
+    const clm_config *c = run->config;
+    clm_err images = CLM_ERR_NONE;
     clm_affine guess = CLM_AFFINE_IDENTITY;
     clm_mark mark = clm_arena_mark(w->keep);
-    bool firm, found = fit_blobs(run, w, stage, f, figure, &guess, &firm, why, err);
+    bool sure, any = c->global_any_rotation, near = c->global_max_distance_um > 0.0;
+    bool found = fit_blobs(run, w, stage, f, figure, &guess, &sure, why, err);
+    const clm_affine *start = found ? &guess : NULL;
     clm_arena_rewind(w->keep, mark);
-    *out = guess;
-    if (firm) return true;
+    *out = guess, *method = "blobs";
+    if (sure) return true;
     if (!found && why->code == CLM_OK) return false;
-    if (!fit_images(run, w, stage, f, true, found ? &guess : NULL, figure, out, &second)) {
-        if (second.code != CLM_E_NODATA) return *err = second, false;
-        return clm_fail(err, why->code, "%.350s; nor the images: %.200s", why->text, second.text);
-    }
-    if (figure[9] >= CLM_CENTRE_STANDS_OUT && figure[6] >= ALIKE) return *err = CLM_ERR_NONE, true;
+    *err = CLM_ERR_NONE, *method = "centre";
+    if (!ask_images(run, w, stage, f, any, start, figure, out, &sure, &images, err)) return false;
+    if (sure) return true;
+    if (!ask_closer(run, w, stage, f, figure, out, &sure, err)) return false;
+    if (sure) return *method = "blobs", true;
+    if (!any && !near && !ask_images(run, w, stage, f, true, start, figure, out, &sure, &images, err))
+        return false;
+    if (sure) return true;
     return clm_fail(
         err, why->code,
-        "%.260s; laid over each other the images agree by %.3f (needed %.1f), %.1f "
-        "standard deviations better than at random (needed %.0f): does one show more than the other "
-        "(mask.fixed_foreground), is it its negative (global.contrast=any)? global.method=centre takes it all the same",
-        why->text, figure[6], ALIKE, figure[9], CLM_CENTRE_STANDS_OUT);
+        "%.260s; %.200s: does one show more than the other (mask.fixed_foreground), is it its negative "
+        "(global.contrast=any)? global.method=centre takes it all the same",
+        why->text, images.text);
+}
+
+__attribute__((format(printf, 2, 3))) static void warn(char warnings[WARNINGS], const char *fmt, ...) {
+    char *text = warnings + strlen(warnings);
+    size_t room = WARNINGS - strlen(warnings);
+    va_list ap;
+    va_start(ap, fmt);
+    (void)vsnprintf(text, room, fmt, ap);
+    va_end(ap);
+    clm_log(CLM_LOG_INFO, "global: %s", text + (text[0] == ';' ? 2 : 0));
+}
+
+/* how many voxels of the plane have that very value */
+static int64_t count_in_plane(const clm_vol *v, clm_box box, int axis, int64_t at, float value, int64_t *of) {
+    int64_t n = 0;
+    box.lo[axis] = at, box.hi[axis] = at + 1;
+    *of = clm_box_count(box);
+    for (int64_t z = box.lo[0]; z < box.hi[0]; z++)
+        for (int64_t y = box.lo[1]; y < box.hi[1]; y++) {
+            const float *row = clm_vol_row(v, z, y);
+            for (int64_t x = box.lo[2]; x < box.hi[2]; x++) n += row[x] == value;
+        }
+    return n;
+}
+
+/* Whether whole planes of `value` lie before a face of which no more than a tenth has it: padding ends at once; what
+ * surrounds a specimen ends at its outline, and few voxels of the first plane that has any are its own. */
+static bool is_padded(const clm_vol *v, float value) {
+    clm_box box = clm_box_of(v->shape);
+    bool trimmed[6] = {false}, padded = false;
+    int64_t of;
+    for (int face = 0; face < 6; face++) {
+        int d = face / 2;
+        int64_t *at = face % 2 ? &box.hi[d] : &box.lo[d];
+        while (box.lo[d] < box.hi[d] && count_in_plane(v, box, d, *at - face % 2, value, &of) == of)
+            *at += face % 2 ? -1 : 1, trimmed[face] = true;
+        if (box.lo[d] == box.hi[d]) return false;
+    }
+    for (int face = 0; face < 6; face++) {
+        int d = face / 2;
+        int64_t first = face % 2 ? box.hi[d] - 1 : box.lo[d];
+        padded = padded || (trimmed[face] && 10 * count_in_plane(v, box, d, first, value, &of) <= of);
+    }
+    return padded;
+}
+
+static void warn_of_padding(const clm_vol *v, bool negative, const char *name, char warnings[WARNINGS]) {
+    const float corner[2] = {v->data[0], clm_vol_row(v, v->shape[0] - 1, v->shape[1] - 1)[v->shape[2] - 1]};
+    for (int k = 0; k < 2; k++) {
+        if (!is_padded(v, corner[k])) continue;
+        double value = negative ? -(double)corner[k] : (double)corner[k];
+        warn(
+            warnings,
+            "%sthe %s image begins or ends with planes of value %g; padding is taken for image and can draw the answer: "
+            "--set 'mask.%s_background=[%g]' leaves it out",
+            warnings[0] ? "; " : "", name, value, name, value);
+        return;
+    }
+}
+
+/* What can be wrong with an answer all the same: padding, and a mirror image of something nearly symmetric. */
+static bool look_twice(const clm_run *run, const clm_work *w, int stage, const side *f, bool negative,
+                       const clm_affine *a, char warnings[WARNINGS], clm_err *err) {
+    clm_refine_params p = CLM_REFINE_DEFAULTS;
+    clm_mirror found;
+    clm_mark mark = clm_arena_mark(w->keep);
+    side m = {.view = &run->coarse_moving,
+              .grid = &run->spots_moving,
+              .first = run->spots_fixed.n,
+              .dark = negative};
+    p.model = model_of(run->config);
+    p.metric = clm_feature_metric(run);
+    bool ok =
+        gather(run, w, stage, &m, err) && clm_centre_mirror(w, &f->coarse, &m.coarse, &p, a, &found, err);
+    if (ok) {
+        warn_of_padding(&f->coarse, false, "fixed", warnings);
+        warn_of_padding(&m.coarse, negative, "moving", warnings);
+    }
+    clm_arena_rewind(w->keep, mark);
+    if (!ok && is_nothing(err)) return *err = CLM_ERR_NONE, true; /* an answer is no worse for that */
+    if (ok && found.axis >= 0)
+        warn(
+            warnings,
+            "%smirrored along its %c axis the moving image agrees better, %.3f against %.3f: is one of the two a mirror "
+            "image? nothing was mirrored",
+            warnings[0] ? "; " : "", "zyx"[found.axis], found.mirrored, found.score);
+    return ok;
 }
 
 bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task, double *figure,
@@ -360,16 +519,18 @@ bool clm_job_global(const clm_run *run, const clm_work *w, const clm_task *task,
                 "under global.affine only %.2g %% of the fixed image overlap the moving one; is it fixed to "
                 "moving, z y x, in micrometres?",
                 100.0 * figure[7]);
-        return publish(run, &a, "given", "", figure, err);
+        return publish(run, &a, "given", "", "", figure, err);
     }
     side f = {.view = &run->coarse_fixed, .grid = &run->spots_fixed, .first = 0};
     if (!gather(run, w, stage, &f, err)) return clm_err_in(err, "fixed image");
     const char *method = run->config->global_method;
     clm_err why = CLM_ERR_NONE;
-    bool ok = strcmp(method, "auto") == 0 ? fit_auto(run, w, stage, &f, figure, &a, &why, err)
+    bool ok = strcmp(method, "auto") == 0 ? fit_auto(run, w, stage, &f, figure, &method, &a, &why, err)
               : strcmp(method, "blobs") == 0
                   ? fit_contrast(run, w, stage, &f, run->config->global_any_rotation, figure, &a, err)
-                  : fit_images(run, w, stage, &f, strcmp(method, "centre") == 0, NULL, figure, &a, err);
-    if (strcmp(method, "auto") == 0) method = why.code == CLM_OK ? "blobs" : "centre";
-    return ok && publish(run, &a, method, why.text, figure, err);
+                  : fit_images(run, w, stage, &f, strcmp(method, "centre") == 0,
+                               run->config->global_any_rotation, NULL, figure, &a, err);
+    char warnings[WARNINGS] = "";
+    return ok && look_twice(run, w, stage, &f, figure[8] > 0.0, &a, warnings, err) &&
+           publish(run, &a, method, why.text, warnings, figure, err);
 }

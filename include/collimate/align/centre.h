@@ -37,4 +37,21 @@ typedef struct clm_centre_fit {
 CLM_MUST bool clm_centre_find(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
                               const clm_centre_params *p, clm_centre_fit *out, clm_err *err);
 
+typedef struct clm_mirror {
+    int axis;               /* of the moving image, 0 z, 1 y, 2 x; -1: the images agree best as they are */
+    double score, mirrored; /* similarity as they are, and mirrored along that axis                     */
+} clm_mirror;
+
+/** Whether one image is the other's mirror image: is more told when moving is mirrored along one of its axes than as it is?
+ *
+ *  a        fixed -> moving, world, near enough to climb from: what was found for the pair as it is
+ *  What is nearly symmetric, a head, aligns to its mirror image well enough to be believed: then the mirrored
+ *  start, through the centre of mass, climbs higher. Turned answers besides are not looked for.
+ *  Errors   CLM_E_ARG, CLM_E_BUDGET; out untouched
+ *  Memory   temp: as clm_refine_affine, and the volumes reduced to 50 000 voxels
+ */
+CLM_MUST bool clm_centre_mirror(const clm_work *w, const clm_vol *fixed, const clm_vol *moving,
+                                const clm_refine_params *p, const clm_affine *a, clm_mirror *out,
+                                clm_err *err);
+
 #endif

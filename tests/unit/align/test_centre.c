@@ -131,8 +131,45 @@ static void nothing_is_told_from_something(void **state) {
     clm_test_work_drop(&w);
 }
 
+/* Nearly the same on both sides of a plane: a body and most of its mirror image. Its mirror image aligns to it as it is,
+ * but better mirrored; it itself does not; nor does one that is the same on both sides. */
+static void a_mirror_image_is_told(void **state) {
+    (void)state;
+    static const struct {
+        double share; /* of the mirror image in fixed; the rest of 1 + share is the body */
+        bool mirrored;
+        int axis;
+    } cases[] = {{0.6, true, 2}, {0.6, false, -1}, {1, true, -1}};
+    const clm_refine_params p = CLM_REFINE_DEFAULTS;
+    const clm_affine straight = CLM_AFFINE_IDENTITY;
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        clm_work w = clm_test_work(64);
+        clm_err err;
+        clm_mirror found;
+        clm_vol body = view(&w, fixed_shape, (const double[3]){-35, -45, -37.5}, &straight, 0), f, m;
+        assert_ok(clm_vol_copy(w.keep, &body, &f, &err) && clm_vol_copy(w.keep, &body, &m, &err), err);
+        for (int64_t z = 0; z < f.shape[0]; z++)
+            for (int64_t y = 0; y < f.shape[1]; y++)
+                for (int64_t x = 0, n = f.shape[2]; x < n; x++) {
+                    float there = clm_vol_row(&body, z, y)[x], back = clm_vol_row(&body, z, y)[n - 1 - x];
+                    float share = (float)cases[k].share, one = there + share * back,
+                          other = back + share * there;
+                    clm_vol_row(&f, z, y)[x] = one;
+                    clm_vol_row(&m, z, y)[x] = cases[k].mirrored ? other : one;
+                }
+        assert_ok(clm_centre_mirror(&w, &f, &m, &p, &straight, &found, &err), err);
+        print_message("share %g: axis %d, %.4f as it is, %.4f mirrored\n", cases[k].share, found.axis,
+                      found.score, found.mirrored);
+        assert_int_equal(found.axis, cases[k].axis);
+        if (found.axis >= 0) assert_true(found.mirrored > found.score);
+        assert_int_equal(clm_arena_mark(w.temp).used, 0);
+        clm_test_work_drop(&w);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_body_without_blobs_is_found),
-                                       cmocka_unit_test(nothing_is_told_from_something)};
+                                       cmocka_unit_test(nothing_is_told_from_something),
+                                       cmocka_unit_test(a_mirror_image_is_told)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

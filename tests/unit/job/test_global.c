@@ -1,5 +1,6 @@
 /* The global stage alone on made pairs whose affine is known: what may differ between the two images. */
 #include "collimate/base/file.h"
+#include "collimate/base/rng.h"
 #include "collimate/image/phantom.h"
 #include "collimate/job/job.h"
 #include "collimate/store/ome.h"
@@ -13,9 +14,42 @@
 static char folder[CLM_PATH_MAX];
 static clm_work work;
 
-/* counts and `offset` as N5; flat: all the same; spacing written is `told` times the true one */
-static void write_side(const clm_phantom *p, clm_phantom_view view, const char *name, bool flat, double told,
-                       uint64_t offset) {
+enum look { AS_IT_IS, FLAT, TEXTURE, PADDED };
+
+/* texture without beginning or end, in which nothing is bright by itself: waves of 7 to 14 um in all directions */
+static float texture_at(const double x[3]) {
+    enum { WAVES = 40 };
+    static double wave[WAVES][4];
+    double sum = 0;
+    for (uint64_t k = 0; k < WAVES && wave[WAVES - 1][3] == 0; k++) {
+        double n[3], length = 0, um = 7 + 7 * clm_rng_uniform(3, 1, k);
+        for (uint64_t d = 0; d < 3; d++) n[d] = clm_rng_normal(3, 3 + d, k), length += n[d] * n[d];
+        for (int d = 0; d < 3; d++) wave[k][d] = 6.2831853 / um / sqrt(length) * n[d];
+        wave[k][3] = 6.2831853 * clm_rng_uniform(3, 2, k);
+    }
+    for (int k = 0; k < WAVES; k++)
+        sum += cos(wave[k][0] * x[0] + wave[k][1] * x[1] + wave[k][2] * x[2] + wave[k][3]);
+    return (float)(500 + 40 * sum);
+}
+
+/* flat: all the same; padded: zeros around */
+static void change(clm_vol *v, const clm_phantom *p, clm_phantom_view view, enum look look) {
+    const int64_t pad = 6, *n = v->shape;
+    for (int64_t i = 0; look != AS_IT_IS && i < clm_vol_count(v); i++) {
+        const int64_t at[3] = {i / n[2] / n[1], i / n[2] % n[1], i % n[2]};
+        double x[3];
+        for (int d = 0; d < 3; d++) x[d] = v->origin[d] + (double)at[d] * v->spacing[d];
+        if (look == TEXTURE && view == CLM_PHANTOM_MOVING) clm_phantom_inverse(p, x, x);
+        if (look == FLAT) v->data[i] = 120;
+        if (look == TEXTURE) v->data[i] = texture_at(x);
+        for (int d = 0; look == PADDED && d < 3; d++)
+            if (at[d] < pad || at[d] >= n[d] - pad) v->data[i] = 0;
+    }
+}
+
+/* counts and `offset` as N5; spacing written is `told` times the true one */
+static void write_side(const clm_phantom *p, clm_phantom_view view, const char *name, enum look look,
+                       double told, uint64_t offset) {
     clm_err err = CLM_ERR_NONE;
     char path[CLM_PATH_MAX];
     const clm_phantom_side *side = &p->params.side[view];
@@ -32,7 +66,7 @@ static void write_side(const clm_phantom *p, clm_phantom_view view, const char *
     clm_json *attributes = clm_n5_level_attributes(&level, &level, false, &err);
     spec.attributes = attributes;
     assert_ok(clm_phantom_render(&work, p, view, clm_box_of(side->shape), &v, &err), err);
-    for (int64_t i = 0; flat && i < clm_vol_count(&v); i++) v.data[i] = 120;
+    change(&v, p, view, look);
     uint64_t *counts = clm_take(work.keep, uint64_t, clm_vol_count(&v), &err);
     assert_non_null(counts);
     clm_dtype_from_f32(CLM_U64, v.data, counts, clm_vol_count(&v));
@@ -44,12 +78,13 @@ static void write_side(const clm_phantom *p, clm_phantom_view view, const char *
     clm_json_free(attributes);
 }
 
-static void write_pair(const clm_phantom *p, const char *name, bool flat, double told) {
+static void write_pair(const clm_phantom *p, const char *name, enum look fixed, enum look moving,
+                       double told) {
     char path[CLM_PATH_MAX];
     (void)snprintf(path, sizeof path, "%s.n5/fixed", name);
-    write_side(p, CLM_PHANTOM_FIXED, path, false, 1.0, 0);
+    write_side(p, CLM_PHANTOM_FIXED, path, fixed, 1.0, 0);
     (void)snprintf(path, sizeof path, "%s.n5/moving", name);
-    write_side(p, CLM_PHANTOM_MOVING, path, flat, told, 0);
+    write_side(p, CLM_PHANTOM_MOVING, path, moving, told, 0);
 }
 
 /* the stages up to the global one; false with its error */
@@ -135,11 +170,12 @@ static void images_may_differ(void **state) {
         CONTRAST,
         TILE,
         TURNED,
+        DENSE,
         CASES
     };
-    static const char *const names[CASES] = {"alike",        "anisotropy", "larger", "smaller",
-                                             "grown",        "shrunk",     "half",   "coarser",
-                                             "much_coarser", "contrast",   "tile",   "turned"};
+    static const char *const names[CASES] = {"alike",  "anisotropy", "larger",  "smaller",      "grown",
+                                             "shrunk", "half",       "coarser", "much_coarser", "contrast",
+                                             "tile",   "turned",     "dense"};
     for (int k = 0; k < CASES; k++) {
         clm_err err = CLM_ERR_NONE;
         clm_phantom p;
@@ -148,7 +184,7 @@ static void images_may_differ(void **state) {
         clm_phantom_params q = params();
         clm_phantom_side *m = &q.side[CLM_PHANTOM_MOVING];
         if (k == ANISOTROPY) m->spacing[0] = 2, m->shape[0] = 24;
-        if (k == HALF) m->origin[2] = 48, m->shape[2] = 48;
+        if (k == HALF || k == DENSE) m->origin[2] = 48, m->shape[2] = 48;
         for (int d = 0; (k == GROWN || k == SHRUNK) && d < 3;
              d++) /* told to have the fixed image's spacing */
             m->spacing[d] = 1 / told, m->shape[d] = llround((double)m->shape[d] * told);
@@ -163,7 +199,7 @@ static void images_may_differ(void **state) {
         if (k == TURNED) q.rotation_deg = 120;
         if (k == CONTRAST) m->gamma = 0.5, m->gain = 150, m->offset = 900;
         assert_ok(clm_phantom_make(&q, &p, &err), err);
-        write_pair(&p, names[k], false, told);
+        write_pair(&p, names[k], k == DENSE ? TEXTURE : AS_IT_IS, k == DENSE ? TEXTURE : AS_IT_IS, told);
         bool ok = find(names[k], names[k], k == MUCH_COARSER ? "global.method=blobs" : NULL, &a, &err);
         print_message("%s: ", names[k]);
         if (ok)
@@ -175,6 +211,32 @@ static void images_may_differ(void **state) {
     }
 }
 
+static void padding_is_told(void **state) {
+    (void)state;
+    static const enum look fixed[3] = {AS_IT_IS, PADDED, AS_IT_IS}, moving[3] = {AS_IT_IS, AS_IT_IS, PADDED};
+    static const char *const names[3] = {"bare", "fixed", "moving"};
+    clm_phantom p;
+    const clm_phantom_params q = params();
+    clm_err err = CLM_ERR_NONE;
+    assert_ok(clm_phantom_make(&q, &p, &err), err);
+    for (int k = 0; k < 3; k++) {
+        char path[CLM_PATH_MAX], key[32];
+        clm_affine a;
+        clm_json *v = NULL;
+        write_pair(&p, names[k], fixed[k], moving[k], 1);
+        assert_ok(find(names[k], names[k], NULL, &a, &err), err);
+        char out[32];
+        (void)snprintf(out, sizeof out, "%s/affine.json", names[k]);
+        assert_ok(clm_path_join(path, folder, out, &err) && clm_json_read(path, &v, &err), err);
+        const char *warning = clm_json_text(clm_json_get(v, "warning"));
+        (void)snprintf(key, sizeof key, "mask.%s_background=[0]", names[k]);
+        print_message("%s: %s\n", names[k], warning ? warning : "no warning");
+        assert_int_equal(warning != NULL, k > 0);
+        if (warning) assert_non_null(strstr(warning, key));
+        clm_json_free(v);
+    }
+}
+
 /* the answer is one of the images, not of the dice */
 static void seeds_agree(void **state) {
     (void)state;
@@ -183,7 +245,7 @@ static void seeds_agree(void **state) {
     clm_affine first, a;
     const clm_phantom_params q = params();
     assert_ok(clm_phantom_make(&q, &p, &err), err);
-    write_pair(&p, "seeds", false, 1);
+    write_pair(&p, "seeds", AS_IT_IS, AS_IT_IS, 1);
     double most = 0;
     for (int k = 0; k < 5; k++) {
         char set[16], out[16];
@@ -210,14 +272,14 @@ static void too_little_is_an_error(void **state) {
     clm_affine a;
     clm_phantom_params q = params();
     assert_ok(clm_phantom_make(&q, &p, &err), err);
-    write_pair(&p, "flat", true, 1);
+    write_pair(&p, "flat", AS_IT_IS, FLAT, 1);
     assert_fails(CLM_E_NODATA, find("flat", "flat", NULL, &a, &err), err);
     print_message("flat: %s\n", err.text);
     assert_non_null(strpbrk(err.text, "0123456789"));
     q.seed = 99; /* two specimens */
     assert_ok(clm_phantom_make(&q, &other, &err), err);
-    write_side(&p, CLM_PHANTOM_FIXED, "strangers.n5/fixed", false, 1, 0);
-    write_side(&other, CLM_PHANTOM_MOVING, "strangers.n5/moving", false, 1, 0);
+    write_side(&p, CLM_PHANTOM_FIXED, "strangers.n5/fixed", AS_IT_IS, 1, 0);
+    write_side(&other, CLM_PHANTOM_MOVING, "strangers.n5/moving", AS_IT_IS, 1, 0);
     assert_fails(CLM_E_NODATA, find("strangers", "strangers", NULL, &a, &err), err);
     print_message("strangers: %s\n", err.text);
     assert_non_null(strpbrk(err.text, "0123456789"));
@@ -235,9 +297,9 @@ static void large_offsets_are_told(void **state) {
         char name[16], path[32];
         (void)snprintf(name, sizeof name, "offset%d", bits);
         (void)snprintf(path, sizeof path, "%s.n5/fixed", name);
-        write_side(&p, CLM_PHANTOM_FIXED, path, false, 1, 0);
+        write_side(&p, CLM_PHANTOM_FIXED, path, AS_IT_IS, 1, 0);
         (void)snprintf(path, sizeof path, "%s.n5/moving", name);
-        write_side(&p, CLM_PHANTOM_MOVING, path, false, 1, (uint64_t)1 << bits);
+        write_side(&p, CLM_PHANTOM_MOVING, path, AS_IT_IS, 1, (uint64_t)1 << bits);
         if (bits == 22) {
             assert_ok(find(name, name, NULL, &a, &err), err);
             continue;
@@ -263,8 +325,8 @@ static int end(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(images_may_differ), cmocka_unit_test(seeds_agree),
-                                       cmocka_unit_test(too_little_is_an_error),
-                                       cmocka_unit_test(large_offsets_are_told)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(images_may_differ), cmocka_unit_test(padding_is_told), cmocka_unit_test(seeds_agree),
+        cmocka_unit_test(too_little_is_an_error), cmocka_unit_test(large_offsets_are_told)};
     return cmocka_run_group_tests(tests, begin, end);
 }
