@@ -24,7 +24,8 @@ typedef struct nrrd {
     int64_t skip;
     double direction[CLM_DIMS_MAX][3], origin[3], spacing[CLM_DIMS_MAX];
     bool is_space[CLM_DIMS_MAX], has_directions, has_spacings;
-    double sign[3], um[3];
+    double sign[3], um[3];        /* of the space */
+    double axis_um[CLM_DIMS_MAX]; /* that "units" tells of an axis with a spacing; 0: not told */
     char unit[24], space[64], data_file[256];
 } nrrd;
 
@@ -125,6 +126,20 @@ static bool units(nrrd *n, const char *value) {
     return true;
 }
 
+/* The same of each axis, for spacings; "" where an axis is not of space */
+static bool axis_units(nrrd *n, const char *value) {
+    for (int i = 0; i < n->ndim; i++) {
+        char unit[sizeof n->unit];
+        const char *a = strchr(value, '"'), *b = a ? strchr(a + 1, '"') : NULL;
+        if (!b) return false;
+        (void)snprintf(unit, sizeof unit, "%.*s", (int)(b - a - 1), a + 1);
+        value = b + 1;
+        if (!clm_unit_um(unit, &n->axis_um[i])) n->axis_um[i] = 0; /* of time, of nothing */
+        if (n->axis_um[i] > 0) memcpy(n->unit, unit, sizeof unit);
+    }
+    return true;
+}
+
 static bool space(nrrd *n, const char *value) {
     (void)snprintf(n->space, sizeof n->space, "%.63s", value);
     /* where an axis runs right or anterior it is turned */
@@ -169,6 +184,8 @@ static bool field(nrrd *n, const char *key, const char *value, clm_err *err) {
         ok = n->ndim && reals(n, value);
     } else if (strcmp(key, "space units") == 0) {
         ok = units(n, value);
+    } else if (strcmp(key, "units") == 0) {
+        ok = n->ndim && axis_units(n, value);
     } else if (strcmp(key, "space") == 0) {
         ok = space(n, value);
     } else if (strcmp(key, "space dimension") == 0) {
@@ -234,7 +251,7 @@ static bool set_place(clm_array *a, const nrrd *n, clm_err *err) {
         }
         for (int w = 0; w < 3; w++)
             step[k][w] = n->has_directions ? n->direction[i][w] * n->sign[w] * n->um[w]
-                         : w == k          ? n->spacing[i] * n->um[w]
+                         : w == k          ? n->spacing[i] * (n->axis_um[i] > 0 ? n->axis_um[i] : n->um[w])
                                            : 0;
         axis[k++] = n->ndim - 1 - i;
     }

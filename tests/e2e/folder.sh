@@ -10,6 +10,10 @@ expect 0 '' "$COLLIMATE" "${job[@]}" --out want
 
 rank=
 cleanup='[ -z "$rank" ] || kill -KILL $rank 2>/dev/null'
+stop() { # until the process does stand still: it may be within a call
+    kill -STOP $rank
+    until grep -q '^State:.[TZ]' /proc/$rank/status; do sleep 0.01; done
+}
 begin() { # FOLDER COMMAND...: in the background, stopped as soon as a block has failed there; sets rank
     local folder=$1
     shift
@@ -19,7 +23,7 @@ begin() { # FOLDER COMMAND...: in the background, stopped as soon as a block has
         kill -0 $rank 2>/dev/null || { cat log; fail "no block has failed"; }
         sleep 0.01
     done
-    kill -STOP $rank
+    stop
 }
 ended() { # CODES REGEX
     local code=0
@@ -92,7 +96,7 @@ until [ -n "$(find .moved.csv.points/part -type f 2>/dev/null)" ]; do
     kill -0 $rank 2>/dev/null || { cat log; fail "points was never at work"; }
     sleep 0.01
 done
-kill -STOP $rank
+stop
 expect 2 'another run is at work' "${points[@]}"
 [ -d .moved.csv.points/part ] || fail "the refused launch has removed the other's folder"
 kill -CONT $rank

@@ -132,6 +132,14 @@ static void nrrd_axes(void **state) {
     assert_near(where[0], 9 + 8, 1e-9);
     assert_near(where[1], 8 + 3, 1e-9);
     assert_near(where[2], 7 + 6, 1e-9);
+    head =
+        "NRRD0004\ntype: uint16\ndimension: 3\nsizes: 5 4 3\nspacings: 2 3 4\nunits: \"um\" \"um\" \"nm\"\n"
+        "encoding: raw\nendian: little\n\n";
+    write_file(path, "u.nrrd", head, strlen(head));
+    assert_near(value_at(path, 2, 1, 3, where), 213, 0);
+    assert_near(where[0], 2 * 4e-3, 1e-9);
+    assert_near(where[1], 3, 1e-9);
+    assert_near(where[2], 6, 1e-9);
     head = "NRRD0004\ntype: unsigned short\ndimension: 3\nspace: right-anterior-superior\nsizes: 5 4 3\n"
            "space directions: (1,0,0) (0,1,0) (0,0,1)\nencoding: raw\nendian: little\n\n";
     write_file(path, "b.nrrd", head, strlen(head));
