@@ -15,7 +15,7 @@
 #define SUMS 6  /* of 1, f, m, ff, mm, fm over voxels that are finite in both */
 #define FLAT \
     1e-12 /* of the range squared: a thousand times what taking away leaves behind of bright neighbours */
-#define LANES 16
+#define LANES 256 /* extremes kept side by side */
 
 typedef struct scratch {
     double *column;        /* [SLAB + 2 radius][SUMS][nx]: sums along z            */
@@ -172,19 +172,11 @@ static void slab(const request *q, const scratch *t, int64_t y0, int64_t y1, clm
     }
 }
 
-/* lo, hi: [LANES] of what was seen before; finite values only */
+/* lo, hi: [LANES] of what was seen before; finite values only: comparisons with NaN are false */
 CLM_CLONES static void widen(const float *restrict v, int64_t n, float *restrict lo, float *restrict hi) {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int k = 0; k < LANES; k++) {
-            bool on = v[i + k] * 0.0f == 0.0f;
-            float p = on ? v[i + k] : lo[k], q = on ? v[i + k] : hi[k];
-            lo[k] = p < lo[k] ? p : lo[k];
-            hi[k] = q > hi[k] ? q : hi[k];
-        }
-    for (; i < n; i++) {
-        if (v[i] < lo[0] && v[i] >= -FLT_MAX) lo[0] = v[i];
-        if (v[i] > hi[0] && v[i] <= FLT_MAX) hi[0] = v[i];
+    for (int64_t i = 0; i < n; i++) {
+        lo[i] = (v[i] < lo[i]) & (v[i] >= -FLT_MAX) ? v[i] : lo[i];
+        hi[i] = (v[i] > hi[i]) & (v[i] <= FLT_MAX) ? v[i] : hi[i];
     }
 }
 
@@ -192,7 +184,9 @@ static void range_of(const clm_vol *v, double *least, double *flat) {
     float lo[LANES], hi[LANES];
     for (int k = 0; k < LANES; k++) lo[k] = FLT_MAX, hi[k] = -FLT_MAX;
     for (int64_t z = 0; z < v->shape[0]; z++)
-        for (int64_t y = 0; y < v->shape[1]; y++) widen(clm_vol_row(v, z, y), v->shape[2], lo, hi);
+        for (int64_t y = 0; y < v->shape[1]; y++)
+            for (int64_t x = 0, n = v->shape[2]; x < n; x += LANES)
+                widen(clm_vol_row(v, z, y) + x, n - x < LANES ? n - x : LANES, lo, hi);
     for (int k = 1; k < LANES; k++) lo[0] = fminf(lo[0], lo[k]), hi[0] = fmaxf(hi[0], hi[k]);
     double range = (double)hi[0] - (double)lo[0];
     *least = (double)lo[0], *flat = FLAT * range * range;
