@@ -204,22 +204,25 @@ void clm_apply_close(clm_apply_run *run) {
 
 /* ---- the output's folder ---- */
 
-static bool check(const clm_apply_run *run, clm_record *r, bool *fresh, clm_err *err) {
-    *r = (clm_record){.out = run->output.path, .name = "apply.json", .plan = run->plan.hash};
-    return clm_map_stamp(&run->map, &r->inputs, err) && clm_image_stamp(run->image, &r->inputs, err) &&
-           clm_record_check(r, fresh, err);
+static clm_record record_of(const clm_apply_run *run) {
+    return (clm_record){.out = run->output.path, .name = "apply.json", .plan = run->plan.hash};
+}
+
+/* looks at every file of the transform's fields */
+static bool stamp(const clm_apply_run *run, clm_record *r, clm_err *err) {
+    return clm_map_stamp(&run->map, &r->inputs, err) && clm_image_stamp(run->image, &r->inputs, err);
 }
 
 bool clm_apply_fits(const clm_apply_run *run, clm_err *err) {
-    clm_record r;
+    clm_record r = record_of(run);
     bool fresh;
-    return check(run, &r, &fresh, err);
+    return (!clm_record_is_there(&r) || stamp(run, &r, err)) && clm_record_check(&r, &fresh, err);
 }
 
 bool clm_apply_prepare(clm_apply_run *run, clm_err *err) {
-    clm_record r;
+    clm_record r = record_of(run);
     bool fresh;
-    if (!check(run, &r, &fresh, err)) return false;
+    if (!stamp(run, &r, err) || !clm_record_check(&r, &fresh, err)) return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_output_create(&run->output, err) &&
                       clm_record_write(&r, run->json, err));
 }

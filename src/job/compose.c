@@ -244,9 +244,12 @@ void clm_compose_close(clm_compose_run *run) {
     clm_heap_free(run);
 }
 
-static bool check(const clm_compose_run *run, clm_record *r, bool *fresh, clm_err *err) {
-    *r = (clm_record){.out = run->place, .name = "compose.json", .plan = run->plan.hash};
-    if (!clm_map_stamp(&run->given, &r->inputs, err) || !clm_record_check(r, fresh, err)) return false;
+static clm_record record_of(const clm_compose_run *run) {
+    return (clm_record){.out = run->place, .name = "compose.json", .plan = run->plan.hash};
+}
+
+static bool check(const clm_compose_run *run, const clm_record *r, bool *fresh, clm_err *err) {
+    if (!clm_record_check(r, fresh, err)) return false;
     if (*fresh && run->out.kind == CLM_TRANSFORM_VOLUME && clm_path_kind_of(run->out.path) != CLM_PATH_NONE)
         return clm_fail(err, CLM_E_WRITE, "%s: is there already; give another output, or remove it",
                         run->out.path);
@@ -254,16 +257,17 @@ static bool check(const clm_compose_run *run, clm_record *r, bool *fresh, clm_er
 }
 
 bool clm_compose_fits(const clm_compose_run *run, clm_err *err) {
-    clm_record r;
+    clm_record r = record_of(run);
     bool fresh;
-    return check(run, &r, &fresh, err);
+    return (!clm_record_is_there(&r) || clm_map_stamp(&run->given, &r.inputs, err)) &&
+           check(run, &r, &fresh, err);
 }
 
 bool clm_compose_prepare(clm_compose_run *run, clm_err *err) {
-    clm_record r;
+    clm_record r = record_of(run);
     bool fresh;
     run->is_first = true;
-    if (!check(run, &r, &fresh, err)) return false;
+    if (!clm_map_stamp(&run->given, &r.inputs, err) || !check(run, &r, &fresh, err)) return false;
     return !fresh || (clm_folder_make(run->folder, err) && clm_transform_out_create(&run->out, err) &&
                       clm_record_write(&r, run->json, err));
 }

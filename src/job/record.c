@@ -44,6 +44,12 @@ static bool half_made(const char *path, bool *mine, clm_err *err) {
     return true;
 }
 
+bool clm_record_is_there(const clm_record *r) {
+    char path[CLM_PATH_MAX];
+    clm_err none;
+    return record_path(r, path, &none) && clm_path_kind_of(path) == CLM_PATH_FILE;
+}
+
 bool clm_record_check(const clm_record *r, bool *fresh, clm_err *err) {
     char path[CLM_PATH_MAX];
     bool mine = true;
@@ -51,7 +57,7 @@ bool clm_record_check(const clm_record *r, bool *fresh, clm_err *err) {
     clm_path_kind kind = clm_path_kind_of(r->out);
     if (kind != CLM_PATH_NONE && kind != CLM_PATH_FOLDER)
         return clm_fail(err, CLM_E_WRITE, "%s: stands in the way of the output", r->out);
-    *fresh = clm_path_kind_of(path) != CLM_PATH_FILE;
+    *fresh = !clm_record_is_there(r);
     if (!*fresh) return same_record(r, path, err);
     if (kind == CLM_PATH_FOLDER && !half_made(r->out, &mine, err)) return false;
     return mine || clm_fail(err, CLM_E_ARG,

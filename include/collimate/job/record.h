@@ -15,6 +15,8 @@ typedef struct clm_record {
     uint64_t inputs;  /* stamps of the files read: others under the same names are noticed  */
 } clm_record;
 
+/** Has a command left its record in OUT? Without one inputs need not be stamped to be checked. */
+bool clm_record_is_there(const clm_record *r);
 /** Rank 0, before anything is written: may the command write into OUT?
  *  fresh   true: nothing is there, or what a launch left that was killed before its record: make it all;
  *          false: this very command began it
